@@ -1,0 +1,73 @@
+/* Every fixed bound of Howdah, with its unit and where it comes from.
+ *
+ * What a user may change is an option (config/options.def), not a limit.
+ */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+/* --- the wire protocol ------------------------------------------------------------------ */
+
+/* MAX_STARTUP_PACKET_LENGTH, src/include/libpq/pqcomm.h */
+#define LIMIT_STARTUP_BYTES 10000
+
+/* PQ_LARGE_MESSAGE_LIMIT is MaxAllocSize - 1, src/include/libpq/pqformat.h: the length word of a
+ * message, which counts itself, must not exceed it. */
+#define LIMIT_MESSAGE_BYTES 0x3ffffffe
+
+/* PG_MAX_AUTH_TOKEN_LENGTH, src/include/libpq/auth.h: password and SASL messages */
+#define LIMIT_AUTH_MESSAGE_BYTES 65535
+
+/* NAMEDATALEN, src/include/pg_config_manual.h; an identifier with its NUL */
+#define LIMIT_NAME_BYTES 64
+
+/* A cancel key of protocol 3.2: 4 to 256 bytes (protocol chapter, BackendKeyData) */
+#define LIMIT_CANCEL_KEY_BYTES 256
+
+/* A prepared statement or portal name that we look up; PostgreSQL sets no bound below the message's
+ * own. Longer names are refused with 54000. */
+#define LIMIT_STATEMENT_NAME_BYTES 4096
+
+/* A Parse message up to this size is stored and shared; a larger one is passed on (design 3). */
+#define LIMIT_PARSE_BYTES (1024 * 1024)
+
+/* What a server may say in a message that we must hold whole (ParameterStatus, login messages) */
+#define LIMIT_SERVER_WHOLE_BYTES 65536
+
+/* Parameters in a startup message: 10,000 bytes hold at most 2,500 pairs; a client sends ten. */
+#define LIMIT_STARTUP_PARAMETERS 128
+
+/* --- SCRAM (RFC 5802, RFC 7677) ----------------------------------------------------------- */
+
+/* Iterations that we are ready to compute for a server: pgjdbc's default cap */
+#define LIMIT_SCRAM_ITERATIONS 100000
+#define LIMIT_SCRAM_SALT_BYTES 256
+#define LIMIT_SCRAM_NONCE_BYTES 256
+
+/* --- memory ------------------------------------------------------------------------------- */
+
+/* One shared receive block: as much as one recv takes while a result streams */
+#define LIMIT_BLOCK_BYTES 65536
+
+/* A receive is never offered less room than this */
+#define LIMIT_READ_BYTES_MIN 8192
+
+/* What a client may send ahead while it waits for a server connection, before we stop reading */
+#define LIMIT_HELD_BYTES 16384
+
+/* Unsent bytes towards one peer at which we stop reading the other, and start again */
+#define LIMIT_TX_HIGH_BYTES (256 * 1024)
+#define LIMIT_TX_LOW_BYTES (64 * 1024)
+
+/* Replies due on one link. A backend's output buffer is 8 KiB and the shortest reply 5 bytes, so
+ * 1,639 replies can be waiting there unflushed; at this many we send a Flush and wait. */
+#define LIMIT_DUE 4096
+
+/* --- the house ------------------------------------------------------------------------------ */
+
+/* Worker threads: the virtual pid has 6 bits for them (pool/pid.h) */
+#define LIMIT_WORKERS 64
+
+/* Connections of one worker, clients and servers: the virtual pid has 20 bits for them */
+#define LIMIT_CONNECTIONS (1 << 20)
+
+#endif

@@ -1,0 +1,132 @@
+/* What the engine is told by the configuration: checked, immutable, shared by reference count.
+ *
+ * config/ fills these from the file, the flags and the environment; the engines only read them.
+ * Durations are in milliseconds with 0 for "off", sizes in bytes, strings are owned by the snapshot
+ * and live as long as it does; NULL means "not given" where the comment says so.
+ */
+#ifndef POOL_OPTIONS_H
+#define POOL_OPTIONS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
+
+enum auth_method {
+    AUTH_TRUST,
+    AUTH_PASSWORD,
+    AUTH_MD5,
+    AUTH_SCRAM_SHA_256,
+    AUTH_CERT,
+    AUTH_HBA,
+    AUTH_REJECT,
+};
+
+enum tls_mode {
+    TLS_DISABLE,
+    TLS_ALLOW,  /* servers only, libpq's sslmode=allow: treated as prefer */
+    TLS_PREFER,
+    TLS_REQUIRE,
+    TLS_VERIFY_CA,
+    TLS_VERIFY_FULL,
+};
+
+enum channel_binding { CHANNEL_BINDING_DISABLE, CHANNEL_BINDING_PREFER, CHANNEL_BINDING_REQUIRE };
+
+/* One server, as a libpq connection string names it. */
+struct server_options {
+    char *host;      /* name or address, or the directory of a Unix socket when it begins with '/' */
+    char *hostaddr;  /* NULL, or the address to use in place of resolving host */
+    uint16_t port;
+    char *user;      /* NULL: the client's own */
+    char *password;  /* NULL: looked up, or passed through */
+    char *dbname;    /* NULL: the database name that the client asked for */
+    enum tls_mode sslmode;
+    char *sslrootcert, *sslcert, *sslkey; /* NULL: not given */
+    bool ssl_direct;                      /* sslnegotiation=direct */
+    enum channel_binding channel_binding;
+    char *application_name;               /* NULL: not given */
+    char *options;                        /* NULL: not given; sent as the startup option */
+    uint32_t weight;
+};
+
+struct pool_options {
+    enum pool_mode mode;
+    uint32_t size, min_idle, reserve;
+    uint32_t reserve_after_ms;
+    uint32_t wait_timeout_ms, idle_timeout_ms, max_lifetime_ms, connect_timeout_ms;
+    uint32_t query_timeout_ms, idle_transaction_timeout_ms, client_idle_timeout_ms;
+    uint32_t prepared_statements; /* kept per server connection; 0 = protocol-level names pass as is */
+};
+
+/* Per-user overrides (the file's "users"); a field with its `has_` unset keeps the database's. */
+struct user_options {
+    char *name;
+    bool has_mode, has_size;
+    enum pool_mode mode;
+    uint32_t size;
+    uint32_t max_clients;            /* 0 = no limit of its own */
+    uint32_t max_server_connections; /* over all databases; 0 = no limit */
+};
+
+struct database_options {
+    char *name; /* "*" stands for any other name */
+    struct server_options *servers; /* the primary first, then replicas in the file's order */
+    uint32_t server_count;
+    char *service_user, *service_password; /* NULL: the DSN's own user */
+    uint32_t max_server_connections;       /* per node, over all users; 0 = no limit */
+    uint32_t max_clients;                  /* 0 = no limit of its own */
+    struct pool_options pool;
+};
+
+struct auth_options {
+    enum auth_method method;
+    char *hba_file;   /* NULL unless method is AUTH_HBA */
+    char *users_file; /* NULL: none */
+    char *query;      /* NULL: none */
+    char *query_user; /* NULL: the service login */
+    uint32_t fail_limit_count, fail_limit_window_ms; /* 0 = no limit */
+    uint32_t fail_delay_ms;
+};
+
+struct tls_options {
+    enum tls_mode mode;
+    char *cert, *key, *ca; /* NULL: not given */
+    bool min_version_13;
+};
+
+struct options {
+    atomic_uint references; /* options_ref, options_unref */
+    uint64_t generation;    /* grows by one with each accepted reload */
+
+    char **listen;
+    uint32_t listen_count;
+    uint32_t workers; /* 0 = as many as usable CPUs */
+    uint32_t max_clients;
+    uint32_t shutdown_timeout_ms;
+
+    struct tls_options tls;
+    struct auth_options auth;
+
+    char **admin_users, **stats_users;
+    uint32_t admin_user_count, stats_user_count;
+
+    int log_level;   /* enum log_level of daemon/log.h, by its number: 0 error … 4 debug */
+    bool log_json;
+
+    struct database_options *databases;
+    uint32_t database_count;
+    struct user_options *users;
+    uint32_t user_count;
+};
+
+/* The database that serves `name`: its own entry, else "*", else NULL. */
+const struct database_options *options_find_database(const struct options *options,
+                                                     const char *name);
+
+/* NULL when the file has no overrides for that user. */
+const struct user_options *options_find_user(const struct options *options, const char *name);
+
+#endif
