@@ -12,17 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
+#include "protocol/auth_method.h"
 
-enum auth_method {
-    AUTH_TRUST,
-    AUTH_PASSWORD,
-    AUTH_MD5,
-    AUTH_SCRAM_SHA_256,
-    AUTH_CERT,
-    AUTH_HBA,
-    AUTH_REJECT,
-};
+struct hba;      /* protocol/hba.h */
+struct userlist; /* protocol/userlist.h */
+
+enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 
 enum tls_mode {
     TLS_DISABLE,
@@ -120,7 +115,22 @@ struct options {
     uint32_t database_count;
     struct user_options *users;
     uint32_t user_count;
+
+    struct hba *hba;                /* the parsed auth.hba; NULL unless the method is AUTH_HBA */
+    struct userlist *users_secrets; /* the parsed auth.users_file; NULL: none */
 };
+
+/* A snapshot with one reference, everything zero or NULL; NULL when memory is out. */
+struct options *options_new(void);
+
+/* One more holder; any thread. */
+void options_ref(struct options *options);
+
+/* One holder less; the last one frees it and wipes its secrets. NULL is allowed; any thread. */
+void options_unref(struct options *options);
+
+/* Frees what the server's fields own, wiping the password; not the struct itself. */
+void server_options_fini(struct server_options *server);
 
 /* The database that serves `name`: its own entry, else "*", else NULL. */
 const struct database_options *options_find_database(const struct options *options,
