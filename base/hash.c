@@ -1,0 +1,40 @@
+#include "base/hash.h"
+
+#include <string.h>
+
+/* Odd constants with about half their bits set, from the fractions of sqrt(2) and sqrt(3). */
+static const uint64_t mix_a = 0x6a09e667f3bcc909u;
+static const uint64_t mix_b = 0xbb67ae8584caa73bu;
+
+static uint64_t fold(uint64_t left, uint64_t right)
+{
+    __uint128_t product = (__uint128_t)left * right;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t load_word(const uint8_t *at, size_t bytes_len)
+{
+    uint64_t word = 0;
+    memcpy(&word, at, bytes_len);
+    return word;
+}
+
+uint64_t hash_bytes(uint64_t key, const void *bytes, size_t bytes_len)
+{
+    const uint8_t *at = bytes;
+    uint64_t state = key ^ fold(bytes_len ^ mix_a, mix_b);
+    size_t left = bytes_len;
+
+    while (left > 8) {
+        state = fold(state ^ load_word(at, 8) ^ mix_a, mix_b);
+        at += 8;
+        left -= 8;
+    }
+    state = fold(state ^ load_word(at, left) ^ mix_a, mix_b);
+    return fold(state ^ mix_b, key | 1);
+}
+
+uint64_t hash_word(uint64_t key, uint64_t word)
+{
+    return fold(fold(key ^ word ^ mix_a, mix_b) ^ mix_b, key | 1);
+}

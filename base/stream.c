@@ -1,0 +1,206 @@
+#include "base/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/limits.h"
+
+/* Free blocks kept for the next use: 64 x 64 KiB = 4 MiB a worker. */
+enum { BLOCKS_FREE_MAX = 64 };
+
+void blocks_init(struct blocks *blocks)
+{
+    *blocks = (struct blocks){0};
+    slab_init(&blocks->pieces, sizeof(struct piece));
+}
+
+void blocks_fini(struct blocks *blocks)
+{
+    if (blocks->current != NULL) {
+        struct block *current = blocks->current;
+        blocks->current = NULL;
+        block_unref(blocks, current);
+    }
+    while (blocks->free_first != NULL) {
+        struct block *block = blocks->free_first;
+        blocks->free_first = block->next_free;
+        free(block);
+    }
+    slab_fini(&blocks->pieces);
+}
+
+struct block *blocks_private(struct blocks *blocks, uint32_t capacity)
+{
+    struct block *block = malloc(sizeof(*block) + capacity);
+    if (block == NULL) {
+        return NULL;
+    }
+    *block = (struct block){.references = 1, .capacity = capacity};
+    blocks->allocated_bytes += capacity;
+    return block;
+}
+
+static struct block *shared_block(struct blocks *blocks)
+{
+    struct block *block = blocks->free_first;
+    if (block == NULL) {
+        return blocks_private(blocks, LIMIT_BLOCK_BYTES);
+    }
+    blocks->free_first = block->next_free;
+    blocks->free_count--;
+    block->references = 1;
+    block->used = 0;
+    return block;
+}
+
+struct block *blocks_reserve(struct blocks *blocks, uint32_t bytes_min)
+{
+    struct block *block = blocks->current;
+    ASSERT(bytes_min <= LIMIT_BLOCK_BYTES);
+    if (block != NULL) {
+        if (block->references == 1) {
+            block->used = 0;
+        }
+        if (block->capacity - block->used >= bytes_min) {
+            return block;
+        }
+    }
+    struct block *fresh = shared_block(blocks);
+    if (fresh == NULL) {
+        return NULL;
+    }
+    blocks->current = fresh;
+    if (block != NULL) {
+        block_unref(blocks, block);
+    }
+    return fresh;
+}
+
+void block_ref(struct block *block)
+{
+    ASSERT(block->references > 0);
+    block->references++;
+}
+
+void block_unref(struct blocks *blocks, struct block *block)
+{
+    ASSERT(block->references > 0);
+    if (--block->references > 0) {
+        return;
+    }
+    if (block->capacity == LIMIT_BLOCK_BYTES && blocks->free_count < BLOCKS_FREE_MAX) {
+        block->next_free = blocks->free_first;
+        blocks->free_first = block;
+        blocks->free_count++;
+        return;
+    }
+    blocks->allocated_bytes -= block->capacity;
+    free(block);
+}
+
+int stream_append(struct blocks *blocks, struct stream *stream, struct block *block,
+                  uint8_t *bytes, uint32_t len)
+{
+    struct piece *last = stream->last;
+    if (len == 0) {
+        return 0;
+    }
+    if (last != NULL && last->block == block && last->bytes + last->len == bytes) {
+        last->len += len;
+        stream->bytes += len;
+        return 0;
+    }
+    struct piece *piece = slab_alloc(&blocks->pieces);
+    if (piece == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    block_ref(block);
+    *piece = (struct piece){.block = block, .bytes = bytes, .len = len};
+    if (last == NULL) {
+        stream->first = piece;
+    } else {
+        last->next = piece;
+    }
+    stream->last = piece;
+    stream->bytes += len;
+    return 0;
+}
+
+int stream_write(struct blocks *blocks, struct stream *stream, const void *bytes, uint32_t len)
+{
+    const uint8_t *at = bytes;
+    while (len > 0) {
+        struct block *block = blocks_reserve(blocks, 1);
+        if (block == NULL) {
+            return ERR_NO_MEMORY;
+        }
+        uint32_t room = block->capacity - block->used;
+        uint32_t step = len < room ? len : room;
+        memcpy(block->bytes + block->used, at, step);
+        int code = stream_append(blocks, stream, block, block->bytes + block->used, step);
+        if (code != 0) {
+            return code;
+        }
+        block->used += step;
+        at += step;
+        len -= step;
+    }
+    return 0;
+}
+
+int stream_peek(const struct stream *stream, struct iovec *vectors, int max)
+{
+    int count = 0;
+    for (const struct piece *piece = stream->first; piece != NULL && count < max;
+         piece = piece->next) {
+        vectors[count++] = (struct iovec){.iov_base = piece->bytes, .iov_len = piece->len};
+    }
+    return count;
+}
+
+void stream_consume(struct blocks *blocks, struct stream *stream, uint32_t len)
+{
+    ASSERT(len <= stream->bytes);
+    stream->bytes -= len;
+    while (len > 0) {
+        struct piece *piece = stream->first;
+        if (len < piece->len) {
+            piece->bytes += len;
+            piece->len -= len;
+            return;
+        }
+        len -= piece->len;
+        stream->first = piece->next;
+        if (stream->first == NULL) {
+            stream->last = NULL;
+        }
+        block_unref(blocks, piece->block);
+        slab_free(&blocks->pieces, piece);
+    }
+}
+
+void stream_clear(struct blocks *blocks, struct stream *stream)
+{
+    stream_consume(blocks, stream, stream->bytes);
+}
+
+void stream_settle(struct blocks *blocks, struct stream *stream)
+{
+    for (struct piece *piece = stream->first; piece != NULL; piece = piece->next) {
+        if (piece->block->capacity != LIMIT_BLOCK_BYTES || piece->len > LIMIT_BLOCK_BYTES / 4) {
+            continue;
+        }
+        struct block *own = blocks_private(blocks, piece->len);
+        if (own == NULL) {
+            return;
+        }
+        memcpy(own->bytes, piece->bytes, piece->len);
+        own->used = piece->len;
+        block_unref(blocks, piece->block);
+        piece->block = own;
+        piece->bytes = own->bytes;
+    }
+}

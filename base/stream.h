@@ -1,0 +1,78 @@
+/* Blocks of bytes shared by reference, and streams: queues of pieces of such blocks.
+ *
+ * Bytes are received into the current block of a `struct blocks` (one per worker), one reader's
+ * bytes behind the other's, and reach the writer's stream by reference. The current block starts
+ * again from its beginning as soon as nobody refers to it, so a worker that only talks keeps to one
+ * block, hot in the cache.
+ */
+#ifndef BASE_STREAM_H
+#define BASE_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slab.h"
+
+struct iovec;
+
+struct block {
+    struct block *next_free;
+    uint32_t references;
+    uint32_t capacity, used; /* bytes */
+    uint8_t bytes[];
+};
+
+struct blocks {
+    struct block *current; /* holds one reference; NULL until first used */
+    struct block *free_first;
+    uint32_t free_count;
+    uint64_t allocated_bytes; /* of all live blocks, for SHOW MEM */
+    struct slab pieces;
+};
+
+struct piece {
+    struct piece *next;
+    struct block *block;
+    uint8_t *bytes;
+    uint32_t len;
+};
+
+struct stream {
+    struct piece *first, *last;
+    uint32_t bytes;
+};
+
+void blocks_init(struct blocks *blocks);
+void blocks_fini(struct blocks *blocks);
+
+/* Makes sure that the current block has room for `bytes_min` more (at most LIMIT_BLOCK_BYTES).
+ * Returns the block, whose free room begins at bytes + used; NULL when memory is out. */
+struct block *blocks_reserve(struct blocks *blocks, uint32_t bytes_min);
+
+/* A block of its own for bytes that must be held together; one reference, the caller's. */
+struct block *blocks_private(struct blocks *blocks, uint32_t capacity);
+
+void block_ref(struct block *block);
+void block_unref(struct blocks *blocks, struct block *block);
+
+/* Appends by reference. 0, or ERR_NO_MEMORY with the stream unchanged. */
+int stream_append(struct blocks *blocks, struct stream *stream, struct block *block,
+                  uint8_t *bytes, uint32_t len);
+
+/* Appends a copy. 0, or ERR_NO_MEMORY, after which a part may have been appended. */
+int stream_write(struct blocks *blocks, struct stream *stream, const void *bytes, uint32_t len);
+
+/* Fills at most `max` vectors with what comes first; returns how many. */
+int stream_peek(const struct stream *stream, struct iovec *vectors, int max);
+
+/* Drops the first `len` bytes, which must be there. */
+void stream_consume(struct blocks *blocks, struct stream *stream, uint32_t len);
+
+void stream_clear(struct blocks *blocks, struct stream *stream);
+
+/* For a peer that does not read: moves small rests out of big shared blocks into blocks of their
+ * own size, so that a few bytes do not keep 64 KiB alive. Best effort. */
+void stream_settle(struct blocks *blocks, struct stream *stream);
+
+#endif

@@ -1,0 +1,70 @@
+/* What all engines of a process share: a few counters, and the directory of accounts.
+ *
+ * A pool's size is a property of the process. Its account counts the links that exist or are being
+ * made anywhere (total) and the tickets in its waiting line; the line itself stands at the pool's
+ * home worker (pool/lend.c). A local idle link may be used without a word only while the line is
+ * empty. All counters are sequentially consistent; the directory's lock is taken only when an engine
+ * meets a pool for the first time.
+ */
+#ifndef POOL_ACCOUNT_H
+#define POOL_ACCOUNT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+
+struct account {
+    struct account *next;    /* in the directory; never removed while the process lives */
+    char *key;               /* kind and names, see shared_account */
+    uint32_t home;           /* worker index of the waiting line */
+    atomic_uint total;       /* links, dialing ones included */
+    atomic_uint tickets;     /* asked for and not yet granted */
+    atomic_uint idle[LIMIT_WORKERS];
+    _Atomic uint64_t retry_at_us; /* hosts only: no dial before */
+    atomic_uint failures;         /* hosts only: dials failed in a row */
+};
+
+struct shared;
+
+/* NULL when memory is out. */
+struct shared *shared_new(uint32_t worker_count);
+void shared_free(struct shared *shared);
+
+uint32_t shared_worker_count(const struct shared *shared);
+
+/* The account of that name, made when it is new; NULL when memory is out. Names: "pool/db/user",
+ * "db/db", "user/user", "host/host:port". Lives as long as `shared`. */
+struct account *shared_account(struct shared *shared, const char *kind, const char *first,
+                               const char *second);
+
+/* Clients of the whole process; admission against max_clients. False when it is full. */
+bool shared_client_enter(struct shared *shared, uint32_t max);
+void shared_client_leave(struct shared *shared);
+
+/* Login failures per client address and user: whether another attempt is allowed now, and counting
+ * one. `limit` attempts within `window_us`. */
+bool shared_login_allowed(struct shared *shared, const uint8_t *address, const char *user,
+                          uint32_t limit, uint64_t window_us, uint64_t now_us);
+void shared_login_failed(struct shared *shared, const uint8_t *address, const char *user,
+                         uint64_t window_us, uint64_t now_us);
+
+/* Takes one of `limit` places of the account (0 = no limit). False when there is none. */
+static inline bool account_take(struct account *account, uint32_t limit)
+{
+    unsigned total = atomic_load(&account->total);
+    do {
+        if (limit != 0 && total >= limit) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak(&account->total, &total, total + 1));
+    return true;
+}
+
+static inline void account_give_back(struct account *account)
+{
+    atomic_fetch_sub(&account->total, 1);
+}
+
+#endif

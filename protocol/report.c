@@ -1,0 +1,67 @@
+#include "protocol/report.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/writer.h"
+
+static void write_field(struct writer *writer, char kind, const char *text)
+{
+    if (text != NULL) {
+        writer_u8(writer, (uint8_t)kind);
+        writer_cstr(writer, text);
+    }
+}
+
+void report_write(struct writer *writer, const struct report *report)
+{
+    const char *severity = report->fatal ? "FATAL" : "ERROR";
+    uint32_t mark = writer_begin(writer, 'E');
+    write_field(writer, 'S', severity);
+    write_field(writer, 'V', severity);
+    write_field(writer, 'C', error_sqlstate(report->code));
+    write_field(writer, 'M', report->message != NULL ? report->message
+                                                     : error_message(report->code));
+    write_field(writer, 'D', report->detail);
+    write_field(writer, 'H', report->hint);
+    writer_u8(writer, 0);
+    writer_end(writer, mark);
+}
+
+bool report_parse(const uint8_t *body, size_t body_bytes, struct report_fields *ret_fields)
+{
+    struct reader reader = reader_of(body, body_bytes);
+    const char *localized = "";
+    *ret_fields = (struct report_fields){"", "", "", "", ""};
+    for (;;) {
+        uint8_t kind = reader_u8(&reader);
+        if (reader.failed || kind == 0) {
+            break;
+        }
+        const char *text = reader_cstr(&reader);
+        switch (kind) {
+        case 'S':
+            localized = text;
+            break;
+        case 'V':
+            ret_fields->severity = text;
+            break;
+        case 'C':
+            ret_fields->sqlstate = text;
+            break;
+        case 'M':
+            ret_fields->message = text;
+            break;
+        case 'D':
+            ret_fields->detail = text;
+            break;
+        case 'H':
+            ret_fields->hint = text;
+            break;
+        }
+    }
+    if (ret_fields->severity[0] == '\0') {
+        ret_fields->severity = localized;
+    }
+    return !reader.failed;
+}

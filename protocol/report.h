@@ -1,0 +1,33 @@
+/* ErrorResponse and NoticeResponse: writing our own, reading the server's
+ * (protocol chapter, "Error and Notice Message Fields").
+ */
+#ifndef PROTOCOL_REPORT_H
+#define PROTOCOL_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct writer;
+
+/* An error of our own; detail and hint may be NULL, message NULL means the code's own. */
+struct report {
+    bool fatal; /* FATAL, else ERROR */
+    int code;   /* enum error_code */
+    const char *message, *detail, *hint;
+};
+
+/* Appends one ErrorResponse. */
+void report_write(struct writer *writer, const struct report *report);
+
+/* The fields of somebody else's report, in place; each "" when it is missing. */
+struct report_fields {
+    const char *severity; /* 'V', else 'S' */
+    const char *sqlstate, *message, *detail, *hint;
+};
+
+/* Reads the body of an ErrorResponse or NoticeResponse. Every field may be missing, doubled or of an
+ * unknown kind; false only when the body does not end as it must (a NUL behind the last field). */
+bool report_parse(const uint8_t *body, size_t body_bytes, struct report_fields *ret_fields);
+
+#endif
