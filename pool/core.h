@@ -1,0 +1,78 @@
+/* The engine's insides, for the files of pool/ only. */
+#ifndef POOL_CORE_H
+#define POOL_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/handle.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/random.h"
+#include "base/slab.h"
+#include "base/stream.h"
+#include "base/timer.h"
+#include "base/writer.h"
+#include "pool/engine.h"
+#include "pool/settings.h"
+#include "pool/statement.h"
+
+struct conn;
+struct options;
+struct pool;
+struct session;
+
+/* The most actions of one step: log lines beyond it are counted and dropped, nothing else is. */
+enum { ENGINE_ACTIONS_MAX = 256 };
+
+struct action_node {
+    struct list queued;
+    struct action action;
+};
+
+struct engine {
+    uint32_t worker;
+    struct shared *shared;
+    struct options *options;
+    uint64_t now_us, wall_offset_us; /* wall = now + offset */
+    uint64_t hash_key;
+    uint8_t secret[32];
+    struct random random;
+    bool tls_available;
+    bool draining, drained;
+
+    struct handle_table connections;
+    struct slab sessions;
+    struct blocks blocks;
+    struct timer_heap timers, pool_timers;
+    struct list dirty;   /* conns with to-do bits */
+    struct list actions; /* struct action_node */
+    uint32_t action_count;
+    struct action_node *action_taken; /* freed at the next take */
+    uint64_t log_lines_dropped;
+
+    struct map pools;
+    struct list pool_list;
+    struct statement_store statements;
+    struct settings_store settings;
+    struct writer scratch; /* for messages of our own; empty between uses */
+    uint32_t client_count, link_count;
+
+    /* The room that engine_rx has lent. */
+    struct conn *rx_conn;
+    struct block *rx_block;
+    uint32_t rx_at, rx_prefix, rx_bytes;
+};
+
+/* Queues a rarer action; NULL when memory is out (a log line beyond the bound, too). */
+struct action *engine_action(struct engine *engine, enum action_kind kind);
+
+/* A log line, formatted only when its level is on. */
+void engine_log(struct engine *engine, enum log_event_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool engine_logs(const struct engine *engine, enum log_event_level level);
+
+/* Sends what `scratch` holds to the connection and empties it. */
+void engine_flush_scratch(struct engine *engine, struct conn *conn);
+
+#endif

@@ -1,0 +1,101 @@
+/* The ledger of replies due on one link.
+ *
+ * Every message that makes the server answer is entered before it is sent, with what is to become of
+ * the answer: forwarded to the client, swallowed, or made up here without asking the server at all.
+ * Each message from the server must be one that the entry at the head allows; anything else kills the
+ * link and its client, and never reaches another client. The order of what the client sees is thereby
+ * that of the entries, by construction.
+ *
+ * Rules from the protocol chapter ("Message Flow") and src/backend/tcop/postgres.c: after an error in
+ * an extended-query message the server skips everything up to the next Sync, and so does the ledger;
+ * while the server takes COPY data it ignores Sync and Flush.
+ */
+#ifndef POOL_DUE_H
+#define POOL_DUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct link_statement;
+struct session_statement;
+struct statement;
+
+enum due_what {
+    DUE_QUERY,
+    DUE_PARSE,
+    DUE_BIND,
+    DUE_DESCRIBE_STATEMENT,
+    DUE_DESCRIBE_PORTAL,
+    DUE_EXECUTE,
+    DUE_CLOSE,
+    DUE_SYNC,
+    DUE_FUNCTION_CALL,
+    DUE_COPY_END, /* a CopyDone or CopyFail sent ahead: no reply of its own */
+    DUE_WHAT_COUNT,
+};
+
+enum due_kind { DUE_FORWARD, DUE_SWALLOW, DUE_SYNTHESISE };
+
+enum {
+    DUE_FLAG_SETUP = 1,    /* belongs to the setup of the link for its session */
+    DUE_FLAG_DUPLICATE = 2, /* a Parse that must fail with 42P05: the name in the text is ours */
+    DUE_FLAG_UNNAMED = 4,  /* a client's Parse of the unnamed statement */
+};
+
+struct due_entry {
+    uint8_t what; /* enum due_what */
+    uint8_t kind; /* enum due_kind */
+    uint8_t flags;
+    struct link_statement *prepared;   /* Parse: what the link will have; may be NULL */
+    struct session_statement *named;   /* Parse, Close: what the client has; may be NULL */
+    struct statement *unnamed_before;  /* Parse of the unnamed: what to go back to; owned */
+};
+
+struct due {
+    struct due_entry *entries; /* a ring */
+    uint32_t capacity;         /* a power of two */
+    uint32_t first, count;
+    bool skipping; /* an error came and no Sync has been sent since */
+    bool copy_in;  /* the server reads COPY data */
+    bool copy_both; /* START_REPLICATION: both sides send until both have ended */
+};
+
+void due_init(struct due *due);
+void due_fini(struct due *due);
+
+static inline bool due_empty(const struct due *due)
+{
+    return due->count == 0;
+}
+
+static inline struct due_entry *due_at(const struct due *due, uint32_t index)
+{
+    return &due->entries[(due->first + index) & (due->capacity - 1)];
+}
+
+static inline struct due_entry *due_head(const struct due *due)
+{
+    return due->count == 0 ? 0 : due_at(due, 0);
+}
+
+/* Appends an entry. 0; ERR_LIMIT when LIMIT_DUE are due already; ERR_NO_MEMORY. */
+int due_push(struct due *due, const struct due_entry *entry);
+
+/* Removes the head, which must be there. */
+void due_pop(struct due *due);
+
+enum due_verdict {
+    DUE_VERDICT_VIOLATION, /* the head allows no such message */
+    DUE_VERDICT_PART,      /* part of the head's reply */
+    DUE_VERDICT_LAST,      /* the head's reply ends with it: pop */
+    DUE_VERDICT_ERROR,     /* ErrorResponse that makes the server skip to Sync */
+    DUE_VERDICT_ASIDE,     /* Notice, ParameterStatus, Notification: may come at any time */
+};
+
+/* What a backend message means for the head. Changes nothing. */
+enum due_verdict due_judge(const struct due *due, uint8_t type);
+
+/* The server has begun to read COPY data: drops the Syncs that it will ignore. */
+void due_copy_in_begins(struct due *due);
+
+#endif

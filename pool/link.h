@@ -1,0 +1,150 @@
+/* A link: one connection to a server, from dial to close.
+ *
+ *    DIALING -> TLS_ASK -> TLS -> LOGIN -> IDLE <-> LENT -> ... -> CLOSING
+ *        \________________________/^        ^        |
+ *                                           +- RESET <+   (session mode's end, a client that died)
+ *    any -> CLOSING
+ *
+ * IDLE links belong to their pool. A LENT link has an owner and a ledger of replies due; it goes back
+ * only through the release gate (link_may_release): no reply due, last status 'I', no COPY, nothing
+ * half read or half written, no cancel under way, settings known.
+ */
+#ifndef POOL_LINK_H
+#define POOL_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/list.h"
+#include "pool/conn.h"
+#include "pool/due.h"
+#include "pool/statement.h"
+
+struct engine;
+struct event;
+struct link_login;
+struct pool;
+struct session;
+struct settings;
+
+enum link_state {
+    LINK_DIALING,
+    LINK_TLS_ASK, /* SSLRequest sent, one byte awaited */
+    LINK_TLS,     /* handshake under way */
+    LINK_LOGIN,
+    LINK_IDLE,
+    LINK_LENT,
+    LINK_RESET, /* cleaning up: ROLLBACK, DISCARD ALL */
+    LINK_CLOSING,
+};
+
+struct link {
+    struct conn conn;
+    enum link_state state;
+    struct pool *pool;
+    struct list in_pool;
+    struct session *owner; /* while LENT; NULL when the client died and its statement still runs */
+    struct due due;
+    char status; /* of the last ReadyForQuery: 'I', 'T', 'E' */
+    bool setup;  /* settings are being applied for the owner */
+    bool setup_failed;
+    bool terminated; /* the server has said FATAL */
+    bool replication;
+    bool session_used; /* session mode: must be reset before the next client */
+    uint32_t epoch;
+
+    /* The server's message that is passing through. */
+    uint32_t body_left;
+    bool body_forward;
+
+    struct settings *settings; /* what differs from the baseline; NULL before login has ended */
+    struct settings *baseline;
+    struct link_statements statements;
+    struct statement *unnamed; /* what the unnamed statement is there; NULL = none */
+    uint8_t *deferred_error;   /* of a failed setup: the ErrorResponse's body */
+
+    uint32_t backend_pid;
+    uint8_t cancel_key[LIMIT_CANCEL_KEY_BYTES];
+    uint32_t cancel_key_bytes;
+    uint32_t cancels; /* CancelRequests under way; not lent on meanwhile */
+
+    uint64_t connected_us, used_us, expires_us;
+    struct link_login *login; /* while not yet IDLE */
+    struct tls_brief {
+        char version[16], cipher[64];
+        uint8_t end_point[64];
+        uint32_t end_point_bytes;
+        bool on;
+    } tls;
+};
+
+/* Dials a new link for the pool; its place is already taken in the accounts and is given back if
+ * this fails. NULL when memory is out. */
+struct link *link_dial(struct engine *engine, struct pool *pool, struct session *for_replication);
+
+/* The socket's events. */
+void link_event(struct engine *engine, struct link *link, const struct event *event);
+void link_bytes(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
+                uint32_t len);
+void link_timer(struct engine *engine, struct link *link);
+
+/* The login dialogue (pool/link_login.c). */
+void link_login_start(struct engine *engine, struct link *link);
+void link_login_message(struct engine *engine, struct link *link, uint8_t type, const uint8_t *body,
+                        uint32_t body_bytes);
+void link_login_derived(struct engine *engine, struct link *link, const uint8_t *keys);
+void link_login_free(struct link *link);
+
+/* Server to client (pool/relay.c). */
+void relay_bytes(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
+                 uint32_t len);
+
+/* Sends to the server. */
+void link_send(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
+               uint32_t len);
+void link_write(struct engine *engine, struct link *link, const void *bytes, uint32_t len);
+
+/* Enters a reply due; closes the link (and its client) when the ledger can take no more. */
+bool link_due(struct engine *engine, struct link *link, enum due_what what, enum due_kind kind,
+              uint8_t flags);
+bool link_due_entry(struct engine *engine, struct link *link, const struct due_entry *entry);
+
+/* The login is done, a reset has ended, or a lease is over: to whom it may concern. */
+void link_ready(struct engine *engine, struct link *link);
+
+/* The release gate. Asserted again when the link is lent. */
+bool link_may_release(const struct link *link);
+
+/* Takes the link from its owner: to the pool if the gate lets it, else it is cleaned or closed. */
+void link_release(struct engine *engine, struct link *link);
+
+/* The client is gone: lets what runs end, rolls back, then releases. */
+void link_abandon(struct engine *engine, struct link *link);
+
+/* Closes. An owner is told by a FATAL error `code` with `detail`, unless the server has already said
+ * why, and is closed too. */
+void link_fail(struct engine *engine, struct link *link, int code, const char *detail);
+
+/* The second phase: the socket is gone. */
+void link_closed(struct engine *engine, struct link *link);
+
+/* Applies the owner's settings where they differ. True when the link suits already. */
+bool link_setup(struct engine *engine, struct link *link);
+
+/* Drops pending entries of the ledger up to the next Sync, undoing what they would have changed. */
+void link_skip_to_sync(struct engine *engine, struct link *link);
+
+/* An entry has been answered (done) or will never be (undone). */
+void link_entry_done(struct engine *engine, struct link *link, const struct due_entry *entry);
+void link_entry_undone(struct engine *engine, struct link *link, const struct due_entry *entry);
+
+/* Sends synthesised answers that have come to the head of the ledger. */
+void link_synthesise(struct engine *engine, struct link *link);
+
+/* Notes a reported parameter of the server. */
+void link_parameter(struct engine *engine, struct link *link, const char *name, const char *value);
+
+void link_free(struct engine *engine, struct link *link);
+
+#endif

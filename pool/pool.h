@@ -1,0 +1,117 @@
+/* A pool: the links of one (database, user) at one server, and who waits for them on this worker.
+ *
+ * The pool's size belongs to the process. Its *account* (pool/account.h) counts links and tickets; its
+ * *home* worker keeps the line of tickets and decides who gets what (pool/lend.c). Every other worker
+ * has a pool of the same name with its own idle links and its own waiting sessions.
+ */
+#ifndef POOL_POOL_H
+#define POOL_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/timer.h"
+#include "pool/options.h"
+
+struct account;
+struct engine;
+struct link;
+struct session;
+struct settings;
+
+/* Counters of one pool at one worker, as SHOW STATS sums them. Times in microseconds. */
+struct pool_stats {
+    uint64_t transactions, queries, server_assignments;
+    uint64_t bytes_received, bytes_sent; /* from and to clients */
+    uint64_t transaction_us, query_us, wait_us;
+    uint64_t client_parses, server_parses, binds;
+};
+
+/* The canonical spelling that a server gave to settings which some client asked for at login. */
+struct welcome {
+    struct settings *asked, *canonical;
+};
+
+enum { POOL_WELCOMES = 16 };
+
+/* A ticket of a worker in the home's line. */
+struct ticket {
+    uint32_t worker;
+};
+
+struct pool {
+    struct map_node node; /* engine->pools, by (database, user) */
+    struct list listed;   /* engine->pool_list */
+    struct options *options; /* the snapshot that `database` and `server` lie in */
+    const struct database_options *database;
+    const struct server_options *server;
+    struct pool_options limits; /* the database's, with the user's overrides */
+    char *name, *user;          /* the database name and user that the client gave */
+    char *server_user, *server_dbname; /* at the server */
+    bool forced_user;           /* server_user comes from the DSN, not from the client */
+
+    struct account *account, *database_account, *user_account, *host_account;
+    uint32_t database_limit, user_limit; /* server connections; 0 = none */
+
+    struct list idle;    /* links, the most recently used first */
+    struct list busy;    /* links lent, or being set up or reset */
+    struct list dialing; /* links on their way to idle */
+    struct list waiting; /* sessions, in order of arrival */
+    uint32_t idle_count, busy_count, dialing_count, waiting_count;
+    uint32_t client_count;
+    uint32_t tickets; /* this worker's tickets in the line */
+
+    /* At the home only: the line, a ring. */
+    struct ticket *line;
+    uint32_t line_capacity, line_first, line_count;
+    uint32_t asked[LIMIT_WORKERS]; /* letters "give one" under way */
+
+    struct settings *baseline; /* what a fresh link reports; NULL until the first has logged in */
+    char *server_version;
+    struct welcome welcomes[POOL_WELCOMES];
+    uint32_t welcome_next;
+
+    /* How to log in: the password, or the keys of a client that proved them. */
+    char *password;
+    bool has_keys;
+    uint8_t keys[64];         /* ClientKey, ServerKey */
+    uint8_t keys_salt[LIMIT_SCRAM_SALT_BYTES];
+    uint32_t keys_salt_bytes, keys_iterations;
+
+    /* The last login failure, told to those who ask before the next try. */
+    char *failure;       /* a whole ErrorResponse's body, or NULL */
+    uint32_t failure_bytes;
+
+    bool paused, disabled, retired; /* retired: of an old snapshot, drains */
+    uint32_t epoch;                 /* RECONNECT: links of an older epoch close when they are free */
+    struct timer timer;             /* upkeep: idle links, lifetimes, min_idle, retries */
+    struct pool_stats stats, stats_at_period, stats_average;
+};
+
+/* The pool of (database, user) on this engine, made when it is new. NULL with the reason in
+ * *ret_code: ERR_NO_DATABASE, ERR_NO_MEMORY. */
+struct pool *pool_get(struct engine *engine, const char *database, const char *user, int *ret_code);
+
+/* The pool if it exists. */
+struct pool *pool_find(const struct engine *engine, const char *database, const char *user);
+
+void pool_free(struct engine *engine, struct pool *pool);
+
+/* Arms the upkeep timer for `due_us` or earlier. */
+void pool_wake_by(struct engine *engine, struct pool *pool, uint64_t due_us);
+
+/* Closes links that are too old or idle for too long, keeps min_idle, retries dials. */
+void pool_upkeep(struct engine *engine, struct pool *pool);
+
+/* Remembers, and forgets, why the last login failed. */
+void pool_set_failure(struct pool *pool, const uint8_t *body, uint32_t body_bytes);
+
+/* What a client that asked for `asked` is to be told; NULL when no server has said yet. A borrowed
+ * reference. */
+struct settings *pool_welcome(const struct pool *pool, const struct settings *asked);
+void pool_add_welcome(struct engine *engine, struct pool *pool, struct settings *asked,
+                      struct settings *canonical);
+
+#endif

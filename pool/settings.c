@@ -1,0 +1,281 @@
+#include "pool/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/writer.h"
+
+/* More settings than a startup packet can name, and what one session may collect by SET. */
+enum { SETTINGS_COUNT_MAX = 512 };
+
+int settings_store_init(struct settings_store *store, uint64_t hash_key)
+{
+    *store = (struct settings_store){.hash_key = hash_key};
+    map_init(&store->sets);
+    store->none = settings_intern(store, NULL, 0);
+    return store->none == NULL ? ERR_NO_MEMORY : 0;
+}
+
+void settings_store_fini(struct settings_store *store)
+{
+    for (struct map_node *node = map_any(&store->sets); node != NULL;
+         node = map_any(&store->sets)) {
+        map_remove(&store->sets, node);
+        free(CONTAINER_OF(node, struct settings, node));
+    }
+    map_fini(&store->sets);
+}
+
+static uint64_t hash_items(const struct settings_store *store, const struct setting *items,
+                           uint32_t count)
+{
+    uint64_t hash = store->hash_key;
+    for (uint32_t i = 0; i < count; i++) {
+        hash = hash_bytes(hash, items[i].name, strlen(items[i].name));
+        hash = hash_bytes(hash, items[i].value, strlen(items[i].value));
+    }
+    return hash;
+}
+
+static bool same_items(const struct settings *settings, const struct setting *items,
+                       uint32_t count)
+{
+    if (settings->count != count) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(settings->items[i].name, items[i].name) != 0 ||
+            strcmp(settings->items[i].value, items[i].value) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct settings *copy_items(const struct setting *items, uint32_t count)
+{
+    size_t text_bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        text_bytes += strlen(items[i].name) + strlen(items[i].value) + 2;
+    }
+    struct settings *settings =
+        malloc(sizeof(*settings) + count * sizeof(struct setting) + text_bytes);
+    if (settings == NULL) {
+        return NULL;
+    }
+    settings->references = 1;
+    settings->count = count;
+    char *text = (char *)&settings->items[count];
+    for (uint32_t i = 0; i < count; i++) {
+        size_t name_bytes = strlen(items[i].name) + 1;
+        size_t value_bytes = strlen(items[i].value) + 1;
+        settings->items[i].name = memcpy(text, items[i].name, name_bytes);
+        settings->items[i].value = memcpy(text + name_bytes, items[i].value, value_bytes);
+        text += name_bytes + value_bytes;
+    }
+    return settings;
+}
+
+/* `items` are ordered by name and have no name twice. */
+static struct settings *intern_ordered(struct settings_store *store, const struct setting *items,
+                                       uint32_t count)
+{
+    uint64_t hash = hash_items(store, items, count);
+    for (struct map_node *node = map_first(&store->sets, hash); node != NULL;
+         node = map_next(node)) {
+        struct settings *settings = CONTAINER_OF(node, struct settings, node);
+        if (same_items(settings, items, count)) {
+            settings_ref(settings);
+            return settings;
+        }
+    }
+    struct settings *settings = copy_items(items, count);
+    if (settings == NULL) {
+        return NULL;
+    }
+    if (map_add(&store->sets, &settings->node, hash) != 0) {
+        free(settings);
+        return NULL;
+    }
+    return settings;
+}
+
+/* Puts one item into the ordered array, in place of an older one of that name. */
+static uint32_t insert_item(struct setting *ordered, uint32_t count, struct setting item)
+{
+    uint32_t at = count;
+    while (at > 0 && strcasecmp(ordered[at - 1].name, item.name) > 0) {
+        at--;
+    }
+    if (at > 0 && strcasecmp(ordered[at - 1].name, item.name) == 0) {
+        ordered[at - 1].value = item.value;
+        return count;
+    }
+    if (count == SETTINGS_COUNT_MAX) {
+        return count;
+    }
+    memmove(&ordered[at + 1], &ordered[at], (count - at) * sizeof(*ordered));
+    ordered[at] = item;
+    return count + 1;
+}
+
+struct settings *settings_intern(struct settings_store *store, const struct setting *items,
+                                 uint32_t count)
+{
+    struct setting ordered[SETTINGS_COUNT_MAX];
+    uint32_t ordered_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        ordered_count = insert_item(ordered, ordered_count, items[i]);
+    }
+    return intern_ordered(store, ordered, ordered_count);
+}
+
+struct settings *settings_with(struct settings_store *store, const struct settings *settings,
+                               const char *name, const char *value)
+{
+    struct setting ordered[SETTINGS_COUNT_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < settings->count; i++) {
+        if (value != NULL || strcasecmp(settings->items[i].name, name) != 0) {
+            ordered[count++] = settings->items[i];
+        }
+    }
+    if (value != NULL) {
+        count = insert_item(ordered, count, (struct setting){name, value});
+    }
+    return intern_ordered(store, ordered, count);
+}
+
+void settings_ref(struct settings *settings)
+{
+    settings->references++;
+}
+
+void settings_unref(struct settings_store *store, struct settings *settings)
+{
+    if (settings == NULL) {
+        return;
+    }
+    ASSERT(settings->references > 0);
+    if (--settings->references == 0) {
+        map_remove(&store->sets, &settings->node);
+        free(settings);
+    }
+}
+
+const char *settings_get(const struct settings *settings, const char *name)
+{
+    for (uint32_t i = 0; i < settings->count; i++) {
+        if (strcasecmp(settings->items[i].name, name) == 0) {
+            return settings->items[i].value;
+        }
+    }
+    return NULL;
+}
+
+bool settings_name_ok(const char *name)
+{
+    static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    static const char rest[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789$";
+    if (strlen(name) >= LIMIT_NAME_BYTES) {
+        return false;
+    }
+    for (;;) {
+        if (strchr(first, *name) == NULL || *name == '\0') {
+            return false;
+        }
+        name += strspn(name, rest);
+        if (*name != '.') {
+            return *name == '\0';
+        }
+        name++;
+    }
+}
+
+bool settings_fixed(const char *name)
+{
+    static const char *const fixed[] = {"server_version",       "server_encoding",
+                                        "is_superuser",         "session_authorization",
+                                        "integer_datetimes",    "in_hot_standby",
+                                        "server_version_num"};
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+        if (strcasecmp(fixed[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void write_parse(struct writer *writer, const char *sql)
+{
+    uint32_t mark = writer_begin(writer, 'P');
+    writer_cstr(writer, "");
+    writer_cstr(writer, sql);
+    writer_u16(writer, 0);
+    writer_end(writer, mark);
+}
+
+static void write_bind_execute(struct writer *writer, const char *const *values, uint16_t count)
+{
+    uint32_t mark = writer_begin(writer, 'B');
+    writer_cstr(writer, "");
+    writer_cstr(writer, "");
+    writer_u16(writer, 0);
+    writer_u16(writer, count);
+    for (uint16_t i = 0; i < count; i++) {
+        writer_u32(writer, (uint32_t)strlen(values[i]));
+        writer_bytes(writer, values[i], strlen(values[i]));
+    }
+    writer_u16(writer, 0);
+    writer_end(writer, mark);
+    mark = writer_begin(writer, 'E');
+    writer_cstr(writer, "");
+    writer_u32(writer, 0);
+    writer_end(writer, mark);
+}
+
+static void write_set(struct writer *writer, const struct setting *setting)
+{
+    const char *values[2] = {setting->name, setting->value};
+    write_parse(writer, "SELECT pg_catalog.set_config($1, $2, false)");
+    write_bind_execute(writer, values, 2);
+}
+
+/* RESET takes no parameter; the name has passed settings_name_ok or came from the server. */
+static void write_reset(struct writer *writer, const char *name)
+{
+    char sql[sizeof("RESET ") + LIMIT_NAME_BYTES];
+    ASSERT(settings_name_ok(name));
+    snprintf(sql, sizeof(sql), "RESET %s", name);
+    write_parse(writer, sql);
+    write_bind_execute(writer, NULL, 0);
+}
+
+uint32_t settings_write_change(struct writer *writer, const struct settings *from,
+                               const struct settings *to)
+{
+    uint32_t f = 0, t = 0, written = 0;
+    while (f < from->count || t < to->count) {
+        int order = f == from->count ? 1
+                    : t == to->count ? -1
+                                     : strcasecmp(from->items[f].name, to->items[t].name);
+        if (order < 0) {
+            write_reset(writer, from->items[f++].name);
+            written++;
+            continue;
+        }
+        if (order > 0 || strcmp(from->items[f].value, to->items[t].value) != 0) {
+            write_set(writer, &to->items[t]);
+            written++;
+        }
+        f += order == 0;
+        t++;
+    }
+    return written;
+}

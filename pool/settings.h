@@ -1,0 +1,66 @@
+/* Interned, immutable sets of configuration parameters ("settings", PostgreSQL's GUCs).
+ *
+ * A set is what a session wants, or what a link is known to have, beyond the server's defaults for
+ * that login. Sets are interned per engine: two sessions that want the same share one, and "does this
+ * link suit this session" is a comparison of two pointers. Names compare without case.
+ */
+#ifndef POOL_SETTINGS_H
+#define POOL_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/map.h"
+
+struct writer;
+
+struct setting {
+    const char *name, *value;
+};
+
+struct settings {
+    struct map_node node;
+    uint32_t references;
+    uint32_t count;
+    struct setting items[]; /* ordered by name; the texts lie behind */
+};
+
+struct settings_store {
+    struct map sets;
+    uint64_t hash_key;
+    struct settings *none; /* the empty set; one reference is the store's */
+};
+
+/* 0, or ERR_NO_MEMORY. */
+int settings_store_init(struct settings_store *store, uint64_t hash_key);
+void settings_store_fini(struct settings_store *store);
+
+/* A reference to the set of these items, which may be in any order; of items of one name the last
+ * counts. NULL when memory is out. The texts are copied. */
+struct settings *settings_intern(struct settings_store *store, const struct setting *items,
+                                 uint32_t count);
+
+/* A reference to `settings` with one name set to a value, or without it when value is NULL. */
+struct settings *settings_with(struct settings_store *store, const struct settings *settings,
+                               const char *name, const char *value);
+
+void settings_ref(struct settings *settings);
+void settings_unref(struct settings_store *store, struct settings *settings);
+
+/* NULL when the set does not have that name. */
+const char *settings_get(const struct settings *settings, const char *name);
+
+/* Whether such a parameter can be a setting of a session at all: an identifier, or two with a dot,
+ * of letters, digits, _ and $, at most LIMIT_NAME_BYTES - 1 long. */
+bool settings_name_ok(const char *name);
+
+/* Whether the server reports this parameter but no session can choose it (server_version …). */
+bool settings_fixed(const char *name);
+
+/* Appends extended-query messages that turn `from` into `to` at a server: for each difference a
+ * Parse, Bind and Execute with set_config() or RESET; no Sync. Values travel as parameters, never
+ * inside SQL text. Returns how many Parse/Bind/Execute triples were written. */
+uint32_t settings_write_change(struct writer *writer, const struct settings *from,
+                               const struct settings *to);
+
+#endif

@@ -1,0 +1,211 @@
+#include "pool/statement.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+
+void statement_store_init(struct statement_store *store, uint32_t worker, uint64_t hash_key)
+{
+    *store = (struct statement_store){.hash_key = hash_key, .next_id = (uint64_t)worker << 48 | 1};
+    map_init(&store->statements);
+}
+
+void statement_store_fini(struct statement_store *store)
+{
+    ASSERT(store->statements.count == 0);
+    map_fini(&store->statements);
+}
+
+struct statement *statement_intern(struct statement_store *store, const uint8_t *body,
+                                   uint32_t body_bytes)
+{
+    uint64_t hash = hash_bytes(store->hash_key, body, body_bytes);
+    for (struct map_node *node = map_first(&store->statements, hash); node != NULL;
+         node = map_next(node)) {
+        struct statement *found = CONTAINER_OF(node, struct statement, node);
+        if (found->body_bytes == body_bytes && memcmp(found->body, body, body_bytes) == 0) {
+            found->references++;
+            return found;
+        }
+    }
+    struct statement *statement = malloc(sizeof(*statement) + body_bytes);
+    if (statement == NULL) {
+        return NULL;
+    }
+    statement->id = store->next_id++;
+    statement->references = 1;
+    statement->body_bytes = body_bytes;
+    memcpy(statement->body, body, body_bytes);
+    if (map_add(&store->statements, &statement->node, hash) != 0) {
+        free(statement);
+        return NULL;
+    }
+    return statement;
+}
+
+void statement_ref(struct statement *statement)
+{
+    statement->references++;
+}
+
+void statement_unref(struct statement_store *store, struct statement *statement)
+{
+    if (statement == NULL) {
+        return;
+    }
+    ASSERT(statement->references > 0);
+    if (--statement->references == 0) {
+        map_remove(&store->statements, &statement->node);
+        free(statement);
+    }
+}
+
+uint32_t statement_name(uint64_t id, char ret_name[STATEMENT_NAME_BYTES])
+{
+    static const char digits[] = "0123456789abcdef";
+    static const char prefix[] = "howdah_";
+    char reversed[16];
+    uint32_t count = 0, len = sizeof(prefix) - 1;
+    for (; id != 0; id >>= 4) {
+        reversed[count++] = digits[id & 15];
+    }
+    memcpy(ret_name, prefix, len);
+    while (count > 0) {
+        ret_name[len++] = reversed[--count];
+    }
+    ret_name[len] = '\0';
+    return len;
+}
+
+struct session_statement *session_statement_find(const struct map *statements, uint64_t hash_key,
+                                                 const char *name)
+{
+    if (statements->count == 0) {
+        return NULL;
+    }
+    uint64_t hash = hash_bytes(hash_key, name, strlen(name));
+    for (struct map_node *node = map_first(statements, hash); node != NULL; node = map_next(node)) {
+        struct session_statement *entry = CONTAINER_OF(node, struct session_statement, node);
+        if (!entry->pending_close && strcmp(entry->name, name) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+struct session_statement *session_statement_add(struct map *statements, uint64_t hash_key,
+                                                const char *name, struct statement *statement)
+{
+    size_t name_bytes = strlen(name) + 1;
+    struct session_statement *entry = malloc(sizeof(*entry) + name_bytes);
+    if (entry == NULL) {
+        return NULL;
+    }
+    *entry = (struct session_statement){.statement = statement};
+    memcpy(entry->name, name, name_bytes);
+    if (map_add(statements, &entry->node, hash_bytes(hash_key, name, name_bytes - 1)) != 0) {
+        free(entry);
+        return NULL;
+    }
+    statement_ref(statement);
+    return entry;
+}
+
+void session_statement_remove(struct statement_store *store, struct map *statements,
+                              struct session_statement *entry)
+{
+    map_remove(statements, &entry->node);
+    statement_unref(store, entry->statement);
+    free(entry);
+}
+
+void session_statements_clear(struct statement_store *store, struct map *statements)
+{
+    for (struct map_node *node = map_any(statements); node != NULL; node = map_any(statements)) {
+        session_statement_remove(store, statements,
+                                 CONTAINER_OF(node, struct session_statement, node));
+    }
+    map_fini(statements);
+}
+
+void link_statements_init(struct link_statements *statements)
+{
+    map_init(&statements->by_id);
+    list_init(&statements->recent);
+}
+
+static uint64_t hash_id(const struct statement *statement)
+{
+    return hash_word(0, statement->id);
+}
+
+struct link_statement *link_statement_find(const struct link_statements *statements,
+                                           const struct statement *statement)
+{
+    for (struct map_node *node = map_first(&statements->by_id, hash_id(statement)); node != NULL;
+         node = map_next(node)) {
+        struct link_statement *entry = CONTAINER_OF(node, struct link_statement, node);
+        if (entry->statement == statement) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+struct link_statement *link_statement_add(struct link_statements *statements,
+                                          struct statement *statement, uint64_t name_id)
+{
+    struct link_statement *entry = malloc(sizeof(*entry));
+    if (entry == NULL) {
+        return NULL;
+    }
+    *entry = (struct link_statement){.statement = statement, .name_id = name_id};
+    list_init(&entry->recent);
+    if (map_add(&statements->by_id, &entry->node, hash_id(statement)) != 0) {
+        free(entry);
+        return NULL;
+    }
+    statement_ref(statement);
+    list_push_front(&statements->recent, &entry->recent);
+    return entry;
+}
+
+void link_statement_used(struct link_statements *statements, struct link_statement *entry)
+{
+    if (statements->recent.next != &entry->recent) {
+        list_remove(&entry->recent);
+        list_push_front(&statements->recent, &entry->recent);
+    }
+}
+
+void link_statement_remove(struct statement_store *store, struct link_statements *statements,
+                           struct link_statement *entry)
+{
+    map_remove(&statements->by_id, &entry->node);
+    list_remove(&entry->recent);
+    statement_unref(store, entry->statement);
+    free(entry);
+}
+
+struct link_statement *link_statement_oldest(const struct link_statements *statements)
+{
+    for (struct list *node = statements->recent.prev; node != &statements->recent;
+         node = node->prev) {
+        struct link_statement *entry = CONTAINER_OF(node, struct link_statement, recent);
+        if (entry->pending == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+void link_statements_clear(struct statement_store *store, struct link_statements *statements)
+{
+    while (!list_empty(&statements->recent)) {
+        link_statement_remove(store, statements,
+                              CONTAINER_OF(statements->recent.next, struct link_statement, recent));
+    }
+    map_fini(&statements->by_id);
+}

@@ -1,0 +1,101 @@
+/* Prepared statements: one store per engine, virtual names per session, real names per link.
+ *
+ * A *statement* is what a Parse says besides the name: the query and the parameter types. Sessions
+ * that prepare the same text share one. On a link it has a name of ours, made from its id, which is
+ * unique in the process, so that a link keeps its names when it is lent to another worker.
+ *
+ *    session: name -> session_statement --+
+ *                                         +--> statement (id, text)
+ *    link:    id   -> link_statement -----+
+ *
+ * What a pipelined Parse or Close changes is *pending* until the server has answered, and undone when
+ * the server skips it after an error (pool/due.h).
+ */
+#ifndef POOL_STATEMENT_H
+#define POOL_STATEMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/map.h"
+
+struct statement {
+    struct map_node node;
+    uint64_t id;
+    uint32_t references;
+    uint32_t body_bytes;
+    uint8_t body[]; /* a Parse's body behind the name: query, NUL, number and OIDs of types */
+};
+
+struct statement_store {
+    struct map statements;
+    uint64_t hash_key;
+    uint64_t next_id;
+};
+
+struct session_statement {
+    struct map_node node;
+    struct statement *statement;
+    bool pending_parse, pending_close;
+    char name[];
+};
+
+struct link_statement {
+    struct map_node node; /* by id */
+    struct list recent;   /* in link_statements.recent, the most recently used first */
+    struct statement *statement;
+    uint64_t name_id; /* its name there: the id that the engine had given which prepared it */
+    uint32_t pending; /* Parse messages under way */
+};
+
+struct link_statements {
+    struct map by_id;
+    struct list recent;
+};
+
+enum { STATEMENT_NAME_BYTES = 32 };
+
+void statement_store_init(struct statement_store *store, uint32_t worker, uint64_t hash_key);
+
+/* Every statement must have been given back. */
+void statement_store_fini(struct statement_store *store);
+
+/* A reference to the statement of this text; NULL when memory is out. */
+struct statement *statement_intern(struct statement_store *store, const uint8_t *body,
+                                   uint32_t body_bytes);
+
+void statement_ref(struct statement *statement);
+void statement_unref(struct statement_store *store, struct statement *statement);
+
+/* The name on a link that goes with an id. Returns its length, without the NUL. */
+uint32_t statement_name(uint64_t id, char ret_name[STATEMENT_NAME_BYTES]);
+
+/* A session's statement of that name, the pending Close hidden; NULL when there is none. */
+struct session_statement *session_statement_find(const struct map *statements, uint64_t hash_key,
+                                                 const char *name);
+
+/* Adds one; takes a reference of its own. NULL when memory is out. */
+struct session_statement *session_statement_add(struct map *statements, uint64_t hash_key,
+                                                const char *name, struct statement *statement);
+
+void session_statement_remove(struct statement_store *store, struct map *statements,
+                              struct session_statement *entry);
+
+/* Removes all, for DEALLOCATE ALL, DISCARD ALL and the session's end. */
+void session_statements_clear(struct statement_store *store, struct map *statements);
+
+void link_statements_init(struct link_statements *statements);
+struct link_statement *link_statement_find(const struct link_statements *statements,
+                                           const struct statement *statement);
+struct link_statement *link_statement_add(struct link_statements *statements,
+                                          struct statement *statement, uint64_t name_id);
+void link_statement_used(struct link_statements *statements, struct link_statement *entry);
+void link_statement_remove(struct statement_store *store, struct link_statements *statements,
+                           struct link_statement *entry);
+
+/* The least recently used that has no Parse under way; NULL when there is none. */
+struct link_statement *link_statement_oldest(const struct link_statements *statements);
+void link_statements_clear(struct statement_store *store, struct link_statements *statements);
+
+#endif
