@@ -200,7 +200,7 @@ class Run:
 
     def build_all(self):
         clients = [path for path in self.programs() if path.startswith("tests/clients/")]
-        if any([self.wanted("clients", *self.program_names(path)) for path in clients]):
+        if any(self.wanted("clients", *self.program_names(path)) for path in clients):
             self.must([f"{ROOT}/packaging/install-deps", "clients"])
         self.build(self.build_dir)
 
