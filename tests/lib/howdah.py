@@ -11,6 +11,7 @@ It listens on a free port of 127.0.0.1. start() returns when howdah has said `re
 stop() sends SIGTERM to the process that was started, and to no other.
 """
 
+import atexit
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ import tempfile
 import threading
 import time
 
-from pgcluster import free_port
+from pgcluster import clean_up_on_sigterm, free_port
 
 
 class HowdahError(Exception):
@@ -65,7 +66,10 @@ class Howdah:
 
     def start(self):
         """Starts howdah and waits for its `ready`."""
-        self.dir = self.dir or tempfile.mkdtemp(prefix="howdah-test-")
+        clean_up_on_sigterm()
+        if not self.dir:
+            self.dir = tempfile.mkdtemp(prefix="howdah-test-")
+            atexit.register(self.stop, signal.SIGKILL)
         self.port = self.port or free_port()
         self._ready.clear()
         self.process = subprocess.Popen(
@@ -82,11 +86,13 @@ class Howdah:
 
     def stop(self, how=signal.SIGTERM, timeout_s=20):
         """Ends howdah and removes its folder; returns the exit code (None if it did not run)."""
-        code = self.end(how, timeout_s) if self.process else None
-        if self.dir:
-            shutil.rmtree(self.dir, ignore_errors=True)
-            self.dir = None
-        return code
+        atexit.unregister(self.stop)
+        try:
+            return self.end(how, timeout_s) if self.process else None
+        finally:
+            if self.dir:
+                shutil.rmtree(self.dir, ignore_errors=True)
+                self.dir = None
 
     def end(self, how=signal.SIGTERM, timeout_s=20):
         """Ends howdah but keeps folder and port, so that start() can be called again."""

@@ -17,7 +17,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 
 BIN_DIRS = ("/usr/lib/postgresql/{version}/bin", "/usr/pgsql-{version}/bin")
@@ -49,6 +51,14 @@ def bin_dir(version):
         if os.path.exists(os.path.join(path, "postgres")):
             return path
     raise ClusterError(f"no PostgreSQL {version} here (set PG{version}_BIN)")
+
+
+def clean_up_on_sigterm():
+    """Makes a SIGTERM (a test runner's time-out) end this process as sys.exit does, so that
+    context managers and atexit stop what was started. A handler already set stays."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def run(argv, **kwargs):
@@ -109,6 +119,7 @@ class Cluster:
 
     def start(self):
         """initdb, then the server; returns when it answers."""
+        clean_up_on_sigterm()
         self.dir = tempfile.mkdtemp(prefix="howdah-pg-")
         atexit.register(self.stop)
         self._own(self.dir)

@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Gates on what repeats: system calls, instructions, allocations, bytes, idle CPU.
+
+Prints "ok NAME", "not ok NAME: reason" or "skip NAME: reason" a line; exits 1 if one is not ok.
+The howdah measured is $HOWDAH_BIN. With names, only those gates run. To see how another proxy
+does against the same budgets: --subject relay, or --subject pgbouncer --pgbouncer PATH.
+"""
+
+import argparse
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import gates                                    # noqa: E402
+import measure                                  # noqa: E402
+from targets import Skip, World                 # noqa: E402
+
+SYSCALLS_MAX = 4.4              # a query at 32 clients; the relay's 4.2 (a receive and a send per
+                                # hop, and the share of an epoll_wait)
+SYSCALL_TRIES = 3
+INSTRUCTIONS_MAX = {"simple": 1500, "prepared": 2500}
+ALLOCATIONS_MAX = 0.001         # zero, but for one in a thousand queries: a table that still grows
+IDLE_CLIENTS, IDLE_TLS_CLIENTS = 10000, 1000
+IDLE_BYTES_MAX = {"bytes": 1000, "bytes_prepared": 1400}
+IDLE_TLS_BYTES_MAX = 12 * 1024
+IDLE_CPU_US_MAX = 200           # in two seconds: 0.01 %, what reading a clock now and then takes
+
+
+class Gates:
+    """The gates of one subject. Each returns (what was counted, budget, unit)."""
+
+    def __init__(self, world, subject):
+        self.world, self.subject, self._idle = world, subject, None
+
+    def all(self):
+        """Names and functions, in the order in which they run."""
+        return {
+            "syscalls-simple": lambda: self.syscalls("simple"),
+            "syscalls-prepared": lambda: self.syscalls("prepared"),
+            "instructions-simple": lambda: self.instructions("simple"),
+            "instructions-prepared": lambda: self.instructions("prepared"),
+            "allocations-simple": lambda: self.allocations("simple"),
+            "allocations-extended": lambda: self.allocations("extended"),
+            "allocations-prepared": lambda: self.allocations("prepared"),
+            "idle-bytes": lambda: self.idle_bytes("bytes"),
+            "idle-bytes-after-prepared": lambda: self.idle_bytes("bytes_prepared"),
+            "idle-bytes-tls": self.idle_bytes_tls,
+            "idle-cpu": self.idle_cpu,
+        }
+
+    def syscalls(self, mode):
+        """System calls a query makes the proxy do: the least of a few tries, as a proxy that the
+        machine starves of clients wakes more often for less."""
+        least = float("inf")
+        with self.world.start(self.subject) as target:
+            for _ in range(SYSCALL_TRIES):
+                least = min(least, gates.count_syscalls(self.world, target, mode)["all"])
+                if least <= SYSCALLS_MAX:
+                    break
+        return least, SYSCALLS_MAX, "system calls a query"
+
+    def instructions(self, mode):
+        """User-space instructions a query costs the proxy."""
+        count = gates.count_instructions(self.world, self.subject, mode)
+        return count, INSTRUCTIONS_MAX[mode], "instructions a query"
+
+    def allocations(self, mode):
+        """Allocations a query costs a proxy that is warm."""
+        count = gates.count_allocations(self.world, self.subject, mode)
+        return count, ALLOCATIONS_MAX, "allocations a query"
+
+    def idle_bytes(self, which):
+        """Memory of an idle client among many."""
+        return self._idle_crowd()[which], IDLE_BYTES_MAX[which], "bytes a client"
+
+    def idle_bytes_tls(self):
+        """Memory of an idle client with TLS."""
+        with self.world.start(self.subject, tls=True) as target:
+            got = measure.idle(self.world, target, IDLE_TLS_CLIENTS)
+        return got["bytes"], IDLE_TLS_BYTES_MAX, "bytes a client with TLS"
+
+    def idle_cpu(self):
+        """CPU while ten thousand clients do nothing."""
+        return self._idle_crowd()["idle_cpu_us"], IDLE_CPU_US_MAX, "us of CPU in 2 s"
+
+    def _idle_crowd(self):
+        if self._idle is None:
+            with self.world.start(self.subject) as target:
+                self._idle = measure.idle(self.world, target, IDLE_CLIENTS)
+        return self._idle
+
+
+def check(name, gate):
+    """Runs one gate and prints its line; returns whether it may pass."""
+    try:
+        count, budget, unit = gate()
+    except Skip as reason:
+        print(f"skip {name}: {one_line(reason)}", flush=True)
+        return True
+    except measure.LoadError as error:
+        print(f"not ok {name}: {one_line(error)}", flush=True)
+        return False
+    figures = f"{count:.4g} {unit}, budget {budget}"
+    if count > budget:
+        print(f"not ok {name}: {figures}", flush=True)
+        return False
+    print(f"ok {name}", flush=True)
+    print(f"# {name}: {figures}", flush=True)
+    return True
+
+
+def one_line(error):
+    """An error's text without line breaks, as a reason must fit on its line."""
+    return " ".join(str(error).split())
+
+
+def main():
+    """Parses the command line and runs the gates."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", help="gates to run; all if none is named")
+    parser.add_argument("--subject", default="howdah", choices=["howdah", "relay", "pgbouncer"])
+    parser.add_argument("--pgbouncer", help="path of a PgBouncer, for --subject pgbouncer")
+    options = parser.parse_args()
+    peers = {"howdah": os.environ.get("HOWDAH_BIN"), "pgbouncer": options.pgbouncer}
+    if options.subject != "relay" and not peers[options.subject]:
+        parser.error("set HOWDAH_BIN" if options.subject == "howdah" else "give --pgbouncer")
+    with World(peers) as world:
+        known = Gates(world, options.subject).all()
+        unknown = [name for name in options.names if name not in known]
+        if unknown:
+            parser.error(f"no gate {', '.join(unknown)}; there are {', '.join(known)}")
+        passed = [check(name, known[name]) for name in options.names or known]
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
