@@ -190,7 +190,8 @@ def check_calls(source):
     if source.folder in CORES - {"config"} and source.path not in PRINTERS:
         banned.update(BANNED_PRINTS)
     if not source.ours:
-        banned.pop("assert")  # tests may use what their harness brings
+        for name in ("assert", "system", "popen"):  # a test may run openssl(1)
+            del banned[name]
     for match in CALL.finditer(source.code):
         if match[1] in banned and match[1] not in NO_CALL:
             yield source.line(match.start()), "banned-call", f"{match[1]}: {banned[match[1]]}"
