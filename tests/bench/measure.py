@@ -135,9 +135,11 @@ def idle(world, target, clients):
     """Memory per idle client, after a prepared statement too; CPU while nothing happens.
 
     The proxy should be fresh: it is warmed with a few clients, so that what it allocates once is
-    not counted."""
+    not counted. Without prepared statements in transaction mode, that figure is None."""
+    prepared = world.has_prepared(target.name)
     with Crowd(world, target, 64) as crowd:
-        crowd.prepare()
+        if prepared:
+            crowd.prepare()
     time.sleep(0.5)
     before = memory_bytes(target.pid)
     login = CpuMeter(target)
@@ -147,8 +149,10 @@ def idle(world, target, clients):
         got = {"login_cpu_us": login.us_per(clients),
                "bytes": (memory_bytes(target.pid) - before) / clients}
         got["idle_cpu_us"] = idle_cpu_us(target)
-        crowd.prepare()
-        got["bytes_prepared"] = (memory_bytes(target.pid) - before) / clients
+        got["bytes_prepared"] = None
+        if prepared:
+            crowd.prepare()
+            got["bytes_prepared"] = (memory_bytes(target.pid) - before) / clients
     return got
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import gates                                    # noqa: E402
 import measure                                  # noqa: E402
-from targets import Skip, World                 # noqa: E402
+from targets import Skip, StartError, World     # noqa: E402
 
 SYSCALLS_MAX = 4.4              # a query at 32 clients; the relay's 4.2 (a receive and a send per
                                 # hop, and the share of an epoll_wait)
@@ -98,7 +98,7 @@ def check(name, gate):
     except Skip as reason:
         print(f"skip {name}: {one_line(reason)}", flush=True)
         return True
-    except measure.LoadError as error:
+    except (measure.LoadError, StartError) as error:
         print(f"not ok {name}: {one_line(error)}", flush=True)
         return False
     figures = f"{count:.4g} {unit}, budget {budget}"

@@ -50,6 +50,10 @@ class Skip(Exception):
     """This can't be measured here; the text says why."""
 
 
+class StartError(Exception):
+    """A proxy that was given does not start; the text is what it said."""
+
+
 class Target:
     """Something that listens on `port`; `pid` is the proxy's, None if there is no proxy."""
 
@@ -127,7 +131,7 @@ class World:
         return os.path.join(self.dir, name)
 
     def start(self, name, auth="trust", tls=False, wrapper=(), env=None):
-        """Starts a target; raises Skip if it isn't given or can't do what is asked."""
+        """Starts a target; raises Skip if it isn't given, StartError if it won't."""
         starters = {"direct": self._start_direct, "relay": self._start_relay,
                     "howdah": self._start_howdah, "howdah-2": self._start_howdah_2,
                     "pgbouncer": self._start_pgbouncer, "odyssey": self._start_odyssey}
@@ -140,7 +144,7 @@ class World:
             if self.peers[name]:
                 said = subprocess.run([self._peer(name), "--version"], stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, text=True, check=False).stdout
-                versions.append((said.strip() or f"{name} (no version)").splitlines()[0])
+                versions.append(f"{name}: {(said.strip() or 'no version').splitlines()[0]}")
         return (f"{len(os.sched_getaffinity(0))} cores, Linux {os.uname().release}, "
                 + ", ".join(versions))
 
@@ -187,8 +191,8 @@ class World:
                        wrapper=wrapper, env=env, start_timeout_s=60 if wrapper else 20)
         try:
             proxy.start()
-        except HowdahError as error:
-            raise Skip(f"howdah did not start: {error}") from None
+        except (HowdahError, OSError) as error:
+            raise StartError(f"howdah: {error}") from None
         return Target(name, proxy.port, proxy.pid, tls, auth, proxy.stop)
 
     def _start_howdah_2(self, auth, tls, wrapper, env):
@@ -303,7 +307,7 @@ database "bench" {{
         if not wait_for_port(port, process):
             end()
             with open(self.path(f"{name}.log"), encoding="utf-8", errors="replace") as log:
-                raise Skip(f"{name} did not start: {log.read()[-500:].strip()}")
+                raise StartError(f"{name}: {log.read()[-500:].strip()}")
         return Target(name, port, process.pid, tls, auth, end)
 
 
