@@ -253,6 +253,7 @@ database "bench" {{
  storage "server"
  storage_db "bench"
  storage_user "{user}"
+ storage_password "{SECRET}"
  pool "transaction"
  pool_size {POOL_SIZE}
  pool_timeout 0

@@ -43,8 +43,8 @@ void wire_send(struct wire *w, const void *bytes, size_t len)
     const uint8_t *next = bytes;
 
     while (len > 0) {
-        ssize_t sent = w->ssl ? SSL_write(w->ssl, next, (int)len)
-                              : send(w->fd, next, len, MSG_NOSIGNAL);
+        ssize_t sent =
+            w->ssl ? SSL_write(w->ssl, next, (int)len) : send(w->fd, next, len, MSG_NOSIGNAL);
         if (sent <= 0)
             wire_die("send");
         next += sent;
@@ -201,8 +201,8 @@ static void salt_password(struct wire_scratch *s, const char *password, const ch
     s->salt_len = (size_t)decoded - padding;
     s->iterations = iterations;
     memcpy(s->salt, salt, s->salt_len);
-    if (!PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt, (int)s->salt_len,
-                           (int)iterations, EVP_sha256(), WIRE_KEY_BYTES, s->salted_password))
+    if (!PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt, (int)s->salt_len, (int)iterations,
+                           EVP_sha256(), WIRE_KEY_BYTES, s->salted_password))
         wire_die("PBKDF2");
 }
 
