@@ -36,6 +36,8 @@ class Howdah:
         self.binary = binary or os.environ.get("HOWDAH_BIN")
         if not self.binary:
             raise HowdahError("set HOWDAH_BIN to the howdah that was built")
+        # Absolute, as it runs in a folder of its own.
+        self.binary = os.path.abspath(shutil.which(self.binary) or self.binary)
         self.config, self.databases, self.settings = config, databases or {}, settings or {}
         self.flags, self.wrapper, self.env = list(flags), list(wrapper), env or {}
         self.start_timeout_s = start_timeout_s
