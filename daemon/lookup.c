@@ -1,0 +1,385 @@
+#include "daemon/lookup.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "pool/options.h"
+#include "protocol/crypto.h"
+
+/* rolcanlogin is not asked of rolpassword's owner by the server before the login: here it is. */
+static const char authid_query[] =
+    "SELECT rolname, rolpassword, rolvaliduntil FROM pg_catalog.pg_authid "
+    "WHERE rolname OPERATOR(pg_catalog.=) $1 AND rolcanlogin";
+
+/* What a login may have set (ALTER ROLE … SET) is taken back before anything is asked. */
+static const char prepare_session[] =
+    "SELECT pg_catalog.set_config('search_path', '', false), "
+    "pg_catalog.set_config('statement_timeout', '2000', false), "
+    "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
+    "pg_catalog.set_config('datestyle', 'ISO, YMD', false), "
+    "pg_catalog.set_config('timezone', 'UTC', false)";
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Waits for the socket until the deadline: 0 or ERR_QUERY_TIMEOUT. */
+static int wait_for(int fd, short events, uint64_t deadline_us)
+{
+    for (;;) {
+        uint64_t now = now_us();
+        if (now >= deadline_us) {
+            return ERR_QUERY_TIMEOUT;
+        }
+        struct pollfd poller = {.fd = fd, .events = events};
+        int ready = poll(&poller, 1, (int)((deadline_us - now + 999) / 1000));
+        if (ready > 0) {
+            return 0;
+        }
+        if (ready < 0 && errno != EINTR) {
+            return ERR_SERVER_LOST;
+        }
+    }
+}
+
+/* --- connecting ------------------------------------------------------------------------------ */
+
+static const char *mode_word(enum tls_mode mode)
+{
+    switch (mode) {
+    case TLS_DISABLE:
+        return "disable";
+    case TLS_ALLOW:
+        return "allow";
+    case TLS_PREFER:
+        return "prefer";
+    case TLS_REQUIRE:
+        return "require";
+    case TLS_VERIFY_CA:
+        return "verify-ca";
+    case TLS_VERIFY_FULL:
+        return "verify-full";
+    }
+    return "prefer";
+}
+
+struct parameters {
+    const char *keys[24], *values[24];
+    uint32_t count;
+};
+
+static void add(struct parameters *parameters, const char *key, const char *value)
+{
+    if (value != NULL) {
+        parameters->keys[parameters->count] = key;
+        parameters->values[parameters->count++] = value;
+    }
+}
+
+static PGconn *begin(const struct lookup_source *source)
+{
+    const struct server_options *server = source->server;
+    struct parameters parameters = {.count = 0};
+    char port[8];
+    snprintf(port, sizeof(port), "%u", server->port);
+    add(&parameters, "host", server->host);
+    add(&parameters, "hostaddr", server->hostaddr);
+    add(&parameters, "port", port);
+    add(&parameters, "dbname", server->dbname != NULL ? server->dbname : source->database);
+    add(&parameters, "user", source->user);
+    add(&parameters, "password", source->password);
+    add(&parameters, "passfile", "/dev/null");
+    add(&parameters, "sslmode", mode_word(server->sslmode));
+    add(&parameters, "sslrootcert", server->sslrootcert);
+    add(&parameters, "sslcert", server->sslcert);
+    add(&parameters, "sslkey", server->sslkey);
+    add(&parameters, "gssencmode", "disable");
+    add(&parameters, "options", "");
+    add(&parameters, "application_name", "howdah secrets");
+    if (server->channel_binding == CHANNEL_BINDING_REQUIRE) {
+        add(&parameters, "channel_binding", "require");
+    }
+    /* No expand_dbname: a database's name that looks like a connection string is a name. */
+    return PQconnectStartParams(parameters.keys, parameters.values, 0);
+}
+
+static int connect_until(PGconn *connection, uint64_t deadline_us)
+{
+    PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+    while (PQstatus(connection) != CONNECTION_BAD && status != PGRES_POLLING_FAILED) {
+        if (status == PGRES_POLLING_OK) {
+            return 0;
+        }
+        short events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+        int code = wait_for(PQsocket(connection), events, deadline_us);
+        if (code != 0) {
+            return code;
+        }
+        status = PQconnectPoll(connection);
+    }
+    return ERR_CONNECT;
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+/* Gets the last result of what was sent. ERR_QUERY_TIMEOUT, ERR_SERVER_LOST. */
+static int get_result(PGconn *connection, uint64_t deadline_us, PGresult **ret_result)
+{
+    PGresult *last = NULL;
+    for (;;) {
+        int pending = PQflush(connection);
+        while (PQisBusy(connection)) {
+            short events = (short)(POLLIN | (pending > 0 ? POLLOUT : 0));
+            int code = wait_for(PQsocket(connection), events, deadline_us);
+            if (code == 0 && PQconsumeInput(connection) == 0) {
+                code = ERR_SERVER_LOST;
+            }
+            if (code != 0) {
+                PQclear(last);
+                return code;
+            }
+            pending = PQflush(connection);
+        }
+        PGresult *result = PQgetResult(connection);
+        if (result == NULL) {
+            *ret_result = last;
+            return last != NULL ? 0 : ERR_SERVER_LOST;
+        }
+        PQclear(last);
+        last = result;
+    }
+}
+
+static int run(PGconn *connection, const char *query, const char *parameter, PGresult **ret_result)
+{
+    const char *values[] = {parameter};
+    int sent = PQsendQueryParams(connection, query, parameter != NULL ? 1 : 0, NULL,
+                                 parameter != NULL ? values : NULL, NULL, NULL, 0);
+    return sent ? get_result(connection, now_us() + LOOKUP_QUERY_US, ret_result) : ERR_SERVER_LOST;
+}
+
+static void set_detail(struct lookup_result *result, int code, const char *text)
+{
+    size_t length = strcspn(text, "\n");
+    result->code = code;
+    snprintf(result->detail, sizeof(result->detail), "%.*s", (int)length, text);
+}
+
+static int code_of(const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    if (state != NULL && strcmp(state, "42501") == 0) {
+        return ERR_PRIVILEGE;
+    }
+    if (state != NULL && strcmp(state, "57014") == 0) {
+        return ERR_QUERY_TIMEOUT;
+    }
+    return ERR_SERVER_LOST;
+}
+
+/* The one row, checked. */
+static void read_row(const PGresult *rows, const char *user, struct lookup_result *result)
+{
+    int columns = PQnfields(rows);
+    if (columns != 2 && columns != 3) {
+        set_detail(result, ERR_BAD_VALUE, "the query must give 2 or 3 columns");
+        return;
+    }
+    if (PQntuples(rows) == 0) {
+        return;
+    }
+    if (PQntuples(rows) > 1) {
+        set_detail(result, ERR_BAD_VALUE, "the query gave more than one row");
+        return;
+    }
+    if (PQgetisnull(rows, 0, 0) || strcmp(PQgetvalue(rows, 0, 0), user) != 0) {
+        set_detail(result, ERR_BAD_VALUE, "the query gave another user's row");
+        return;
+    }
+    if (columns == 3 && !PQgetisnull(rows, 0, 2)) {
+        result->expires = true;
+        if (lookup_parse_time(PQgetvalue(rows, 0, 2), &result->valid_until_us) != 0) {
+            set_detail(result, ERR_BAD_VALUE, "the query's third column is no time");
+            return;
+        }
+    }
+    result->found = true;
+    /* An empty password is none: PostgreSQL refuses it too (CVE-2017-7546). */
+    if (PQgetisnull(rows, 0, 1) || PQgetlength(rows, 0, 1) == 0) {
+        return;
+    }
+    if (PQgetlength(rows, 0, 1) >= LOOKUP_SECRET_BYTES) {
+        result->found = false;
+        set_detail(result, ERR_BAD_VALUE, "the secret is too long");
+        return;
+    }
+    result->has_secret = true;
+    memcpy(result->secret, PQgetvalue(rows, 0, 1), (size_t)PQgetlength(rows, 0, 1) + 1);
+}
+
+/* The result's memory holds a secret; libpq does not wipe it. */
+static void wipe_rows(PGresult *rows)
+{
+    if (rows == NULL || PQresultStatus(rows) != PGRES_TUPLES_OK || PQnfields(rows) < 2) {
+        return;
+    }
+    for (int i = 0; i < PQntuples(rows); i++) {
+        crypto_wipe(PQgetvalue(rows, i, 1), (size_t)PQgetlength(rows, i, 1));
+    }
+}
+
+/* False when the connection is of no more use. */
+static bool ask(PGconn *connection, const char *query, const char *user,
+                struct lookup_result *result)
+{
+    PGresult *rows = NULL;
+    int code = run(connection, query, user, &rows);
+    if (code != 0) {
+        set_detail(result, code,
+                   code == ERR_QUERY_TIMEOUT ? "the query took too long"
+                                             : PQerrorMessage(connection));
+        return false;
+    }
+    if (PQresultStatus(rows) == PGRES_TUPLES_OK) {
+        read_row(rows, user, result);
+    } else {
+        set_detail(result, code_of(rows), PQresultErrorMessage(rows));
+    }
+    wipe_rows(rows);
+    PQclear(rows);
+    return PQstatus(connection) == CONNECTION_OK;
+}
+
+static void ignore_notice(void *argument, const PGresult *notice)
+{
+    (void)argument;
+    (void)notice;
+}
+
+/* Connects and makes the session plain; what went wrong is in the results. */
+static PGconn *open_session(const struct lookup_source *source, struct lookup_result *ret_failure)
+{
+    PGconn *connection = begin(source);
+    if (connection == NULL) {
+        set_detail(ret_failure, ERR_NO_MEMORY, error_message(ERR_NO_MEMORY));
+        return NULL;
+    }
+    PQsetNoticeReceiver(connection, ignore_notice, NULL);
+    int code = connect_until(connection, now_us() + LOOKUP_CONNECT_US);
+    if (code != 0) {
+        set_detail(ret_failure, code == ERR_NO_MEMORY ? code : ERR_CONNECT,
+                   code == ERR_QUERY_TIMEOUT ? "connecting took too long"
+                                             : PQerrorMessage(connection));
+        PQfinish(connection);
+        return NULL;
+    }
+    PGresult *result = NULL;
+    PQsetnonblocking(connection, 1);
+    code = run(connection, prepare_session, NULL, &result);
+    if (code != 0 || PQresultStatus(result) != PGRES_TUPLES_OK) {
+        set_detail(ret_failure, code != 0 ? code : ERR_SERVER_LOST, PQerrorMessage(connection));
+        PQclear(result);
+        PQfinish(connection);
+        return NULL;
+    }
+    PQclear(result);
+    return connection;
+}
+
+void lookup_run(const struct lookup_source *source, char *const *users, uint32_t user_count,
+                struct lookup_result *ret_results)
+{
+    const char *query = source->query != NULL ? source->query : authid_query;
+    struct lookup_result failure = {.code = 0};
+    memset(ret_results, 0, user_count * sizeof(*ret_results));
+    PGconn *connection = open_session(source, &failure);
+    for (uint32_t i = 0; i < user_count; i++) {
+        if (connection == NULL) {
+            ret_results[i] = failure;
+        } else if (!ask(connection, query, users[i], &ret_results[i])) {
+            failure = (struct lookup_result){.code = ret_results[i].code};
+            snprintf(failure.detail, sizeof(failure.detail), "%s", ret_results[i].detail);
+            if (failure.code == 0) {
+                failure.code = ERR_SERVER_LOST;
+            }
+            PQfinish(connection);
+            connection = NULL;
+        }
+    }
+    PQfinish(connection);
+}
+
+/* --- time ------------------------------------------------------------------------------------ */
+
+/* Days since 1970-01-01 of a date in the proleptic Gregorian calendar (years counted
+ * astronomically), by counting leap days up to the year's first of March. */
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+    int64_t shifted = month <= 2 ? year - 1 : year;
+    int64_t era = (shifted >= 0 ? shifted : shifted - 399) / 400;
+    int64_t year_of_era = shifted - era * 400;
+    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+           719468;
+}
+
+static bool read_zone(const char *text, int64_t *ret_offset_s)
+{
+    int hours = 0, minutes = 0, seconds = 0, used = 0;
+    *ret_offset_s = 0;
+    if (*text == '\0') {
+        return true; /* a timestamp without zone is in the session's, which is UTC */
+    }
+    int sign = *text == '-' ? -1 : 1;
+    if ((*text != '+' && *text != '-') || sscanf(text + 1, "%2d%n", &hours, &used) != 1) {
+        return false;
+    }
+    text += 1 + used;
+    if (sscanf(text, ":%2d%n", &minutes, &used) == 1) {
+        text += used;
+    }
+    if (sscanf(text, ":%2d%n", &seconds, &used) == 1) {
+        text += used;
+    }
+    *ret_offset_s = sign * (hours * 3600 + minutes * 60 + seconds);
+    return *text == '\0' && hours >= 0 && minutes >= 0 && seconds >= 0;
+}
+
+int lookup_parse_time(const char *text, int64_t *ret_us)
+{
+    int year, month, day, hour = 0, minute = 0, second = 0, used = 0;
+    int64_t offset_s;
+    if (strcmp(text, "infinity") == 0 || strcmp(text, "-infinity") == 0) {
+        *ret_us = text[0] == '-' ? INT64_MIN : INT64_MAX;
+        return 0;
+    }
+    if (text[0] < '0' || text[0] > '9' ||
+        sscanf(text, "%6d-%2d-%2d%n", &year, &month, &day, &used) != 3) {
+        return ERR_BAD_VALUE;
+    }
+    text += used;
+    used = 0;
+    if (*text == ' ' && sscanf(text, " %2d:%2d:%2d%n", &hour, &minute, &second, &used) != 3) {
+        return ERR_BAD_VALUE;
+    }
+    text += used;
+    if (*text == '.') {
+        text += 1 + strspn(text + 1, "0123456789"); /* parts of a second don't matter */
+    }
+    if (month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 24 || minute < 0 ||
+        minute > 59 || second < 0 || second > 60 || !read_zone(text, &offset_s)) {
+        return ERR_BAD_VALUE;
+    }
+    int64_t seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    *ret_us = (seconds - offset_s) * 1000000;
+    return 0;
+}

@@ -1,0 +1,89 @@
+/* What threads of the process say to each other: messages to a worker, in the order they were put.
+ *
+ * A mailbox is an array under a mutex that is held for the time of one copy; the receiver takes the
+ * whole array and leaves the one it emptied before, so that nothing is allocated once both have
+ * grown. The first message after it was emptied wakes the receiver's loop, the others don't.
+ *
+ *   to a worker                                     to the control (which is worker 0's thread)
+ *   LETTER, LENT    from another engine             ASK_SECRET     look a secret up
+ *   CLIENT          an accepted socket              ASK_RELOAD     an administrator's RELOAD
+ *   SNAPSHOT        new options                     ASK_SHUTDOWN   an administrator's SHUTDOWN
+ *   SECRET          the answer to ASK_SECRET        DRAINED        this worker's last session is
+ * gone   RELOADED        the answer to ASK_RELOAD
+ *   DRAIN, STOP, PING
+ */
+#ifndef DAEMON_MAILBOX_H
+#define DAEMON_MAILBOX_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/handle.h"
+#include "pool/engine.h"
+
+struct secret_copy;
+struct snapshot;
+struct tls_sock;
+
+enum message_kind {
+    MESSAGE_LETTER,
+    MESSAGE_LENT,
+    MESSAGE_CLIENT,
+    MESSAGE_SNAPSHOT,
+    MESSAGE_SECRET,
+    MESSAGE_RELOADED,
+    MESSAGE_DRAIN,
+    MESSAGE_STOP,
+    MESSAGE_PING,
+    MESSAGE_ASK_SECRET,
+    MESSAGE_ASK_RELOAD,
+    MESSAGE_ASK_SHUTDOWN,
+    MESSAGE_DRAINED,
+};
+
+/* Strings and objects in a message belong to whoever holds the message. */
+struct message {
+    enum message_kind kind;
+    uint32_t worker;      /* who asks, where an answer is wanted */
+    struct handle handle; /* whom it concerns there */
+    int fd;               /* of LENT, CLIENT */
+    bool tcp;             /* of LENT */
+    bool drain;           /* of ASK_SHUTDOWN: running transactions may finish */
+    struct letter *letter;
+    struct tls_sock *tls; /* of LENT; NULL for a plain socket */
+    union {
+        struct origin origin;
+        struct snapshot *snapshot;
+        struct secret_copy *secret;
+        char *why_not; /* of RELOADED; NULL: it worked */
+        struct {
+            char *database, *user;
+        } ask;
+    };
+};
+
+struct mailbox {
+    pthread_mutex_t lock;
+    struct message *messages;
+    uint32_t count, capacity;
+};
+
+/* What the receiver has taken out. */
+struct mail {
+    struct message *messages;
+    uint32_t count, capacity;
+};
+
+void mailbox_init(struct mailbox *mailbox);
+
+/* What still lies in it is forgotten, not freed: take it out before. */
+void mailbox_fini(struct mailbox *mailbox);
+
+/* Copies the message in; *ret_wake tells that the receiver may be asleep. ERR_NO_MEMORY. */
+int mailbox_put(struct mailbox *mailbox, const struct message *message, bool *ret_wake);
+
+/* Takes everything; `mail` gives its emptied array in exchange. */
+void mailbox_take(struct mailbox *mailbox, struct mail *mail);
+
+#endif

@@ -1,0 +1,67 @@
+#include "daemon/process.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Room in libuv's thread pool for what blocks: names to resolve (libuv gives them at most half of
+ * it), secrets to look up (SECRETS_LOOKUPS_MAX), and always one for PBKDF2. */
+#define THREAD_POOL_SIZE "8"
+
+/* Takes every PG… variable out. One name a pass, since unsetenv moves what stands behind it. */
+static void clear_libpq_environment(void)
+{
+    for (size_t i = 0; environ != NULL && environ[i] != NULL;) {
+        const char *entry = environ[i];
+        const char *equals = strchr(entry, '=');
+        char name[64];
+        if (strncmp(entry, "PG", 2) != 0 || equals == NULL ||
+            (size_t)(equals - entry) >= sizeof(name)) {
+            i++;
+            continue;
+        }
+        memcpy(name, entry, (size_t)(equals - entry));
+        name[equals - entry] = '\0';
+        if (unsetenv(name) != 0) {
+            i++;
+        }
+    }
+}
+
+void process_harden(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    clear_libpq_environment();
+    setenv("UV_THREADPOOL_SIZE", THREAD_POOL_SIZE, 0);
+}
+
+uint64_t process_raise_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return 1024;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
+        struct rlimit raised = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+            limit = raised;
+        }
+    }
+    return limit.rlim_cur;
+}
+
+uint32_t process_cpu_count(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) != 0) {
+        return 1;
+    }
+    int count = CPU_COUNT(&set);
+    return count > 0 ? (uint32_t)count : 1;
+}

@@ -1,0 +1,575 @@
+#include "daemon/socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/writer.h"
+#include "daemon/dial.h"
+#include "daemon/log.h"
+#include "daemon/snapshot.h"
+#include "daemon/tls_socket.h"
+#include "protocol/report.h"
+
+enum {
+    VECTORS_MAX = 16,
+    FIRST_BYTES = 4096,
+    TLS_RECORD_HANDSHAKE = 0x16, /* RFC 8446 5.1: what a direct TLS client begins with */
+};
+
+/* A client must say its first byte within this; after that the engine's own deadlines hold. */
+#define NASCENT_US (10 * 1000000ULL)
+
+struct nascent {
+    struct list node; /* in worker->nascent */
+    struct sock *sock;
+    struct origin origin;
+    uint64_t accepted_us;
+};
+
+struct sock *sock_find(const struct worker *worker, struct handle handle)
+{
+    struct sock *sock = worker_sock(worker, handle);
+    return sock != NULL && handle_equal(sock->handle, handle) ? sock : NULL;
+}
+
+struct sock *sock_new(struct worker *worker)
+{
+    struct sock *sock = slab_alloc(&worker->socks);
+    if (sock == NULL) {
+        return NULL;
+    }
+    memset(sock, 0, sizeof(*sock));
+    sock->poll.data = worker;
+    sock->fd = -1;
+    return sock;
+}
+
+static void step(struct sock *sock, enum event_kind kind, uint32_t bytes)
+{
+    struct event event = {.kind = kind, .handle = sock->handle, .bytes = bytes};
+    worker_step(sock_worker(sock), &event);
+}
+
+void sock_ended(struct sock *sock, int code, const char *text)
+{
+    if ((sock->flags & (SOCK_EOF | SOCK_NASCENT | SOCK_DIALING)) != 0) {
+        return;
+    }
+    sock->flags |= SOCK_EOF;
+    struct event event = {.kind = EVENT_EOF, .handle = sock->handle, .code = code, .text = text};
+    worker_step(sock_worker(sock), &event);
+    sock_watch(sock);
+}
+
+void sock_failed(struct sock *sock, int error_number)
+{
+    sock->flags = (uint16_t)((sock->flags | SOCK_BROKEN) & ~SOCK_FULL);
+    sock_ended(sock, ERR_IO, strerror(error_number));
+    sock_watch(sock);
+}
+
+void sock_sent(struct sock *sock, uint32_t bytes, bool full)
+{
+    if (bytes > 0) {
+        sock->flags |= SOCK_SENT;
+        worker_want_sweep(sock_worker(sock));
+        step(sock, EVENT_SENT, bytes);
+    }
+    if (full) {
+        sock->flags |= SOCK_FULL;
+        step(sock, EVENT_SENT, 0);
+        sock_watch(sock);
+    } else if ((sock->flags & SOCK_FULL) != 0) {
+        sock->flags &= (uint16_t)~SOCK_FULL;
+        sock_watch(sock);
+    }
+}
+
+void sock_starve(struct sock *sock)
+{
+    sock->flags |= SOCK_STARVED;
+    sock_worker(sock)->starved = true;
+    worker_want_sweep(sock_worker(sock));
+    sock_watch(sock);
+}
+
+/* --- writing --------------------------------------------------------------------------------- */
+
+static ssize_t send_vectors(int fd, struct iovec *vectors, int count)
+{
+    if (count == 1) {
+        return send(fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)count};
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void flush_plain(struct sock *sock)
+{
+    struct worker *worker = sock_worker(sock);
+    struct iovec vectors[VECTORS_MAX];
+    for (;;) {
+        int count = engine_tx(worker->engine, sock->handle, vectors, VECTORS_MAX);
+        if (count == 0) {
+            sock_sent(sock, 0, false);
+            return;
+        }
+        size_t wanted = 0;
+        for (int i = 0; i < count; i++) {
+            wanted += vectors[i].iov_len;
+        }
+        ssize_t sent = send_vectors(sock->fd, vectors, count);
+        if (sent < 0 && errno == EINTR) {
+            continue;
+        }
+        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            sock_sent(sock, 0, true);
+            return;
+        }
+        if (sent < 0) {
+            sock_failed(sock, errno);
+            return;
+        }
+        bool full = (size_t)sent < wanted;
+        sock_sent(sock, (uint32_t)sent, full);
+        if (full || count < VECTORS_MAX) {
+            return;
+        }
+    }
+}
+
+/* Writes what there is and, when all is written, begins the handshake that waited for it. */
+static void flush(struct sock *sock)
+{
+    if ((sock->flags & (SOCK_BROKEN | SOCK_DIALING | SOCK_NASCENT)) != 0 || sock->fd < 0) {
+        return;
+    }
+    if (sock->tls != NULL) {
+        tls_sock_flush(sock);
+    } else {
+        flush_plain(sock);
+    }
+    if ((sock->flags & (SOCK_TLS_ACCEPT | SOCK_TLS_CONNECT)) != 0 &&
+        (sock->flags & (SOCK_FULL | SOCK_BROKEN)) == 0) {
+        bool accept = (sock->flags & SOCK_TLS_ACCEPT) != 0;
+        sock->flags &= (uint16_t) ~(SOCK_TLS_ACCEPT | SOCK_TLS_CONNECT);
+        tls_sock_start(sock, accept, false);
+    }
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+/* One receive into the engine's room; false when there is nothing more at present. */
+static bool read_plain(struct sock *sock)
+{
+    struct worker *worker = sock_worker(sock);
+    uint8_t *room;
+    uint32_t room_bytes;
+    if (!engine_rx(worker->engine, sock->handle, &room, &room_bytes)) {
+        sock_starve(sock);
+        return false;
+    }
+    ssize_t received = recv(sock->fd, room, room_bytes, MSG_DONTWAIT);
+    if (received > 0) {
+        step(sock, EVENT_BYTES, (uint32_t)received);
+        return true;
+    }
+    if (received == 0) {
+        sock_ended(sock, 0, NULL);
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        sock_failed(sock, errno);
+    }
+    return false;
+}
+
+static bool wants_bytes(const struct sock *sock)
+{
+    uint32_t against = SOCK_EOF;
+    if ((sock->flags & SOCK_HANDSHAKE) == 0) {
+        against |= SOCK_STOPPED | SOCK_STARVED;
+    }
+    return (sock->flags & against) == 0;
+}
+
+/* The peer hung up while nothing is read: an end is told now if nothing lies before it. */
+static void hung_up(struct sock *sock)
+{
+    char byte;
+    sock->flags |= SOCK_HUNG_UP;
+    ssize_t peeked = recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (peeked == 0) {
+        sock_ended(sock, 0, NULL);
+    }
+    sock_watch(sock);
+}
+
+/* EPOLLERR: libuv has stopped to watch. What has come is read before the failure is told. */
+static void poll_failed(struct sock *sock)
+{
+    int error_number = 0;
+    socklen_t bytes = sizeof(error_number);
+    sock->watched = 0;
+    getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error_number, &bytes);
+    if (sock->tls == NULL) {
+        while (wants_bytes(sock) && read_plain(sock)) {
+            sock->flags = (uint16_t)(engine_reading(sock_worker(sock)->engine, sock->handle)
+                                         ? sock->flags & ~SOCK_STOPPED
+                                         : sock->flags | SOCK_STOPPED);
+        }
+    }
+    sock_failed(sock, error_number != 0 ? error_number : ECONNRESET);
+}
+
+static void client_first(struct sock *sock);
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct sock *sock = (struct sock *)(void *)poll;
+    if ((sock->flags & SOCK_NASCENT) != 0) {
+        client_first(sock);
+        return;
+    }
+    if (status < 0) {
+        poll_failed(sock);
+        return;
+    }
+    if ((events & UV_WRITABLE) != 0) {
+        flush(sock);
+    }
+    if ((events & (UV_READABLE | UV_DISCONNECT)) != 0) {
+        if (!wants_bytes(sock)) {
+            hung_up(sock);
+        } else if (sock->tls != NULL) {
+            tls_sock_readable(sock);
+        } else {
+            read_plain(sock);
+        }
+    }
+}
+
+void sock_watch(struct sock *sock)
+{
+    int events = 0;
+    if ((sock->flags & SOCK_POLLED) == 0) {
+        return;
+    }
+    if (wants_bytes(sock)) {
+        events |= UV_READABLE | UV_DISCONNECT;
+    } else if ((sock->flags & (SOCK_EOF | SOCK_HUNG_UP)) == 0) {
+        events |= UV_DISCONNECT;
+    }
+    if ((sock->flags & SOCK_FULL) != 0) {
+        events |= UV_WRITABLE;
+    }
+    if ((sock->flags & SOCK_BROKEN) != 0) {
+        events = 0;
+    }
+    if (events == sock->watched) {
+        return;
+    }
+    sock->watched = (uint8_t)events;
+    if (events == 0) {
+        uv_poll_stop(&sock->poll);
+    } else {
+        int code = uv_poll_start(&sock->poll, events, on_poll);
+        ASSERT(code == 0);
+    }
+}
+
+int sock_attach(struct sock *sock, int fd)
+{
+    struct worker *worker = sock_worker(sock);
+    int code = uv_poll_init(&worker->loop, &sock->poll, fd);
+    if (code != 0) {
+        return code == UV_ENOMEM ? ERR_NO_MEMORY : ERR_IO;
+    }
+    sock->poll.data = worker;
+    sock->fd = fd;
+    sock->flags |= SOCK_POLLED;
+    sock_watch(sock);
+    return 0;
+}
+
+/* --- ending ---------------------------------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct worker *worker = handle->data;
+    slab_free(&worker->socks, handle);
+}
+
+/* Takes it from loop and tables; the descriptor is not closed. */
+static void forget(struct sock *sock)
+{
+    struct worker *worker = sock_worker(sock);
+    if ((sock->flags & SOCK_NASCENT) != 0) {
+        list_remove(&sock->nascent->node);
+        free(sock->nascent);
+    } else if ((sock->flags & SOCK_DIALING) != 0) {
+        dial_abandon(sock->dial);
+    }
+    if (!handle_is_none(sock->handle)) {
+        worker_bind(worker, sock->handle, NULL);
+    }
+    if ((sock->flags & SOCK_CLIENT) != 0) {
+        atomic_fetch_sub(&worker->clients, 1);
+    }
+    sock->fd = -1;
+    if ((sock->flags & SOCK_POLLED) != 0) {
+        uv_close((uv_handle_t *)&sock->poll, on_closed);
+    } else {
+        slab_free(&worker->socks, sock);
+    }
+}
+
+void sock_drop(struct sock *sock)
+{
+    int fd = sock->fd;
+    tls_sock_free(sock->tls);
+    sock->tls = NULL;
+    forget(sock);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+void sock_detach(struct sock *sock, int *ret_fd, struct tls_sock **ret_tls)
+{
+    *ret_fd = sock->fd;
+    *ret_tls = sock->tls;
+    forget(sock);
+}
+
+/* Bytes that nobody has read would make close() send a reset, and that could overtake our last
+ * words at the peer. One receive is enough for what a client says before it is refused. */
+static void swallow_unread(int fd)
+{
+    char unread[FIRST_BYTES];
+    (void)recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
+}
+
+/* One last attempt to write, then the end: EVENT_CLOSED. */
+static void close_phase(struct sock *sock)
+{
+    struct worker *worker = sock_worker(sock);
+    struct handle handle = sock->handle;
+    if ((sock->flags & SOCK_FULL) == 0) {
+        flush(sock);
+    }
+    if (sock->tls != NULL && (sock->flags & SOCK_BROKEN) == 0) {
+        tls_sock_goodbye(sock);
+    }
+    if ((sock->flags & SOCK_CLIENT) != 0 && (sock->flags & (SOCK_EOF | SOCK_BROKEN)) == 0) {
+        swallow_unread(sock->fd);
+    }
+    sock_drop(sock);
+    struct event event = {.kind = EVENT_CLOSED, .handle = handle};
+    worker_step(worker, &event);
+}
+
+/* --- clients and links that come ------------------------------------------------------------- */
+
+/* Says why before it closes, in the clear: the client has not begun anything yet. */
+static void refuse(struct sock *sock, int code)
+{
+    struct writer writer;
+    writer_init(&writer);
+    report_write(&writer, &(struct report){.fatal = true, .code = code});
+    if (!writer.failed) {
+        (void)send(sock->fd, writer.bytes, writer.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    writer_fini(&writer);
+    sock_drop(sock);
+}
+
+static void feed(struct sock *sock, const uint8_t *bytes, size_t count)
+{
+    struct worker *worker = sock_worker(sock);
+    while (count > 0) {
+        uint8_t *room;
+        uint32_t room_bytes;
+        if (!engine_rx(worker->engine, sock->handle, &room, &room_bytes)) {
+            /* What is not taken now would be missing later. */
+            sock_ended(sock, ERR_NO_MEMORY, error_message(ERR_NO_MEMORY));
+            return;
+        }
+        uint32_t part = count < room_bytes ? (uint32_t)count : room_bytes;
+        memcpy(room, bytes, part);
+        step(sock, EVENT_BYTES, part);
+        bytes += part;
+        count -= part;
+    }
+}
+
+/* The first bytes are here: the client becomes the engine's. */
+static void client_first(struct sock *sock)
+{
+    struct worker *worker = sock_worker(sock);
+    uint8_t first[FIRST_BYTES];
+    ssize_t received = recv(sock->fd, first, sizeof(first), MSG_DONTWAIT);
+    if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
+        return;
+    }
+    if (received <= 0) {
+        sock_drop(sock);
+        return;
+    }
+    bool tls_first = first[0] == TLS_RECORD_HANDSHAKE && snapshot_offers_tls(worker->snapshot);
+    struct handle handle;
+    int code = engine_open(worker->engine, &sock->nascent->origin, tls_first, worker_now_us(worker),
+                           &handle);
+    worker->dirty = true;
+    if (code != 0) {
+        refuse(sock, code);
+        return;
+    }
+    list_remove(&sock->nascent->node);
+    free(sock->nascent);
+    sock->nascent = NULL;
+    sock->flags &= (uint16_t)~SOCK_NASCENT;
+    if (worker_reserve(worker, handle.slot) != 0) {
+        /* The engine's TODO_CLOSE finds no socket and is answered all the same. */
+        sock_drop(sock);
+        struct event event = {.kind = EVENT_EOF, .handle = handle, .code = ERR_NO_MEMORY};
+        worker_step(worker, &event);
+        return;
+    }
+    sock->handle = handle;
+    worker_bind(worker, handle, sock);
+    if (tls_first) {
+        tls_sock_start(sock, true, true);
+        tls_sock_feed(sock, first, (uint32_t)received);
+    } else {
+        feed(sock, first, (size_t)received);
+    }
+    explicit_bzero(first, (size_t)received);
+}
+
+void sock_accept(struct worker *worker, int fd, const struct origin *origin)
+{
+    struct sock *sock = sock_new(worker);
+    struct nascent *nascent = malloc(sizeof(*nascent));
+    if (sock == NULL || nascent == NULL) {
+        free(nascent);
+        if (sock != NULL) {
+            slab_free(&worker->socks, sock);
+        }
+        atomic_fetch_sub(&worker->clients, 1);
+        close(fd);
+        return;
+    }
+    *nascent =
+        (struct nascent){.sock = sock, .origin = *origin, .accepted_us = worker_now_us(worker)};
+    sock->nascent = nascent;
+    sock->flags = (uint16_t)(SOCK_CLIENT | SOCK_NASCENT | (origin->is_unix ? 0 : SOCK_TCP));
+    list_push_back(&worker->nascent, &nascent->node);
+    worker_want_sweep(worker);
+    if (sock_attach(sock, fd) != 0) {
+        sock->fd = fd;
+        sock_drop(sock);
+    }
+}
+
+void sock_expire_nascent(struct worker *worker)
+{
+    uint64_t now_us = worker_now_us(worker);
+    for (;;) {
+        struct list *node = list_first(&worker->nascent);
+        if (node == NULL) {
+            return;
+        }
+        struct nascent *nascent = CONTAINER_OF(node, struct nascent, node);
+        if (now_us - nascent->accepted_us < NASCENT_US && !worker->stopping) {
+            return;
+        }
+        sock_drop(nascent->sock);
+    }
+}
+
+void sock_adopt(struct worker *worker, const struct message *message)
+{
+    struct handle handle;
+    int code = engine_adopt(worker->engine, message->letter, worker_now_us(worker), &handle);
+    worker->dirty = true;
+    struct sock *sock = code == 0 ? sock_new(worker) : NULL;
+    if (sock != NULL && worker_reserve(worker, handle.slot) == 0) {
+        sock->handle = handle;
+        sock->tls = message->tls;
+        sock->flags = message->tcp ? SOCK_TCP : 0;
+        if (!engine_reading(worker->engine, handle)) {
+            sock->flags |= SOCK_STOPPED;
+        }
+        worker_bind(worker, handle, sock);
+        if (sock_attach(sock, message->fd) == 0) {
+            tls_sock_moved(sock);
+            return;
+        }
+        sock->fd = message->fd;
+        sock_drop(sock);
+    } else {
+        if (sock != NULL) {
+            slab_free(&worker->socks, sock);
+        }
+        tls_sock_free(message->tls);
+        close(message->fd);
+    }
+    if (code == 0) {
+        struct event event = {.kind = EVENT_EOF, .handle = handle, .code = ERR_NO_MEMORY};
+        worker_step(worker, &event);
+    }
+}
+
+/* --- what the engine wants ------------------------------------------------------------------- */
+
+static void update_reading(struct sock *sock)
+{
+    struct worker *worker = sock_worker(sock);
+    if (engine_reading(worker->engine, sock->handle)) {
+        sock->flags &= (uint16_t)~SOCK_STOPPED;
+        if (sock->tls != NULL && wants_bytes(sock)) {
+            tls_sock_resume(sock);
+        }
+    } else {
+        sock->flags |= SOCK_STOPPED;
+    }
+    sock_watch(sock);
+}
+
+void sock_do(struct worker *worker, const struct todo *todo)
+{
+    uint32_t bits = todo->bits;
+    if ((bits & TODO_DIAL) != 0 && (bits & TODO_CLOSE) == 0) {
+        dial_start(worker, todo->handle);
+    }
+    struct sock *sock = sock_find(worker, todo->handle);
+    if (sock == NULL) {
+        if ((bits & TODO_CLOSE) != 0) {
+            struct event event = {.kind = EVENT_CLOSED, .handle = todo->handle};
+            worker_step(worker, &event);
+        }
+        return;
+    }
+    if ((bits & TODO_CLOSE) != 0) {
+        close_phase(sock);
+        return;
+    }
+    if ((bits & TODO_TLS_ACCEPT) != 0) {
+        sock->flags |= SOCK_TLS_ACCEPT;
+    }
+    if ((bits & TODO_TLS_CONNECT) != 0) {
+        sock->flags |= SOCK_TLS_CONNECT;
+    }
+    if ((bits & (TODO_SEND | TODO_TLS_ACCEPT | TODO_TLS_CONNECT)) != 0 &&
+        (sock->flags & SOCK_FULL) == 0) {
+        flush(sock);
+    }
+    if ((bits & TODO_READING) != 0) {
+        update_reading(sock);
+    }
+}

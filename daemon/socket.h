@@ -1,0 +1,114 @@
+/* One socket of a worker: a client's, a link's, or a canceller's, under a uv_poll_t of its own.
+ *
+ *            first byte           the engine says so
+ *   NASCENT ------------> open ------------------------> closed        a client
+ *   DIALING ------------> open ------------------------> closed        a link or canceller
+ *            connected      |
+ *                           +--> detached, adopted by another worker   a link that is lent out
+ *
+ * READABLE and DISCONNECT are watched always, WRITABLE only after the socket was found full, so
+ * that a query costs no epoll_ctl. One receive per readiness; one send per turn.
+ *
+ * A client is NASCENT until its first bytes are here: they tell whether it begins with TLS, which
+ * the engine is told when the client is opened. It costs no system call, only the order of two
+ * steps.
+ */
+#ifndef DAEMON_SOCKET_H
+#define DAEMON_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "daemon/worker.h"
+#include "pool/engine.h"
+
+struct dial;
+struct nascent;
+struct tls_sock;
+
+enum {
+    SOCK_CLIENT = 1 << 0,
+    SOCK_NASCENT = 1 << 1,
+    SOCK_DIALING = 1 << 2,
+    SOCK_FULL = 1 << 3,         /* WRITABLE is awaited */
+    SOCK_EOF = 1 << 4,          /* the engine knows that nothing more comes */
+    SOCK_BROKEN = 1 << 5,       /* nothing more can be written */
+    SOCK_HUNG_UP = 1 << 6,      /* DISCONNECT was seen while reading was stopped */
+    SOCK_STARVED = 1 << 7,      /* the engine had no room; tried again by the sweep */
+    SOCK_STOPPED = 1 << 8,      /* the engine wants no bytes at present */
+    SOCK_TLS_ACCEPT = 1 << 9,   /* to be done when all is written */
+    SOCK_TLS_CONNECT = 1 << 10, /* likewise */
+    SOCK_SENT = 1 << 11, /* something was sent since the sweep found all of it acknowledged */
+    SOCK_TCP = 1 << 12,
+    SOCK_POLLED = 1 << 13,    /* `poll` is initialised */
+    SOCK_HANDSHAKE = 1 << 14, /* of TLS: bytes are wanted whatever the engine says */
+};
+
+struct sock {
+    uv_poll_t poll; /* first: the callback gets this. poll.data is the worker */
+    struct handle handle;
+    int fd; /* -1: none yet */
+    uint16_t flags;
+    uint8_t watched;      /* events that poll is started with */
+    struct tls_sock *tls; /* NULL: plain */
+    union {
+        struct dial *dial;       /* while DIALING */
+        struct nascent *nascent; /* while NASCENT */
+    };
+};
+
+/* A client's idle memory is a target: 160 of these are libuv's. */
+_Static_assert(sizeof(struct sock) <= 232, "struct sock has grown");
+
+static inline struct worker *sock_worker(const struct sock *sock)
+{
+    return sock->poll.data;
+}
+
+/* The socket behind a live handle, or NULL for a stale one. */
+struct sock *sock_find(const struct worker *worker, struct handle handle);
+
+/* A socket without descriptor; NULL when memory is out. */
+struct sock *sock_new(struct worker *worker);
+
+/* Gives it its descriptor, which is non-blocking, and watches it. On error (ERR_NO_MEMORY, ERR_IO)
+ * the descriptor stays the caller's. */
+int sock_attach(struct sock *sock, int fd);
+
+/* An accepted client; takes the descriptor over, also when it fails (then it is closed). */
+void sock_accept(struct worker *worker, int fd, const struct origin *origin);
+
+/* A link from another worker: descriptor, TLS object and letter are taken over. */
+void sock_adopt(struct worker *worker, const struct message *message);
+
+/* Does what the engine wants for one connection. */
+void sock_do(struct worker *worker, const struct todo *todo);
+
+/* Takes the socket from its loop and frees it; *ret_fd and *ret_tls are the caller's then. */
+void sock_detach(struct sock *sock, int *ret_fd, struct tls_sock **ret_tls);
+
+/* Closes and frees without a word to the engine. */
+void sock_drop(struct sock *sock);
+
+/* Clients that have not said a byte for too long are closed. */
+void sock_expire_nascent(struct worker *worker);
+
+/* For socket's own siblings (tls_socket, dial, sweep): */
+
+/* The peer ended, or with a code the socket failed: tells the engine, once. */
+void sock_ended(struct sock *sock, int code, const char *text);
+
+/* The socket can be written no more. */
+void sock_failed(struct sock *sock, int error_number);
+
+/* Brings what is watched in line with the flags. */
+void sock_watch(struct sock *sock);
+
+/* Told the engine or not, `bytes` of what it gave are written. */
+void sock_sent(struct sock *sock, uint32_t bytes, bool full);
+
+/* The engine offered no room: not read again before the sweep. */
+void sock_starve(struct sock *sock);
+
+#endif
