@@ -120,9 +120,9 @@ static int load_hba(const struct check *check)
     }
     struct hba_error *found = calloc(HBA_ERRORS_MAX, sizeof(*found));
     size_t count = 0;
-    error = found == NULL ? ERR_NO_MEMORY
-                          : hba_parse(text, bytes, &check->options->hba, found, HBA_ERRORS_MAX,
-                                      &count);
+    error = found == NULL
+                ? ERR_NO_MEMORY
+                : hba_parse(text, bytes, &check->options->hba, found, HBA_ERRORS_MAX, &count);
     for (size_t i = 0; error == ERR_CONFIG && i < count; i++) {
         config_errors_add(errors, (struct config_place){.source = file, .line = found[i].line},
                           "auth.hba", "%s", found[i].message);

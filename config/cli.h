@@ -22,8 +22,8 @@ struct cli {
     struct config_override *overrides; /* owned; `sources` shows it */
 };
 
-/* Reads the flags; `env_file` and `env_database_url` are $HOWDAH_CONFIG and $HOWDAH_DATABASE_URL, or
- * NULL; empty ones count as not set. Strings are borrowed from all of them. Returns 0,
+/* Reads the flags; `env_file` and `env_database_url` are $HOWDAH_CONFIG and $HOWDAH_DATABASE_URL,
+ * or NULL; empty ones count as not set. Strings are borrowed from all of them. Returns 0,
  * ERR_BAD_VALUE with a line for the user in `ret_message`, or ERR_NO_MEMORY. */
 int cli_parse(int argc, char *const *argv, const char *env_file, const char *env_database_url,
               struct cli *ret_cli, char *ret_message, size_t message_bytes);

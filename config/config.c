@@ -13,7 +13,7 @@
 #define SOURCE_URL "$HOWDAH_DATABASE_URL"
 #define KEYS_MAX 8
 
-/* --- flags laid over the tree --------------------------------------------------------------------- */
+/* --- flags laid over the tree ---------------------------------------------------------------- */
 
 struct overlay {
     struct json_node *root;
@@ -246,7 +246,7 @@ static int overlay_all(const struct config_sources *sources, struct json_node *r
     return error;
 }
 
-/* --- loading ------------------------------------------------------------------------------------------ */
+/* --- loading --------------------------------------------------------------------------------- */
 
 /* The file's tree, or an empty object without a file. */
 static int load_tree(const struct config_sources *sources, struct json_node **ret_root,

@@ -43,10 +43,10 @@ void config_print(const struct options *options, FILE *out);
 
 /* One option, as SHOW CONFIG lists it. */
 struct config_row {
-    char *key;             /* dotted path */
-    char *value;           /* JSON text, secrets masked */
-    const char *fallback;  /* JSON text, static; NULL: none */
-    bool changeable;       /* by a reload */
+    char *key;            /* dotted path */
+    char *value;          /* JSON text, secrets masked */
+    const char *fallback; /* JSON text, static; NULL: none */
+    bool changeable;      /* by a reload */
 };
 
 /* Every option of the snapshot, in the table's order. 0 or ERR_NO_MEMORY. */

@@ -8,7 +8,7 @@
 
 #define DURATION_PATTERN "^(0|[0-9]+(ms|s|m|h))$"
 
-/* --- the schema ------------------------------------------------------------------------------- */
+/* --- the schema ------------------------------------------------------------------------------ */
 
 static void write_words(const struct option *option, FILE *out)
 {
@@ -109,8 +109,9 @@ static void schema_open(struct schema *schema, const char *path, size_t length)
                       : "\"additionalProperties\": false, \"properties\": {");
     } else {
         bool database = strcmp(schema->open[schema->depth - 1], "databases") == 0;
-        fprintf(schema->out, "{\"type\": \"object\", %s\"additionalProperties\": false, "
-                             "\"properties\": {",
+        fprintf(schema->out,
+                "{\"type\": \"object\", %s\"additionalProperties\": false, "
+                "\"properties\": {",
                 database ? "\"required\": [\"primary\"], " : "");
     }
     snprintf(schema->open[schema->depth++], WRITE_KEY_BYTES, "%.*s", (int)length, path);
@@ -131,8 +132,7 @@ static void schema_row(struct schema *schema, const struct option *option)
     for (size_t level = 0;; level++) {
         size_t length = strcspn(path, ".");
         bool last = path[length] == '\0';
-        bool same = !last && level < schema->depth &&
-                    strlen(schema->open[level]) == length &&
+        bool same = !last && level < schema->depth && strlen(schema->open[level]) == length &&
                     strncmp(schema->open[level], path, length) == 0;
         while (!same && schema->depth > level) {
             schema_close(schema);
@@ -172,7 +172,7 @@ void document_write_schema(FILE *out)
     fputs("\n}\n}\n", out);
 }
 
-/* --- the reference ------------------------------------------------------------------------------ */
+/* --- the reference --------------------------------------------------------------------------- */
 
 static const char *reload_text(const struct option *option)
 {
@@ -200,16 +200,17 @@ static size_t chapter_of(const char *path)
 
 void document_write_reference(FILE *out)
 {
-    fputs("# Configuration reference\n\n"
-          "This page is written by `howdah-options reference` from `config/options.def`; edit that "
-          "file, not this one.\n\n"
-          "The file is JSON, where `//` and `/* */` comments and trailing commas are also allowed. "
-          "Unknown keys are errors. Durations are strings with a unit: `\"250ms\"`, `\"30s\"`, "
-          "`\"10m\"`, `\"1h\"`; where null is allowed for one, null and `\"0\"` mean off. A list of "
-          "one may be written as a string. `<name>` stands for a name of your own; the database "
-          "named `*` serves every name that has no entry. `howdah --check` tells what is wrong "
-          "with a file, `howdah --print-config` shows what is in effect.\n\n",
-          out);
+    fputs(
+        "# Configuration reference\n\n"
+        "This page is written by `howdah-options reference` from `config/options.def`; edit that "
+        "file, not this one.\n\n"
+        "The file is JSON, where `//` and `/* */` comments and trailing commas are also allowed. "
+        "Unknown keys are errors. Durations are strings with a unit: `\"250ms\"`, `\"30s\"`, "
+        "`\"10m\"`, `\"1h\"`; where null is allowed for one, null and `\"0\"` mean off. A list of "
+        "one may be written as a string. `<name>` stands for a name of your own; the database "
+        "named `*` serves every name that has no entry. `howdah --check` tells what is wrong "
+        "with a file, `howdah --print-config` shows what is in effect.\n\n",
+        out);
     const char *before = NULL;
     for (size_t i = 0; i < option_count(); i++) {
         const struct option *option = option_at(i);

@@ -151,7 +151,7 @@ static int store(struct dsn *dsn, const char *name, char *value)
     return 0;
 }
 
-/* --- key=value -------------------------------------------------------------------------------- */
+/* --- key=value ------------------------------------------------------------------------------- */
 
 static bool is_space(char byte)
 {
@@ -225,7 +225,7 @@ static int parse_pairs(struct dsn *dsn, const char *at)
     return 0;
 }
 
-/* --- URI -------------------------------------------------------------------------------------- */
+/* --- URI ------------------------------------------------------------------------------------- */
 
 static int hex_digit(char byte)
 {
@@ -370,7 +370,7 @@ static int parse_uri(struct dsn *dsn, const char *at)
     return error;
 }
 
-/* --- from values to a server -------------------------------------------------------------------- */
+/* --- from values to a server ----------------------------------------------------------------- */
 
 static bool word_in(const char *words, const char *word)
 {
@@ -416,8 +416,12 @@ struct word {
 };
 
 static const struct word sslmodes[] = {
-    {"disable", TLS_DISABLE}, {"allow", TLS_ALLOW},         {"prefer", TLS_PREFER},
-    {"require", TLS_REQUIRE}, {"verify-ca", TLS_VERIFY_CA}, {"verify-full", TLS_VERIFY_FULL},
+    {"disable", TLS_DISABLE},
+    {"allow", TLS_ALLOW},
+    {"prefer", TLS_PREFER},
+    {"require", TLS_REQUIRE},
+    {"verify-ca", TLS_VERIFY_CA},
+    {"verify-full", TLS_VERIFY_FULL},
     {NULL, 0},
 };
 
@@ -430,8 +434,8 @@ static const struct word bindings[] = {
 
 static const struct word negotiations[] = {{"postgres", 0}, {"direct", 1}, {NULL, 0}};
 
-static int read_word(struct dsn *dsn, const char *name, const struct word *words,
-                     unsigned fallback, unsigned *ret_value)
+static int read_word(struct dsn *dsn, const char *name, const struct word *words, unsigned fallback,
+                     unsigned *ret_value)
 {
     const char *value = *value_of(dsn, name);
     if (value == NULL) {
@@ -445,8 +449,7 @@ static int read_word(struct dsn *dsn, const char *name, const struct word *words
             return 0;
         }
         size_t used = strlen(allowed);
-        snprintf(allowed + used, sizeof(allowed) - used, "%s%s", used == 0 ? "" : ", ",
-                 word->word);
+        snprintf(allowed + used, sizeof(allowed) - used, "%s%s", used == 0 ? "" : ", ", word->word);
     }
     return refuse(dsn, "%s=\"%.60s\" is not possible, allowed: %s", name, value, allowed);
 }
@@ -604,7 +607,7 @@ int dsn_parse(const char *text, struct server_options *ret_server, struct dsn_re
     return 0;
 }
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing --------------------------------------------------------------------------------- */
 
 static void write_pair(FILE *out, const char *name, const char *value)
 {

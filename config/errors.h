@@ -37,13 +37,13 @@ void config_errors_fini(struct config_errors *errors);
 
 /* `path` may be NULL or "". */
 __attribute__((format(printf, 4, 5))) void config_errors_add(struct config_errors *errors,
-                                                              struct config_place place,
-                                                              const char *path,
-                                                              const char *format, ...);
+                                                             struct config_place place,
+                                                             const char *path, const char *format,
+                                                             ...);
 __attribute__((format(printf, 4, 5))) void config_errors_note(struct config_errors *errors,
-                                                               struct config_place place,
-                                                               const char *path,
-                                                               const char *format, ...);
+                                                              struct config_place place,
+                                                              const char *path, const char *format,
+                                                              ...);
 
 /* 0 when there are none, ERR_NO_MEMORY, or ERR_CONFIG. */
 int config_errors_code(const struct config_errors *errors);

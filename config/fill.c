@@ -20,9 +20,9 @@ struct fill {
 
 /* Adds "path: <what is wrong>, allowed: <what the table says>". */
 __attribute__((format(printf, 4, 5))) static int refuse(struct fill *fill,
-                                                         const struct json_node *node,
-                                                         const struct option *option,
-                                                         const char *format, ...)
+                                                        const struct json_node *node,
+                                                        const struct option *option,
+                                                        const char *format, ...)
 {
     char wrong[300];
     char path[OPTION_PATH_BYTES];
@@ -47,8 +47,7 @@ __attribute__((format(printf, 4, 5))) static int refuse(struct fill *fill,
     return 0;
 }
 
-static int refuse_kind(struct fill *fill, const struct json_node *node,
-                       const struct option *option)
+static int refuse_kind(struct fill *fill, const struct json_node *node, const struct option *option)
 {
     if (node->kind == JSON_NODE_INT && option->type != OPTION_SECRET) {
         return refuse(fill, node, option, "%.40s is an integer", node->string);
@@ -132,7 +131,7 @@ static void list_clear(void *base, const struct option *option)
     *count = 0;
 }
 
-/* --- one value, by its type --------------------------------------------------------------------- */
+/* --- one value, by its type ------------------------------------------------------------------ */
 
 /* Whether the value may be read as text: a scalar of a flag counts, since a shell has no types. */
 static bool is_text(const struct json_node *node)
@@ -212,8 +211,8 @@ static int fill_rate(struct fill *fill, const struct option *option, const struc
     return 0;
 }
 
-static int fill_string(struct fill *fill, const struct option *option,
-                       const struct json_node *node, void *base)
+static int fill_string(struct fill *fill, const struct option *option, const struct json_node *node,
+                       void *base)
 {
     if (!is_text(node)) {
         return refuse_kind(fill, node, option);
@@ -239,8 +238,7 @@ static int fill_secret_file(struct fill *fill, const struct option *option,
     }
     size_t length = strcspn(text, "\r\n");
     if (length == 0 || length + strspn(text + length, "\r\n") != bytes) {
-        error = refuse(fill, path, option, "file \"%.150s\" is not one line of text",
-                       path->string);
+        error = refuse(fill, path, option, "file \"%.150s\" is not one line of text", path->string);
     } else {
         text[length] = '\0';
         error = store_string(base, option, text);
@@ -250,8 +248,8 @@ static int fill_secret_file(struct fill *fill, const struct option *option,
     return error;
 }
 
-static int fill_secret(struct fill *fill, const struct option *option,
-                       const struct json_node *node, void *base)
+static int fill_secret(struct fill *fill, const struct option *option, const struct json_node *node,
+                       void *base)
 {
     if (node->kind != JSON_NODE_OBJECT) {
         return fill_string(fill, option, node, base);
@@ -401,7 +399,7 @@ static int fill_value(struct fill *fill, const struct option *option, const stru
     UNREACHABLE();
 }
 
-/* --- the whole tree ------------------------------------------------------------------------------ */
+/* --- the whole tree -------------------------------------------------------------------------- */
 
 static int fill_defaults(struct fill *fill, enum option_home home, void *base)
 {
@@ -494,8 +492,7 @@ static bool node_pattern(const struct json_node *node, char *ret_pattern, size_t
         } else if (key[0] == '\0' || strpbrk(key, ".<") != NULL) {
             return false;
         }
-        int written =
-            snprintf(ret_pattern + used, bytes - used, "%s%s", used > 0 ? "." : "", key);
+        int written = snprintf(ret_pattern + used, bytes - used, "%s%s", used > 0 ? "." : "", key);
         if (written < 0 || (size_t)written >= bytes - used) {
             return false;
         }
@@ -531,8 +528,8 @@ static int report_unknown(struct fill *fill, const struct json_node *node)
         ASSERT(known);
     }
     if (option_suggest(pattern, node->key, near, sizeof(near))) {
-        config_errors_add(fill->errors, node->key_place, path,
-                          "unknown key, did you mean \"%s\"?", near);
+        config_errors_add(fill->errors, node->key_place, path, "unknown key, did you mean \"%s\"?",
+                          near);
         return 0;
     }
     char *allowed = NULL;
@@ -557,8 +554,8 @@ static int fill_node(struct fill *fill, const struct json_node *node, bool *ret_
     char pattern[OPTION_PATH_BYTES];
     char path[OPTION_PATH_BYTES];
     *ret_descend = false;
-    enum option_kind kind = node_pattern(node, pattern, sizeof(pattern)) ? option_kind(pattern)
-                                                                         : OPTION_UNKNOWN;
+    enum option_kind kind =
+        node_pattern(node, pattern, sizeof(pattern)) ? option_kind(pattern) : OPTION_UNKNOWN;
     json_node_path(node, path, sizeof(path));
     switch (kind) {
     case OPTION_VALUE: {

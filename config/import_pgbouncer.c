@@ -205,15 +205,14 @@ static bool is_set(struct given given)
     return given.value != NULL && given.value[0] != '\0';
 }
 
-/* --- writing ------------------------------------------------------------------------------------- */
+/* --- writing --------------------------------------------------------------------------------- */
 
 static void write_comment(struct import *import, struct given given)
 {
     if (given.entry == NULL) {
         fprintf(import->out, ",  // PgBouncer's default %s\n", given.name);
     } else {
-        fprintf(import->out, ",  // %s:%u: %s\n", given.entry->file, given.entry->line,
-                given.name);
+        fprintf(import->out, ",  // %s:%u: %s\n", given.entry->file, given.entry->line, given.name);
     }
 }
 
@@ -310,7 +309,7 @@ static void write_names(struct import *import, int depth, const char *key, const
     write_comment(import, given);
 }
 
-/* --- the main section --------------------------------------------------------------------------------- */
+/* --- the main section ------------------------------------------------------------------------ */
 
 static void write_listen(struct import *import)
 {
@@ -461,7 +460,7 @@ static void write_main(struct import *import)
     }
 }
 
-/* --- databases and users ------------------------------------------------------------------------------ */
+/* --- databases and users --------------------------------------------------------------------- */
 
 static void drop_pairs(struct import *import)
 {
@@ -517,8 +516,9 @@ static void first_host(struct import *import, char *host)
     char *comma = strchr(host, ',');
     if (comma != NULL) {
         *comma = '\0';
-        report(import, import->entry, "host", "several hosts come with a later version; the first "
-                                              "one is used");
+        report(import, import->entry, "host",
+               "several hosts come with a later version; the first "
+               "one is used");
     }
 }
 

@@ -8,7 +8,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 
-/* --- the tree ------------------------------------------------------------------------------ */
+/* --- the tree -------------------------------------------------------------------------------- */
 
 static struct json_node *node_new(enum json_kind kind, struct config_place place)
 {
@@ -180,9 +180,9 @@ void json_node_path(const struct json_node *node, char *ret_path, size_t path_by
 const char *json_node_kind(const struct json_node *node)
 {
     static const char *const names[] = {
-        [JSON_NODE_NULL] = "null",       [JSON_NODE_BOOL] = "true or false",
-        [JSON_NODE_INT] = "an integer",  [JSON_NODE_REAL] = "a number with a fraction",
-        [JSON_NODE_STRING] = "a string", [JSON_NODE_ARRAY] = "a list",
+        [JSON_NODE_NULL] = "null",        [JSON_NODE_BOOL] = "true or false",
+        [JSON_NODE_INT] = "an integer",   [JSON_NODE_REAL] = "a number with a fraction",
+        [JSON_NODE_STRING] = "a string",  [JSON_NODE_ARRAY] = "a list",
         [JSON_NODE_OBJECT] = "an object",
     };
     return names[node->kind];
@@ -198,8 +198,8 @@ struct scan {
     struct config_place place; /* of `counted` */
     size_t counted;
     struct json_node *root;
-    struct json_node *open;  /* the container that is being filled */
-    char *key;               /* read, its value not yet */
+    struct json_node *open; /* the container that is being filled */
+    char *key;              /* read, its value not yet */
     struct config_place key_place;
     uint32_t depth;
     struct config_errors *errors;
@@ -466,8 +466,7 @@ static int take_scalar(struct scan *scan)
     }
     scan->at = end;
     struct config_place place = place_of(scan, start);
-    if (string && scan->open != NULL && scan->open->kind == JSON_NODE_OBJECT &&
-        scan->key == NULL) {
+    if (string && scan->open != NULL && scan->open->kind == JSON_NODE_OBJECT && scan->key == NULL) {
         scan->key_place = place;
         scan->key = decode_string(scan->text + start, end - start);
         return scan->key == NULL ? ERR_NO_MEMORY : 0;
@@ -500,8 +499,8 @@ static int build_tree(struct scan *scan)
     return error;
 }
 
-int json_node_parse(const char *text, size_t bytes, const char *source,
-                    struct json_node **ret_root, struct config_errors *errors)
+int json_node_parse(const char *text, size_t bytes, const char *source, struct json_node **ret_root,
+                    struct config_errors *errors)
 {
     struct scan scan = {.original = text, .bytes = bytes, .errors = errors};
     scan.place = (struct config_place){.source = source, .line = 1, .column = 1};

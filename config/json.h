@@ -1,9 +1,9 @@
 /* JSON with comments and trailing commas, as a tree that remembers where everything stood.
  *
- * The text is read with jansson (RFC 8259), after comments and trailing commas are blanked in place,
- * so positions stay those of the file. Jansson keeps no positions of values: an own scan over the
- * text that jansson has accepted builds the tree, and jansson decodes each scalar of it. Nesting
- * deeper than JSON_DEPTH_MAX is an error.
+ * The text is read with jansson (RFC 8259), after comments and trailing commas are blanked in
+ * place, so positions stay those of the file. Jansson keeps no positions of values: an own scan
+ * over the text that jansson has accepted builds the tree, and jansson decodes each scalar of it.
+ * Nesting deeper than JSON_DEPTH_MAX is an error.
  */
 #ifndef CONFIG_JSON_H
 #define CONFIG_JSON_H
@@ -29,10 +29,10 @@ enum json_kind {
 
 struct json_node {
     enum json_kind kind;
-    bool truth;              /* of a BOOL */
-    int64_t integer;         /* of an INT */
-    char *string;            /* of a STRING; of another scalar, how it was written */
-    char *key;               /* NULL for list elements and the top */
+    bool truth;                    /* of a BOOL */
+    int64_t integer;               /* of an INT */
+    char *string;                  /* of a STRING; of another scalar, how it was written */
+    char *key;                     /* NULL for list elements and the top */
     struct config_place place;     /* of the value; the source's name is borrowed */
     struct config_place key_place; /* of the key, else of the value */
     uint32_t index;                /* among its siblings */
@@ -43,8 +43,8 @@ struct json_node {
 /* Parses a whole text; `source` names it in places and must outlive the tree. Returns 0, or
  * ERR_CONFIG with the findings added, or ERR_NO_MEMORY. A duplicate key is a finding too, but both
  * members are in the tree, so that the caller can go on looking for errors. */
-int json_node_parse(const char *text, size_t bytes, const char *source,
-                    struct json_node **ret_root, struct config_errors *errors);
+int json_node_parse(const char *text, size_t bytes, const char *source, struct json_node **ret_root,
+                    struct config_errors *errors);
 
 /* A string; NULL when memory is out. */
 struct json_node *json_node_string(const char *string, const char *source);

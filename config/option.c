@@ -17,9 +17,12 @@ static const struct option_word words_tls_mode[] = {
 static const struct option_word words_tls_version[] = {{"1.2", 0}, {"1.3", 1}, {NULL, 0}};
 
 static const struct option_word words_auth_method[] = {
-    {"trust", AUTH_TRUST}, {"password", AUTH_PASSWORD},
-    {"md5", AUTH_MD5},     {"scram-sha-256", AUTH_SCRAM_SHA_256},
-    {"cert", AUTH_CERT},   {"hba", AUTH_HBA},
+    {"trust", AUTH_TRUST},
+    {"password", AUTH_PASSWORD},
+    {"md5", AUTH_MD5},
+    {"scram-sha-256", AUTH_SCRAM_SHA_256},
+    {"cert", AUTH_CERT},
+    {"hba", AUTH_HBA},
     {NULL, 0},
 };
 
@@ -42,12 +45,12 @@ static const struct option_word words_pool_mode[] = {
 #define FIXED OPTION_FIXED
 #define REQUIRED OPTION_REQUIRED
 #define NOWHERE OPTION_NONE, 0
-#define AT(home, field) \
-    offsetof(TYPE_OF_##home, field), sizeof(((TYPE_OF_##home *)NULL)->field)
+#define AT(home, field) offsetof(TYPE_OF_##home, field), sizeof(((TYPE_OF_##home *)NULL)->field)
 
 static const struct option rows[] = {
 #define OPTION(path, type, home, field, second, fallback, low, high, words, flags, doc) \
-    {path, OPTION_##type, HOME_##home, AT(home, field), second, fallback, low, high, words, flags, doc},
+    {path, OPTION_##type, HOME_##home, AT(home, field), second, fallback,               \
+     low,  high,          words,       flags,           doc},
 #define LATER(path)
 #include "config/options.def"
 #undef OPTION
@@ -129,8 +132,7 @@ static const char *key_below(size_t index, const char *pattern, size_t *ret_leng
     size_t length = strcspn(key, ".");
     if (index > 0) {
         const char *before = path_below(rows[index - 1].path, pattern);
-        if (before != NULL && strcspn(before, ".") == length &&
-            strncmp(before, key, length) == 0) {
+        if (before != NULL && strcspn(before, ".") == length && strncmp(before, key, length) == 0) {
             return NULL;
         }
     }

@@ -39,9 +39,9 @@ struct option {
     const char *path;
     enum option_type type;
     enum option_home home;
-    size_t offset, size;                /* of the field in its home, in bytes */
-    size_t second_offset, second_size;  /* OPTION_NONE: there is none */
-    const char *fallback;               /* JSON text; NULL: no default */
+    size_t offset, size;               /* of the field in its home, in bytes */
+    size_t second_offset, second_size; /* OPTION_NONE: there is none */
+    const char *fallback;              /* JSON text; NULL: no default */
     uint32_t low, high;
     const struct option_word *words; /* NULL, or ended by a NULL word */
     unsigned flags;
@@ -57,12 +57,16 @@ enum option_kind {
     OPTION_LATER, /* of the contract, but not of this version */
 };
 
+/* How many rows the table has. */
 size_t option_count(void);
+
+/* A row by its place in the table, below option_count. */
 const struct option *option_at(size_t index);
 
 /* The option of that pattern, or NULL. */
 const struct option *option_find(const char *pattern);
 
+/* What stands at that pattern; OPTION_UNKNOWN is no error here. */
 enum option_kind option_kind(const char *pattern);
 
 /* The nearest key below `pattern` ("" for the top) to a mistyped one: false when none is near. */

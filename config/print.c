@@ -81,8 +81,8 @@ static void write_dsn(const struct database_options *database, FILE *out)
 
 static void write_value(const struct option *option, const void *base, FILE *out)
 {
-    const char *const *string = (const char *const *)(const void *)((const char *)base +
-                                                                     option->offset);
+    const char *const *string =
+        (const char *const *)(const void *)((const char *)base + option->offset);
     switch (option->type) {
     case OPTION_INT:
     case OPTION_DURATION:
@@ -141,7 +141,7 @@ void config_print(const struct options *options, FILE *out)
     write_tree_end(&tree);
 }
 
-/* --- rows ------------------------------------------------------------------------------------------ */
+/* --- rows ------------------------------------------------------------------------------------ */
 
 static char *value_text(const struct option *option, const void *base)
 {
@@ -174,8 +174,8 @@ static char *path_text(const char *path, const char *name)
     return text;
 }
 
-static int add_rows(struct config_row *rows, size_t *count, enum option_home home,
-                    const char *name, const void *base)
+static int add_rows(struct config_row *rows, size_t *count, enum option_home home, const char *name,
+                    const void *base)
 {
     for (size_t i = 0; i < option_count(); i++) {
         const struct option *option = option_at(i);

@@ -19,14 +19,17 @@ struct write_tree {
     bool empty;                                  /* nothing in the innermost object yet */
 };
 
+/* The string in quotes, escaped; bytes above 127 stay (the string is UTF-8). */
 void write_json_string(const char *string, FILE *out);
 
+/* Opens the top object; `out` is borrowed until write_tree_end. */
 void write_tree_begin(struct write_tree *tree, FILE *out);
 
 /* Ends the value before and writes `"key": ` at its place, opening and closing objects on the way;
  * `name` stands in for <name>. The caller writes the value next. */
 void write_tree_key(struct write_tree *tree, const char *path, const char *name);
 
+/* Closes what is open, and ends the last line. */
 void write_tree_end(struct write_tree *tree);
 
 #endif

@@ -32,7 +32,7 @@ enum channel_binding { CHANNEL_BINDING_DISABLE, CHANNEL_BINDING_PREFER, CHANNEL_
 
 /* One server, as a libpq connection string names it. */
 struct server_options {
-    char *host;      /* name or address, or the directory of a Unix socket when it begins with '/' */
+    char *host;      /* name or address, or the directory of a Unix socket: begins with '/' */
     char *hostaddr;  /* NULL, or the address to use in place of resolving host */
     uint16_t port;
     char *user;      /* NULL: the client's own */
@@ -53,7 +53,7 @@ struct pool_options {
     uint32_t reserve_after_ms;
     uint32_t wait_timeout_ms, idle_timeout_ms, max_lifetime_ms, connect_timeout_ms;
     uint32_t query_timeout_ms, idle_transaction_timeout_ms, client_idle_timeout_ms;
-    uint32_t prepared_statements; /* kept per server connection; 0 = protocol-level names pass as is */
+    uint32_t prepared_statements; /* kept per server connection; 0 = names pass as they are */
 };
 
 /* Per-user overrides (the file's "users"); a field with its `has_` unset keeps the database's. */

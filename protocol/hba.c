@@ -57,7 +57,7 @@ struct parser {
 };
 
 __attribute__((format(printf, 2, 3))) static int refuse(struct parser *parser, const char *format,
-                                                         ...)
+                                                        ...)
 {
     if (parser->error_count < parser->errors_max) {
         struct hba_error *error = &parser->errors[parser->error_count++];
@@ -70,7 +70,7 @@ __attribute__((format(printf, 2, 3))) static int refuse(struct parser *parser, c
     return ERR_CONFIG;
 }
 
-/* --- tokens ------------------------------------------------------------------------------------ */
+/* --- tokens ---------------------------------------------------------------------------------- */
 
 /* A backslash right before a line's end joins it to the next (PostgreSQL 14). */
 static bool take_continuation(struct parser *parser)
@@ -236,7 +236,7 @@ static const struct token *single_token(struct parser *parser, size_t field, con
     return &parser->tokens[first];
 }
 
-/* --- names ------------------------------------------------------------------------------------- */
+/* --- names ----------------------------------------------------------------------------------- */
 
 static void names_fini(struct names *names)
 {
@@ -272,8 +272,10 @@ static bool regex_is_portable(const char *pattern)
 static int make_regex(struct parser *parser, const char *pattern, struct name *ret_name)
 {
     if (!regex_is_portable(pattern)) {
-        return refuse(parser, "regular expression \"%.80s\" is not supported, allowed: POSIX "
-                              "extended ones, without escapes of letters and digits", pattern);
+        return refuse(parser,
+                      "regular expression \"%.80s\" is not supported, allowed: POSIX "
+                      "extended ones, without escapes of letters and digits",
+                      pattern);
     }
     int error = regcomp(&ret_name->regex, pattern, REG_EXTENDED | REG_NOSUB);
     if (error == REG_ESPACE) {
@@ -298,16 +300,22 @@ static int make_name(struct parser *parser, const struct token *token, bool data
     }
     if (!token->quoted) {
         if (text[0] == '@') {
-            return refuse(parser, "a list in a file (\"%.60s\") is not supported, allowed: the "
-                                  "names themselves", text);
+            return refuse(parser,
+                          "a list in a file (\"%.60s\") is not supported, allowed: the "
+                          "names themselves",
+                          text);
         }
         if (text[0] == '+' && !database) {
-            return refuse(parser, "members of a role (\"%.60s\") are not supported, allowed: user "
-                                  "names", text);
+            return refuse(parser,
+                          "members of a role (\"%.60s\") are not supported, allowed: user "
+                          "names",
+                          text);
         }
         if (database && (strcmp(text, "samerole") == 0 || strcmp(text, "samegroup") == 0)) {
-            return refuse(parser, "\"%s\" is not supported, allowed: all, sameuser, replication "
-                                  "and names", text);
+            return refuse(parser,
+                          "\"%s\" is not supported, allowed: all, sameuser, replication "
+                          "and names",
+                          text);
         }
         if (strcmp(text, "all") == 0) {
             ret_name->kind = NAME_ALL;
@@ -348,7 +356,7 @@ static int make_names(struct parser *parser, size_t field, bool database, struct
     return 0;
 }
 
-/* --- addresses ------------------------------------------------------------------------------------ */
+/* --- addresses ------------------------------------------------------------------------------- */
 
 static bool read_address(const char *text, uint8_t address[static 16], size_t *ret_bytes)
 {
@@ -383,8 +391,10 @@ static int make_mask(struct parser *parser, struct hba_rule *rule, const char *t
 {
     size_t bytes;
     if (!read_address(text, rule->mask, &bytes) || bytes != rule->address_bytes) {
-        return refuse(parser, "\"%.60s\" is no mask for that address, allowed: a mask of the same "
-                              "kind, or address/bits", text);
+        return refuse(parser,
+                      "\"%.60s\" is no mask for that address, allowed: a mask of the same "
+                      "kind, or address/bits",
+                      text);
     }
     bool ended = false;
     for (size_t i = 0; i < bytes * 8; i++) {
@@ -411,16 +421,20 @@ static int make_address(struct parser *parser, struct hba_rule *rule, size_t *fi
     }
     if (!token->quoted &&
         (strcmp(token->text, "samehost") == 0 || strcmp(token->text, "samenet") == 0)) {
-        return refuse(parser, "\"%s\" is not supported, allowed: all, address/bits, or address and "
-                              "mask", token->text);
+        return refuse(parser,
+                      "\"%s\" is not supported, allowed: all, address/bits, or address and "
+                      "mask",
+                      token->text);
     }
     char *slash = strchr(token->text, '/');
     if (slash != NULL) {
         *slash = '\0';
     }
     if (!read_address(token->text, rule->address, &rule->address_bytes)) {
-        return refuse(parser, "host name \"%.60s\" is not supported, allowed: all, address/bits, "
-                              "or address and mask", token->text);
+        return refuse(parser,
+                      "host name \"%.60s\" is not supported, allowed: all, address/bits, "
+                      "or address and mask",
+                      token->text);
     }
     if (slash != NULL) {
         return make_prefix(parser, rule, slash + 1);
@@ -433,7 +447,7 @@ static int make_address(struct parser *parser, struct hba_rule *rule, size_t *fi
     return make_mask(parser, rule, mask->text);
 }
 
-/* --- method and options ------------------------------------------------------------------------- */
+/* --- method and options ---------------------------------------------------------------------- */
 
 static int make_kind(struct parser *parser, struct hba_rule *rule)
 {
@@ -459,8 +473,10 @@ static int make_kind(struct parser *parser, struct hba_rule *rule)
         return refuse(parser, "\"%.40s\" is not supported, allowed: the lines themselves",
                       token->text);
     }
-    return refuse(parser, "connection type \"%.40s\" is unknown, allowed: local, host, hostssl, "
-                          "hostnossl, hostgssenc, hostnogssenc", token->text);
+    return refuse(parser,
+                  "connection type \"%.40s\" is unknown, allowed: local, host, hostssl, "
+                  "hostnossl, hostgssenc, hostnogssenc",
+                  token->text);
 }
 
 static int make_method(struct parser *parser, struct hba_rule *rule, size_t field)
@@ -469,9 +485,8 @@ static int make_method(struct parser *parser, struct hba_rule *rule, size_t fiel
         const char *word;
         enum auth_method method;
     } words[] = {
-        {"trust", AUTH_TRUST},       {"reject", AUTH_REJECT},
-        {"md5", AUTH_MD5},           {"password", AUTH_PASSWORD},
-        {"cert", AUTH_CERT},         {"scram-sha-256", AUTH_SCRAM_SHA_256},
+        {"trust", AUTH_TRUST},       {"reject", AUTH_REJECT}, {"md5", AUTH_MD5},
+        {"password", AUTH_PASSWORD}, {"cert", AUTH_CERT},     {"scram-sha-256", AUTH_SCRAM_SHA_256},
         {"peer", AUTH_PEER},
     };
     const struct token *token = single_token(parser, field, "the method");
@@ -483,8 +498,10 @@ static int make_method(struct parser *parser, struct hba_rule *rule, size_t fiel
         i++;
     }
     if (i == sizeof(words) / sizeof(words[0])) {
-        return refuse(parser, "method \"%.40s\" is not supported, allowed: trust, reject, md5, "
-                              "password, scram-sha-256, cert, peer", token->text);
+        return refuse(parser,
+                      "method \"%.40s\" is not supported, allowed: trust, reject, md5, "
+                      "password, scram-sha-256, cert, peer",
+                      token->text);
     }
     rule->result.method = words[i].method;
     if (rule->result.method == AUTH_PEER && rule->kind != KIND_LOCAL) {
@@ -523,8 +540,10 @@ static int make_options(struct parser *parser, struct hba_rule *rule, size_t fie
     for (size_t i = first; count > 0 && i < parser->token_count; i++) {
         const char *text = parser->tokens[i].text;
         if (strncmp(text, "clientcert=", 11) != 0) {
-            return refuse(parser, "option \"%.60s\" is not supported, allowed: "
-                                  "clientcert=verify-ca or clientcert=verify-full", text);
+            return refuse(parser,
+                          "option \"%.60s\" is not supported, allowed: "
+                          "clientcert=verify-ca or clientcert=verify-full",
+                          text);
         }
         int error = make_clientcert(parser, rule, text + 11);
         if (error != 0) {
@@ -534,7 +553,7 @@ static int make_options(struct parser *parser, struct hba_rule *rule, size_t fie
     return 0;
 }
 
-/* --- the whole text -------------------------------------------------------------------------------- */
+/* --- the whole text -------------------------------------------------------------------------- */
 
 static void rule_fini(struct hba_rule *rule)
 {
@@ -603,8 +622,8 @@ int hba_parse(const char *text, size_t bytes, struct hba **ret_hba, struct hba_e
               size_t errors_max, size_t *ret_error_count)
 {
     ASSERT(errors_max > 0);
-    struct parser parser = {.at = text, .end = text + bytes, .line = 1, .errors = errors,
-                            .errors_max = errors_max};
+    struct parser parser = {
+        .at = text, .end = text + bytes, .line = 1, .errors = errors, .errors_max = errors_max};
     parser.hba = calloc(1, sizeof(*parser.hba));
     int error = parser.hba == NULL ? ERR_NO_MEMORY : 0;
     while (error == 0 && parser.at < parser.end) {
@@ -650,7 +669,7 @@ bool hba_wants_certificates(const struct hba *hba)
     return false;
 }
 
-/* --- matching -------------------------------------------------------------------------------------- */
+/* --- matching -------------------------------------------------------------------------------- */
 
 static bool name_matches(const struct name *name, const struct hba_client *client, bool database)
 {

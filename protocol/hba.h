@@ -38,7 +38,8 @@ struct hba_client {
     uint8_t address[16]; /* network byte order; a mapped ::ffff:a.b.c.d counts as IPv4 */
     const char *database;
     const char *user;
-    bool physical_replication; /* startup parameter replication=true; =database is an ordinary one */
+    bool
+        physical_replication; /* startup parameter replication=true; =database is an ordinary one */
 };
 
 struct hba_error {
@@ -54,6 +55,7 @@ int hba_parse(const char *text, size_t bytes, struct hba **ret_hba, struct hba_e
 /* NULL is allowed. */
 void hba_free(struct hba *hba);
 
+/* How many lines have a rule. */
 size_t hba_rule_count(const struct hba *hba);
 
 /* True when some line asks for a client certificate (method cert or clientcert=). */

@@ -116,7 +116,8 @@ static int take_entry(struct reader *reader, struct userlist *list)
     struct userlist_entry entry = {.line = reader->line};
     int error = take_quoted(reader, &entry.name);
     if (error == 0 && (entry.name[0] == '\0' || strlen(entry.name) >= LIMIT_NAME_BYTES)) {
-        error = refuse(reader, reader->line, "a name of an impossible length, allowed: 1 to 63 bytes");
+        error =
+            refuse(reader, reader->line, "a name of an impossible length, allowed: 1 to 63 bytes");
     }
     if (error == 0) {
         skip_blanks(reader);
