@@ -62,6 +62,22 @@
  * 1,639 replies can be waiting there unflushed; at this many we send a Flush and wait. */
 #define LIMIT_DUE 4096
 
+/* --- time ------------------------------------------------------------------------------------ */
+
+/* From accept to ReadyForQuery's promise: what a client has for startup, TLS and authentication. A
+ * tenth of PostgreSQL's default authentication_timeout, since nobody types a password within it. */
+#define LIMIT_LOGIN_US (10 * 1000 * 1000)
+
+/* How long a read goes on for a client that has gone, before it is cancelled (design 3) */
+#define LIMIT_GONE_READ_US (1000 * 1000)
+
+/* How long a CancelRequest's connection may take */
+#define LIMIT_CANCEL_US (10 * 1000 * 1000)
+
+/* Between dials of a host that refused: doubled from the first to the second (design 3, pools) */
+#define LIMIT_BACKOFF_MIN_US (50 * 1000)
+#define LIMIT_BACKOFF_MAX_US (10 * 1000 * 1000)
+
 /* --- the house ------------------------------------------------------------------------------ */
 
 /* Worker threads: the virtual pid has 6 bits for them (pool/pid.h) */

@@ -11,10 +11,22 @@
 /* Free blocks kept for the next use: 64 x 64 KiB = 4 MiB a worker. */
 enum { BLOCKS_FREE_MAX = 64 };
 
+/* Likewise of the small ones: 512 x 2 KiB = 1 MiB. */
+enum { BLOCKS_SMALL_FREE_MAX = 512 };
+
 void blocks_init(struct blocks *blocks)
 {
     *blocks = (struct blocks){0};
     slab_init(&blocks->pieces, sizeof(struct piece));
+}
+
+static void free_list(struct block *block)
+{
+    while (block != NULL) {
+        struct block *next = block->next_free;
+        free(block);
+        block = next;
+    }
 }
 
 void blocks_fini(struct blocks *blocks)
@@ -24,11 +36,8 @@ void blocks_fini(struct blocks *blocks)
         blocks->current = NULL;
         block_unref(blocks, current);
     }
-    while (blocks->free_first != NULL) {
-        struct block *block = blocks->free_first;
-        blocks->free_first = block->next_free;
-        free(block);
-    }
+    free_list(blocks->free_first);
+    free_list(blocks->small_free_first);
     slab_fini(&blocks->pieces);
 }
 
@@ -40,6 +49,21 @@ struct block *blocks_private(struct blocks *blocks, uint32_t capacity)
     }
     *block = (struct block){.references = 1, .capacity = capacity};
     blocks->allocated_bytes += capacity;
+    return block;
+}
+
+struct block *blocks_small(struct blocks *blocks, uint32_t capacity)
+{
+    struct block *block = blocks->small_free_first;
+    ASSERT(blocks->small_capacity == 0 || blocks->small_capacity == capacity);
+    blocks->small_capacity = capacity;
+    if (block == NULL) {
+        return blocks_private(blocks, capacity);
+    }
+    blocks->small_free_first = block->next_free;
+    blocks->small_free_count--;
+    block->references = 1;
+    block->used = 0;
     return block;
 }
 
@@ -95,6 +119,13 @@ void block_unref(struct blocks *blocks, struct block *block)
         block->next_free = blocks->free_first;
         blocks->free_first = block;
         blocks->free_count++;
+        return;
+    }
+    if (block->capacity == blocks->small_capacity &&
+        blocks->small_free_count < BLOCKS_SMALL_FREE_MAX) {
+        block->next_free = blocks->small_free_first;
+        blocks->small_free_first = block;
+        blocks->small_free_count++;
         return;
     }
     blocks->allocated_bytes -= block->capacity;

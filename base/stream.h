@@ -27,6 +27,8 @@ struct blocks {
     struct block *current; /* holds one reference; NULL until first used */
     struct block *free_first;
     uint32_t free_count;
+    struct block *small_free_first; /* all of one capacity, small_capacity */
+    uint32_t small_free_count, small_capacity;
     uint64_t allocated_bytes; /* of all live blocks, for SHOW MEM */
     struct slab pieces;
 };
@@ -52,6 +54,10 @@ struct block *blocks_reserve(struct blocks *blocks, uint32_t bytes_min);
 
 /* A block of its own for bytes that must be held together; one reference, the caller's. */
 struct block *blocks_private(struct blocks *blocks, uint32_t capacity);
+
+/* The same from a free list of its own, for the one size that is asked for again and again; the
+ * first call fixes that size. */
+struct block *blocks_small(struct blocks *blocks, uint32_t capacity);
 
 void block_ref(struct block *block);
 void block_unref(struct blocks *blocks, struct block *block);

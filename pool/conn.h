@@ -16,7 +16,7 @@
 
 struct engine;
 
-enum conn_kind { CONN_CLIENT, CONN_LINK, CONN_CANCELLER };
+enum conn_kind { CONN_CLIENT, CONN_LINK, CONN_CANCELLER, CONN_GHOST };
 
 struct conn {
     struct handle handle;

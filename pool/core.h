@@ -16,6 +16,7 @@
 #include "pool/engine.h"
 #include "pool/settings.h"
 #include "pool/statement.h"
+#include "pool/verifier_cache.h"
 
 struct conn;
 struct options;
@@ -46,6 +47,7 @@ struct engine {
     struct blocks blocks;
     struct timer_heap timers, pool_timers;
     struct list dirty;   /* conns with to-do bits */
+    struct list resumable; /* sessions that can go on with what they hold */
     struct list actions; /* struct action_node */
     uint32_t action_count;
     struct action_node *action_taken; /* freed at the next take */
@@ -55,6 +57,8 @@ struct engine {
     struct list pool_list;
     struct statement_store statements;
     struct settings_store settings;
+    struct verifier_cache verifiers;
+    uint64_t random_count;
     struct writer scratch; /* for messages of our own; empty between uses */
     uint32_t client_count, link_count;
 
@@ -71,6 +75,19 @@ struct action *engine_action(struct engine *engine, enum action_kind kind);
 void engine_log(struct engine *engine, enum log_event_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool engine_logs(const struct engine *engine, enum log_event_level level);
+
+/* Unpredictable bytes: HMAC of a counter under the secret of the process, so that the same setup
+ * gives the same bytes (the simulator), and nobody outside can tell them. */
+void engine_random(struct engine *engine, void *bytes, size_t count);
+
+/* A session has ended: it counts no more. */
+void engine_client_left(struct engine *engine);
+
+/* EVENT_DRAIN. */
+void engine_drain(struct engine *engine);
+
+/* Lets sessions that can go on do so. */
+void engine_run_resumable(struct engine *engine);
 
 /* Sends what `scratch` holds to the connection and empties it. */
 void engine_flush_scratch(struct engine *engine, struct conn *conn);

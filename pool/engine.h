@@ -131,8 +131,8 @@ enum action_kind {
     ACTION_ASK_SECRET, /* the secret of `user` for `database` -> EVENT_SECRET */
     ACTION_DERIVE,     /* PBKDF2 off the loop -> EVENT_DERIVED; engine_derivation() has the inputs */
     ACTION_MAIL,       /* letter -> EVENT_MAIL at worker `worker` */
-    ACTION_LEND_OUT,   /* detach the socket of `handle` and give it with letter to worker `worker`:
-                        * there engine_adopt() makes the new handle; here the handle is dead */
+    ACTION_LEND_OUT,   /* detach the socket of `handle`, answer EVENT_CLOSED for it, and give the socket
+                        * with letter to worker `worker`: there engine_adopt() makes the new handle */
     ACTION_LOG,        /* text, level */
     ACTION_RELOAD,     /* an administrator asks for a reload; text: its outcome is reported by
                         * EVENT_OPTIONS to every engine and engine_reload_done() to this one */

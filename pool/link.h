@@ -21,12 +21,14 @@
 #include "pool/due.h"
 #include "pool/statement.h"
 
+struct derivation;
 struct engine;
 struct event;
 struct link_login;
 struct pool;
 struct session;
 struct settings;
+struct tls_facts;
 
 enum link_state {
     LINK_DIALING,
@@ -49,8 +51,13 @@ struct link {
     char status; /* of the last ReadyForQuery: 'I', 'T', 'E' */
     bool setup;  /* settings are being applied for the owner */
     bool setup_failed;
+    bool used;       /* in this lease */
+    bool granted;    /* made or moved here for a ticket of this worker */
     bool terminated; /* the server has said FATAL */
     bool replication;
+    bool unsynced;    /* extended-query messages were sent and no Sync since */
+    bool query_timed_out; /* the cancel under way is query_timeout's */
+    bool client_body; /* the client's message was sent in part: nothing may follow but its rest */
     bool session_used; /* session mode: must be reset before the next client */
     uint32_t epoch;
 
@@ -62,7 +69,8 @@ struct link {
     struct settings *baseline;
     struct link_statements statements;
     struct statement *unnamed; /* what the unnamed statement is there; NULL = none */
-    uint8_t *deferred_error;   /* of a failed setup: the ErrorResponse's body */
+    uint8_t *deferred_error;   /* of a failed setup: the ErrorResponse's body; NULL = none */
+    uint32_t deferred_error_bytes;
 
     uint32_t backend_pid;
     uint8_t cancel_key[LIMIT_CANCEL_KEY_BYTES];
@@ -89,11 +97,19 @@ void link_bytes(struct engine *engine, struct link *link, struct block *block, u
                 uint32_t len);
 void link_timer(struct engine *engine, struct link *link);
 
+/* Less than LIMIT_TX_LOW_BYTES are unsent. */
+void link_sent(struct engine *engine, struct link *link);
+
 /* The login dialogue (pool/link_login.c). */
 void link_login_start(struct engine *engine, struct link *link);
-void link_login_message(struct engine *engine, struct link *link, uint8_t type, const uint8_t *body,
-                        uint32_t body_bytes);
+void link_login_tls(struct engine *engine, struct link *link, const struct tls_facts *facts);
+void link_login_bytes(struct engine *engine, struct link *link, struct block *block,
+                      uint8_t *bytes, uint32_t len);
+
+/* The login has failed: remembered for those who wait, who are told. */
+void link_login_failed(struct engine *engine, struct link *link, int code, const char *detail);
 void link_login_derived(struct engine *engine, struct link *link, const uint8_t *keys);
+bool link_login_derivation(const struct link *link, struct derivation *ret_derivation);
 void link_login_free(struct link *link);
 
 /* Server to client (pool/relay.c). */
@@ -113,6 +129,9 @@ bool link_due_entry(struct engine *engine, struct link *link, const struct due_e
 /* The login is done, a reset has ended, or a lease is over: to whom it may concern. */
 void link_ready(struct engine *engine, struct link *link);
 
+/* Everything that was received is dealt with: the owner is told when nothing is due any more. */
+void link_after_reply(struct engine *engine, struct link *link);
+
 /* The release gate. Asserted again when the link is lent. */
 bool link_may_release(const struct link *link);
 
@@ -121,6 +140,12 @@ void link_release(struct engine *engine, struct link *link);
 
 /* The client is gone: lets what runs end, rolls back, then releases. */
 void link_abandon(struct engine *engine, struct link *link);
+
+/* A CancelRequest for it has ended. */
+void link_canceller_ended(struct engine *engine, struct link *link);
+
+/* Ends a link that is in no list and has no owner. */
+void link_end(struct engine *engine, struct link *link);
 
 /* Closes. An owner is told by a FATAL error `code` with `detail`, unless the server has already said
  * why, and is closed too. */
@@ -138,6 +163,9 @@ void link_skip_to_sync(struct engine *engine, struct link *link);
 /* An entry has been answered (done) or will never be (undone). */
 void link_entry_done(struct engine *engine, struct link *link, const struct due_entry *entry);
 void link_entry_undone(struct engine *engine, struct link *link, const struct due_entry *entry);
+
+/* All prepared statements of client and link are gone: the ledger refers to none any more. */
+void link_forget_statements(struct link *link);
 
 /* Sends synthesised answers that have come to the head of the ledger. */
 void link_synthesise(struct engine *engine, struct link *link);

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "base/limits.h"
 #include "base/timer.h"
 #include "pool/options.h"
 
@@ -39,6 +40,7 @@ enum { POOL_WELCOMES = 16 };
 /* A ticket of a worker in the home's line. */
 struct ticket {
     uint32_t worker;
+    uint64_t since_us;
 };
 
 struct pool {
@@ -81,8 +83,10 @@ struct pool {
     uint32_t keys_salt_bytes, keys_iterations;
 
     /* The last login failure, told to those who ask before the next try. */
-    char *failure;       /* a whole ErrorResponse's body, or NULL */
+    uint8_t *failure;    /* a whole ErrorResponse's body, or NULL */
     uint32_t failure_bytes;
+    uint32_t failures; /* in a row */
+    uint64_t retry_at_us;
 
     bool paused, disabled, retired; /* retired: of an old snapshot, drains */
     uint32_t epoch;                 /* RECONNECT: links of an older epoch close when they are free */
@@ -102,11 +106,23 @@ void pool_free(struct engine *engine, struct pool *pool);
 /* Arms the upkeep timer for `due_us` or earlier. */
 void pool_wake_by(struct engine *engine, struct pool *pool, uint64_t due_us);
 
+/* When the next link of the pool is too old or idle for too long. */
+uint64_t pool_next_upkeep_us(const struct engine *engine, const struct pool *pool);
+
+/* Closes a link that is idle. */
+void pool_close_idle(struct engine *engine, struct pool *pool, struct link *link);
+
 /* Closes links that are too old or idle for too long, keeps min_idle, retries dials. */
 void pool_upkeep(struct engine *engine, struct pool *pool);
 
-/* Remembers, and forgets, why the last login failed. */
-void pool_set_failure(struct pool *pool, const uint8_t *body, uint32_t body_bytes);
+/* Replaces *bytes (malloc'ed, or NULL) by a copy; NULL when memory is out. */
+void pool_copy_bytes(uint8_t **bytes, uint32_t *count, const uint8_t *from, uint32_t from_count);
+
+/* Takes over another server, login or database: links of the old one close as they become free. */
+void pool_change_server(struct engine *engine, struct pool *pool);
+
+/* The configuration has changed: pools whose options changed retire, their links drain. */
+void pools_reload(struct engine *engine);
 
 /* What a client that asked for `asked` is to be told; NULL when no server has said yet. A borrowed
  * reference. */

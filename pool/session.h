@@ -44,9 +44,10 @@ struct session {
     enum session_state state;
     struct link *link;
     struct pool *pool;         /* NULL until AUTH has ended; write-once */
-    struct list waiting;       /* in pool->waiting while it has asked for a link */
+    struct list waiting;       /* in pool->waiting while it waits, or in engine->resumable */
     struct settings *settings; /* what it wants */
     struct login *login;       /* NULL once READY */
+    struct settings *login_asked; /* in LOGIN: the settings whose canonical spelling is awaited */
     struct admin *admin;       /* of the admin database; then pool is NULL */
     struct map statements;     /* prepared, by name */
     struct statement *unnamed;
@@ -59,12 +60,14 @@ struct session {
 
     bool tls, tls_asked, gss_asked;
     bool counted;      /* in max_clients */
+    bool waits;        /* has asked for a link */
+    bool blocked;      /* the ledger is full */
     bool gone;         /* the client has closed: finish what it asked for, then end */
     bool skipping;     /* no link, and an error was told: skip to Sync */
+    bool refused;      /* with skipping: the first message held is the one that was refused */
     bool terminated;   /* it has said Terminate */
     bool replication;
     bool query_is_read;    /* what runs now may be cancelled when the client is gone */
-    bool in_transaction_error; /* reserved for what is played without a link */
     bool cancel_sent;
     uint64_t connected_us, active_us; /* active: of the last message */
     uint64_t wait_from_us, query_from_us, transaction_from_us, gone_us;
@@ -78,17 +81,31 @@ void session_bytes(struct engine *engine, struct session *session, struct block 
                    uint8_t *bytes, uint32_t len);
 void session_timer(struct engine *engine, struct session *session);
 
-/* Goes on with what is held, after a link has come, room was made, or a Sync was answered. */
+/* Goes on with what is held, after a link has come, room was made, or a reply was completed.
+ * session_resume_later puts it into engine->resumable: the engine resumes it at the end of the step, so
+ * that one session's progress never runs inside another's. */
 void session_resume(struct engine *engine, struct session *session);
+void session_resume_later(struct engine *engine, struct session *session);
 
-/* The startup packet and authentication (pool/login.c). */
-void login_packet(struct engine *engine, struct session *session, const uint8_t *packet,
-                  uint32_t len);
-void login_message(struct engine *engine, struct session *session, const uint8_t *body,
-                   uint32_t body_bytes);
+/* Nothing more will come from the client; what it asked for is finished first. */
+void session_end_of_input(struct engine *engine, struct session *session);
+
+/* Whether protocol-level prepared statements have virtual names: not while a session owns its link. */
+bool session_virtual_statements(const struct session *session);
+
+/* Whether a statement, by its first word, only reads. */
+bool session_text_is_read(const uint8_t *text, size_t len);
+
+/* The startup packet and authentication (pool/login.c). The take functions return how many bytes
+ * they took, or 0 with *ret_whole = how many they need to see together. */
+uint32_t login_take_packet(struct engine *engine, struct session *session, uint8_t *at,
+                           uint32_t have, uint32_t *ret_whole);
+uint32_t login_take_message(struct engine *engine, struct session *session, uint8_t *at,
+                            uint32_t have, uint32_t *ret_whole);
 void login_secret(struct engine *engine, struct session *session,
                   const struct secret_answer *answer);
 void login_derived(struct engine *engine, struct session *session, const uint8_t *keys);
+bool login_derivation(const struct session *session, struct derivation *ret_derivation);
 void login_tls(struct engine *engine, struct session *session, const struct tls_facts *facts);
 void login_timer(struct engine *engine, struct session *session);
 void login_free(struct engine *engine, struct session *session);
@@ -110,6 +127,9 @@ void session_fail(struct engine *engine, struct session *session, const struct r
 /* Tells an error, nothing more. */
 void session_report(struct engine *engine, struct session *session, const struct report *report);
 
+/* The process ends: the session does so as soon as it is in no transaction. */
+void session_drain(struct engine *engine, struct session *session);
+
 /* Ends the session: its link is abandoned, its socket closed. */
 void session_close(struct engine *engine, struct session *session);
 
@@ -120,14 +140,18 @@ void session_closed(struct engine *engine, struct session *session);
 void session_welcome(struct engine *engine, struct session *session, struct settings *baseline,
                      struct settings *canonical);
 
-/* Extended query (pool/extended.c). True: taken; false: it must wait, or the session is closing. */
-bool extended_parse(struct engine *engine, struct session *session, struct block *block,
-                    uint8_t *message, uint32_t body_bytes);
-bool extended_bind(struct engine *engine, struct session *session, struct block *block,
-                   uint8_t *message, uint32_t body_bytes, uint32_t have_bytes);
+/* Extended query with virtual names (pool/extended.c); the link is there. True: the whole message
+ * was taken; false: the session is closing. */
+bool extended_parse(struct engine *engine, struct session *session, uint8_t *message,
+                    uint32_t body_bytes);
 bool extended_describe(struct engine *engine, struct session *session, struct block *block,
                        uint8_t *message, uint32_t body_bytes);
 bool extended_close(struct engine *engine, struct session *session, struct block *block,
                     uint8_t *message, uint32_t body_bytes);
+
+/* Needs only the names at the message's front; the rest passes on as it comes. Returns the bytes
+ * taken, or 0 with *ret_whole = how many it needs to see together. */
+uint32_t extended_bind(struct engine *engine, struct session *session, struct block *block,
+                       uint8_t *message, uint32_t body_bytes, uint32_t have, uint32_t *ret_whole);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/list.h"
 #include "base/writer.h"
 
 /* More settings than a startup packet can name, and what one session may collect by SET. */

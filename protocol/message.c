@@ -2,11 +2,8 @@
 
 #include "base/limits.h"
 
-#define NO_MESSAGE {1, 0}
-
 const struct message_bounds message_frontend_bounds[256] = {
-    [0 ... 255] = NO_MESSAGE,
-#define FRONTEND(name, byte, body_min, body_max) [byte] = {body_min, body_max},
+#define FRONTEND(name, byte, body_min, body_max) [byte] = {body_min, (body_max) + 1},
 #define BACKEND(name, byte, body_min, body_max)
 #include "protocol/message.def"
 #undef FRONTEND
@@ -14,9 +11,8 @@ const struct message_bounds message_frontend_bounds[256] = {
 };
 
 const struct message_bounds message_backend_bounds[256] = {
-    [0 ... 255] = NO_MESSAGE,
 #define FRONTEND(name, byte, body_min, body_max)
-#define BACKEND(name, byte, body_min, body_max) [byte] = {body_min, body_max},
+#define BACKEND(name, byte, body_min, body_max) [byte] = {body_min, (body_max) + 1},
 #include "protocol/message.def"
 #undef FRONTEND
 #undef BACKEND

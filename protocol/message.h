@@ -31,7 +31,7 @@ enum backend_message {
 enum { MESSAGE_HEADER_BYTES = 5 };
 
 struct message_bounds {
-    uint32_t body_min, body_max; /* body_max < body_min: no such message */
+    uint32_t body_min, body_end; /* from min up to, not including, end; {0, 0}: no such message */
 };
 
 extern const struct message_bounds message_frontend_bounds[256];
@@ -51,7 +51,7 @@ static inline bool message_header(const struct message_bounds bounds[256], const
 {
     const struct message_bounds *row = &bounds[header[0]];
     uint32_t body_bytes = message_load_u32(header + 1) - 4; /* wraps below 4: then out of bounds */
-    if (body_bytes < row->body_min || body_bytes > row->body_max) {
+    if (body_bytes < row->body_min || body_bytes >= row->body_end) {
         return false;
     }
     *ret_body_bytes = body_bytes;

@@ -28,6 +28,20 @@ void report_write(struct writer *writer, const struct report *report)
     writer_end(writer, mark);
 }
 
+void report_write_fields(struct writer *writer, const char *severity,
+                         const struct report_fields *fields)
+{
+    uint32_t mark = writer_begin(writer, 'E');
+    write_field(writer, 'S', severity);
+    write_field(writer, 'V', severity);
+    write_field(writer, 'C', fields->sqlstate[0] == '\0' ? "XX000" : fields->sqlstate);
+    write_field(writer, 'M', fields->message);
+    write_field(writer, 'D', fields->detail[0] == '\0' ? NULL : fields->detail);
+    write_field(writer, 'H', fields->hint[0] == '\0' ? NULL : fields->hint);
+    writer_u8(writer, 0);
+    writer_end(writer, mark);
+}
+
 bool report_parse(const uint8_t *body, size_t body_bytes, struct report_fields *ret_fields)
 {
     struct reader reader = reader_of(body, body_bytes);

@@ -1,0 +1,158 @@
+#include "pool/account.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <threads.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+
+/* Failed logins that are remembered; the oldest slot of a hash gives way. */
+enum { LOGIN_SLOTS = 4096 };
+
+struct login_failures {
+    uint64_t key;
+    uint64_t window_from_us;
+    uint32_t count;
+};
+
+struct shared {
+    uint32_t worker_count;
+    atomic_uint client_count;
+    mtx_t lock; /* over what follows: first meetings and failed logins only */
+    struct account *accounts;
+    uint32_t next_home;
+    struct login_failures logins[LOGIN_SLOTS];
+};
+
+struct shared *shared_new(uint32_t worker_count)
+{
+    ASSERT(worker_count > 0 && worker_count <= LIMIT_WORKERS);
+    struct shared *shared = calloc(1, sizeof(*shared));
+    if (shared == NULL) {
+        return NULL;
+    }
+    shared->worker_count = worker_count;
+    if (mtx_init(&shared->lock, mtx_plain) != thrd_success) {
+        free(shared);
+        return NULL;
+    }
+    return shared;
+}
+
+void shared_free(struct shared *shared)
+{
+    if (shared == NULL) {
+        return;
+    }
+    while (shared->accounts != NULL) {
+        struct account *account = shared->accounts;
+        shared->accounts = account->next;
+        free(account->key);
+        free(account);
+    }
+    mtx_destroy(&shared->lock);
+    free(shared);
+}
+
+uint32_t shared_worker_count(const struct shared *shared)
+{
+    return shared->worker_count;
+}
+
+/* "kind", "first" and "second", each behind the length of the one before: no two triples share it. */
+static char *make_key(const char *kind, const char *first, const char *second)
+{
+    size_t bytes = strlen(kind) + strlen(first) + strlen(second) + 64;
+    char *key = malloc(bytes);
+    if (key != NULL) {
+        snprintf(key, bytes, "%s %zu %s %s", kind, strlen(first), first, second);
+    }
+    return key;
+}
+
+static struct account *find_or_add(struct shared *shared, char *key)
+{
+    for (struct account *account = shared->accounts; account != NULL; account = account->next) {
+        if (strcmp(account->key, key) == 0) {
+            free(key);
+            return account;
+        }
+    }
+    struct account *account = calloc(1, sizeof(*account));
+    if (account == NULL) {
+        free(key);
+        return NULL;
+    }
+    account->key = key;
+    account->home = shared->next_home++ % shared->worker_count;
+    account->next = shared->accounts;
+    shared->accounts = account;
+    return account;
+}
+
+struct account *shared_account(struct shared *shared, const char *kind, const char *first,
+                               const char *second)
+{
+    char *key = make_key(kind, first, second);
+    if (key == NULL) {
+        return NULL;
+    }
+    mtx_lock(&shared->lock);
+    struct account *account = find_or_add(shared, key);
+    mtx_unlock(&shared->lock);
+    return account;
+}
+
+bool shared_client_enter(struct shared *shared, uint32_t max)
+{
+    unsigned count = atomic_load(&shared->client_count);
+    do {
+        if (count >= max) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak(&shared->client_count, &count, count + 1));
+    return true;
+}
+
+void shared_client_leave(struct shared *shared)
+{
+    atomic_fetch_sub(&shared->client_count, 1);
+}
+
+static struct login_failures *login_slot(struct shared *shared, const uint8_t *address,
+                                         const char *user, uint64_t *ret_key)
+{
+    uint64_t hash = hash_bytes(1, address, 16);
+    *ret_key = hash_bytes(hash, user, strlen(user));
+    return &shared->logins[*ret_key % LOGIN_SLOTS];
+}
+
+bool shared_login_allowed(struct shared *shared, const uint8_t *address, const char *user,
+                          uint32_t limit, uint64_t window_us, uint64_t now_us)
+{
+    uint64_t key;
+    if (limit == 0) {
+        return true;
+    }
+    mtx_lock(&shared->lock);
+    const struct login_failures *slot = login_slot(shared, address, user, &key);
+    bool allowed = slot->key != key || now_us - slot->window_from_us >= window_us ||
+                   slot->count < limit;
+    mtx_unlock(&shared->lock);
+    return allowed;
+}
+
+void shared_login_failed(struct shared *shared, const uint8_t *address, const char *user,
+                         uint64_t window_us, uint64_t now_us)
+{
+    uint64_t key;
+    mtx_lock(&shared->lock);
+    struct login_failures *slot = login_slot(shared, address, user, &key);
+    if (slot->key != key || now_us - slot->window_from_us >= window_us) {
+        *slot = (struct login_failures){.key = key, .window_from_us = now_us};
+    }
+    slot->count++;
+    mtx_unlock(&shared->lock);
+}

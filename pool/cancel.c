@@ -1,0 +1,240 @@
+#include "pool/cancel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "pool/account.h"
+#include "pool/core.h"
+#include "pool/lend.h"
+#include "pool/letter.h"
+#include "pool/link.h"
+#include "pool/options.h"
+#include "pool/pool.h"
+#include "pool/session.h"
+#include "protocol/crypto.h"
+#include "protocol/report.h"
+#include "protocol/startup.h"
+
+/* Above PID_MAX_LIMIT of Linux (2^22): no server process can have such a pid. Then 6 bits of worker
+ * and 20 bits of slot (base/limits.h). */
+enum { VIRTUAL_PID_BASE = 1 << 22, VIRTUAL_PID_SLOT_BITS = 20 };
+
+uint32_t cancel_virtual_pid(uint32_t worker, struct handle handle)
+{
+    _Static_assert(LIMIT_CONNECTIONS == 1 << VIRTUAL_PID_SLOT_BITS, "a slot needs its bits");
+    return VIRTUAL_PID_BASE + (worker << VIRTUAL_PID_SLOT_BITS | handle.slot);
+}
+
+void cancel_make_key(struct engine *engine, struct session *session)
+{
+    engine_random(engine, session->cancel_key, sizeof(session->cancel_key));
+}
+
+/* --- requests from clients ------------------------------------------------------------------------- */
+
+static uint32_t key_bytes_of(const struct session *session)
+{
+    return session->protocol >= 2 ? sizeof(session->cancel_key) : 4;
+}
+
+/* A client in line is taken out of it, and told. */
+static void cancel_waiting(struct engine *engine, struct session *session)
+{
+    struct report report = {.code = ERR_CANCELED};
+    if (session->state == SESSION_READY) {
+        lend_leave(engine, session);
+        session_refuse(engine, session, &report, NULL, 0);
+    }
+}
+
+static void cancel_at_slot(struct engine *engine, uint32_t slot, const uint8_t *key,
+                           uint32_t key_bytes)
+{
+    if (slot >= engine->connections.count) {
+        return;
+    }
+    struct conn *conn = engine->connections.slots[slot].object;
+    if (conn == NULL || conn->kind != CONN_CLIENT || conn->closing) {
+        return;
+    }
+    struct session *session = (struct session *)conn;
+    if (session->state != SESSION_READY || session->pool == NULL ||
+        key_bytes != key_bytes_of(session) ||
+        !crypto_equal(key, session->cancel_key, key_bytes)) {
+        return;
+    }
+    if (session->waits) {
+        cancel_waiting(engine, session);
+    } else if (session->link != NULL && !session->link->setup &&
+               !due_empty(&session->link->due)) {
+        cancel_link(engine, session->link);
+    }
+}
+
+void cancel_request(struct engine *engine, uint32_t pid, const uint8_t *key, uint32_t key_bytes)
+{
+    uint32_t index = pid - VIRTUAL_PID_BASE; /* wraps below the base: then no such worker */
+    uint32_t worker = index >> VIRTUAL_PID_SLOT_BITS;
+    uint32_t slot = index & ((1 << VIRTUAL_PID_SLOT_BITS) - 1);
+    if (worker >= shared_worker_count(engine->shared) || key_bytes > sizeof(((struct letter *)0)->key)) {
+        return;
+    }
+    if (worker == engine->worker) {
+        cancel_at_slot(engine, slot, key, key_bytes);
+        return;
+    }
+    struct letter *letter = letter_new(LETTER_CANCEL, worker, NULL, NULL);
+    if (letter != NULL) {
+        letter->target.slot = slot;
+        memcpy(letter->key, key, key_bytes);
+        letter->key_bytes = key_bytes;
+        letter_post(engine, worker, letter);
+    }
+}
+
+void cancel_letter(struct engine *engine, const struct letter *letter)
+{
+    cancel_at_slot(engine, letter->target.slot, letter->key, letter->key_bytes);
+}
+
+/* --- requests to servers ---------------------------------------------------------------------------- */
+
+void cancel_link(struct engine *engine, struct link *link)
+{
+    if (link->cancel_key_bytes == 0 || link->cancels > 0) {
+        return; /* one under way is enough */
+    }
+    struct canceller *canceller = calloc(1, sizeof(*canceller));
+    if (canceller == NULL || conn_init(engine, &canceller->conn, CONN_CANCELLER) != 0) {
+        free(canceller);
+        return;
+    }
+    canceller->pool = link->pool;
+    canceller->link = link->conn.handle;
+    link->cancels++;
+    conn_todo(engine, &canceller->conn, TODO_DIAL);
+    conn_wake_by(engine, &canceller->conn, engine->now_us + LIMIT_CANCEL_US);
+}
+
+static struct link *link_of(struct engine *engine, const struct canceller *canceller)
+{
+    return handle_is_none(canceller->link)
+               ? NULL
+               : handle_table_get(&engine->connections, canceller->link);
+}
+
+void cancel_forget_link(struct engine *engine, struct link *link)
+{
+    for (uint32_t slot = 0; link->cancels > 0 && slot < engine->connections.count; slot++) {
+        struct conn *conn = engine->connections.slots[slot].object;
+        if (conn == NULL || conn->kind != CONN_CANCELLER) {
+            continue;
+        }
+        struct canceller *canceller = (struct canceller *)conn;
+        if (handle_equal(canceller->link, link->conn.handle)) {
+            canceller->link = (struct handle){0};
+            link->cancels--;
+        }
+    }
+}
+
+static void send_request(struct engine *engine, struct canceller *canceller)
+{
+    const struct link *link = link_of(engine, canceller);
+    if (link == NULL) {
+        conn_close(engine, &canceller->conn);
+        return;
+    }
+    startup_write_cancel(&engine->scratch, link->backend_pid, link->cancel_key,
+                         link->cancel_key_bytes);
+    engine_flush_scratch(engine, &canceller->conn);
+    canceller->sent = true;
+}
+
+static void connected(struct engine *engine, struct canceller *canceller)
+{
+    const struct server_options *server = canceller->pool->server;
+    bool unix_socket = server->host != NULL && server->host[0] == '/';
+    if (server->sslmode == TLS_DISABLE || unix_socket) {
+        send_request(engine, canceller);
+    } else if (server->ssl_direct) {
+        conn_todo(engine, &canceller->conn, TODO_TLS_CONNECT);
+    } else {
+        uint32_t mark = writer_begin(&engine->scratch, 0);
+        writer_u32(&engine->scratch, STARTUP_SSL);
+        writer_end(&engine->scratch, mark);
+        engine_flush_scratch(engine, &canceller->conn);
+        canceller->tls_asked = true;
+    }
+}
+
+void canceller_bytes(struct engine *engine, struct canceller *canceller, const uint8_t *bytes,
+                     uint32_t len)
+{
+    if (!canceller->tls_asked || len != 1 || canceller->sent) {
+        conn_close(engine, &canceller->conn);
+        return;
+    }
+    canceller->tls_asked = false;
+    if (bytes[0] == 'S') {
+        conn_todo(engine, &canceller->conn, TODO_TLS_CONNECT);
+    } else if (bytes[0] == 'N' && canceller->pool->server->sslmode < TLS_REQUIRE) {
+        send_request(engine, canceller);
+    } else {
+        conn_close(engine, &canceller->conn);
+    }
+}
+
+void canceller_event(struct engine *engine, struct canceller *canceller, const struct event *event)
+{
+    switch (event->kind) {
+    case EVENT_DIALED:
+        if (event->code != 0) {
+            conn_close(engine, &canceller->conn);
+        } else {
+            connected(engine, canceller);
+        }
+        return;
+    case EVENT_TLS:
+        if (event->code != 0) {
+            conn_close(engine, &canceller->conn);
+        } else {
+            send_request(engine, canceller);
+        }
+        return;
+    case EVENT_EOF: /* the server has taken the request, or never will */
+        conn_close(engine, &canceller->conn);
+        return;
+    case EVENT_CLOSED:
+        canceller_closed(engine, canceller);
+        return;
+    case EVENT_BYTES:
+    case EVENT_SENT:
+    case EVENT_SECRET:
+    case EVENT_DERIVED:
+    case EVENT_MAIL:
+    case EVENT_OPTIONS:
+    case EVENT_DRAIN:
+    case EVENT_TICK:
+        UNREACHABLE();
+    }
+}
+
+void canceller_timer(struct engine *engine, struct canceller *canceller)
+{
+    conn_close(engine, &canceller->conn);
+}
+
+void canceller_closed(struct engine *engine, struct canceller *canceller)
+{
+    struct link *link = link_of(engine, canceller);
+    conn_fini(engine, &canceller->conn);
+    free(canceller);
+    if (link != NULL) {
+        link->cancels--;
+        link_canceller_ended(engine, link);
+    }
+}

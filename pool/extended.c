@@ -1,0 +1,385 @@
+/* Extended query in transaction mode: the client's statement names are virtual.
+ *
+ * A Parse is stored and sent under a name of ours, unless the link has that statement already: then
+ * the answer is made up in its place. A Bind or Describe first makes sure that the link has what it
+ * names. What the client would be refused by a server, a server is made to refuse: so the transaction
+ * fails, and the pipeline is skipped, exactly as on a direct connection.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "pool/core.h"
+#include "pool/link.h"
+#include "pool/options.h"
+#include "pool/pool.h"
+#include "pool/session.h"
+#include "protocol/message.h"
+#include "protocol/report.h"
+
+static bool violates(struct engine *engine, struct session *session, const char *what)
+{
+    struct report report = {.code = ERR_PROTOCOL, .message = what};
+    session_fail(engine, session, &report);
+    return false;
+}
+
+static bool no_memory(struct engine *engine, struct session *session)
+{
+    struct report report = {.code = ERR_NO_MEMORY};
+    session_fail(engine, session, &report);
+    return false;
+}
+
+static void flush_to_link(struct engine *engine, struct link *link)
+{
+    link->unsynced = true;
+    if (engine->scratch.failed) {
+        link_fail(engine, link, ERR_NO_MEMORY, NULL);
+    } else {
+        link_write(engine, link, engine->scratch.bytes, engine->scratch.len);
+    }
+    writer_reset(&engine->scratch);
+}
+
+static void write_parse(struct engine *engine, const char *name, const struct statement *statement)
+{
+    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_PARSE);
+    writer_cstr(&engine->scratch, name);
+    writer_bytes(&engine->scratch, statement->body, statement->body_bytes);
+    writer_end(&engine->scratch, mark);
+}
+
+static void write_close(struct engine *engine, const char *name)
+{
+    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_CLOSE);
+    writer_u8(&engine->scratch, 'S');
+    writer_cstr(&engine->scratch, name);
+    writer_end(&engine->scratch, mark);
+}
+
+/* Closes the least recently used statements of the link while it has as many as it may. */
+static bool make_room(struct engine *engine, struct link *link)
+{
+    uint32_t max = link->pool->limits.prepared_statements;
+    while (link->statements.by_id.count >= max) {
+        struct link_statement *oldest = link_statement_oldest(&link->statements);
+        char name[STATEMENT_NAME_BYTES];
+        if (oldest == NULL) {
+            return true; /* a pipeline longer than the limit: over it until it is answered */
+        }
+        if (!link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, 0)) {
+            return false;
+        }
+        statement_name(oldest->name_id, name);
+        write_close(engine, name);
+        flush_to_link(engine, link);
+        link_statement_remove(&engine->statements, &link->statements, oldest);
+    }
+    return true;
+}
+
+/* Prepares the statement on the link under our name; who sees the answer is `kind`. */
+static struct link_statement *prepare(struct engine *engine, struct link *link,
+                                      struct statement *statement, enum due_kind kind,
+                                      struct session_statement *named)
+{
+    char name[STATEMENT_NAME_BYTES];
+    if (!make_room(engine, link)) {
+        return NULL;
+    }
+    struct link_statement *entry = link_statement_add(&link->statements, statement, statement->id);
+    if (entry == NULL) {
+        link_fail(engine, link, ERR_NO_MEMORY, NULL);
+        return NULL;
+    }
+    entry->pending++;
+    struct due_entry due = {.what = DUE_PARSE,
+                            .kind = (uint8_t)kind,
+                            .prepared = entry,
+                            .named = named};
+    if (!link_due_entry(engine, link, &due)) {
+        return NULL;
+    }
+    statement_name(statement->id, name);
+    write_parse(engine, name, statement);
+    flush_to_link(engine, link);
+    link->pool->stats.server_parses++;
+    return entry;
+}
+
+/* Makes the link's unnamed statement what the session's is. */
+static bool ensure_unnamed(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    if (link->unnamed == session->unnamed) {
+        return true;
+    }
+    if (session->unnamed == NULL) {
+        /* The server itself is to say that there is none. */
+        if (!link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, 0)) {
+            return false;
+        }
+        write_close(engine, "");
+    } else {
+        struct due_entry due = {.what = DUE_PARSE, .kind = DUE_SWALLOW};
+        if (!link_due_entry(engine, link, &due)) {
+            return false;
+        }
+        write_parse(engine, "", session->unnamed);
+        statement_ref(session->unnamed);
+    }
+    flush_to_link(engine, link);
+    statement_unref(&engine->statements, link->unnamed);
+    link->unnamed = session->unnamed;
+    return !session->conn.closing;
+}
+
+/* The name by which the link knows what the client calls `name`; the link has it when this returns.
+ * A name the client does not have is passed as it is: no link has it, and the server says so. NULL
+ * when the session is closing. */
+static const char *name_on_link(struct engine *engine, struct session *session, const char *name,
+                                char buffer[STATEMENT_NAME_BYTES], struct statement **ret_statement)
+{
+    struct link *link = session->link;
+    *ret_statement = NULL;
+    if (name[0] == '\0') {
+        *ret_statement = session->unnamed;
+        return ensure_unnamed(engine, session) ? name : NULL;
+    }
+    struct session_statement *entry =
+        session_statement_find(&session->statements, engine->hash_key, name);
+    if (entry == NULL) {
+        return name;
+    }
+    struct link_statement *prepared = link_statement_find(&link->statements, entry->statement);
+    if (prepared == NULL) {
+        prepared = prepare(engine, link, entry->statement, DUE_SWALLOW, NULL);
+        if (prepared == NULL) {
+            return NULL;
+        }
+    } else {
+        link_statement_used(&link->statements, prepared);
+    }
+    statement_name(prepared->name_id, buffer);
+    *ret_statement = entry->statement;
+    return buffer;
+}
+
+/* --- Parse --------------------------------------------------------------------------------------- */
+
+static bool parse_unnamed(struct engine *engine, struct session *session,
+                          struct statement *statement)
+{
+    struct link *link = session->link;
+    struct due_entry due = {.what = DUE_PARSE,
+                            .kind = DUE_FORWARD,
+                            .flags = DUE_FLAG_UNNAMED,
+                            .unnamed_before = session->unnamed};
+    if (!link_due_entry(engine, link, &due)) {
+        return false;
+    }
+    write_parse(engine, "", statement);
+    flush_to_link(engine, link);
+    session->unnamed = statement; /* the store's reference; the one before is the entry's */
+    statement_unref(&engine->statements, link->unnamed);
+    statement_ref(statement);
+    link->unnamed = statement;
+    link->pool->stats.server_parses++;
+    return true;
+}
+
+/* The client has a statement of that name: a Parse of its new text under the old one's name on the
+ * link fails where and how the server wants it; only the name in the message is put right. */
+static bool parse_duplicate(struct engine *engine, struct session *session, const char *name,
+                            struct statement *statement)
+{
+    char buffer[STATEMENT_NAME_BYTES];
+    struct statement *old;
+    const char *on_link = name_on_link(engine, session, name, buffer, &old);
+    if (on_link == NULL || !link_due(engine, session->link, DUE_PARSE, DUE_FORWARD,
+                                     DUE_FLAG_DUPLICATE)) {
+        return false;
+    }
+    write_parse(engine, on_link, statement);
+    flush_to_link(engine, session->link);
+    return true;
+}
+
+static bool parse_named(struct engine *engine, struct session *session, const char *name,
+                        struct statement *statement)
+{
+    struct link *link = session->link;
+    if (session_statement_find(&session->statements, engine->hash_key, name) != NULL) {
+        return parse_duplicate(engine, session, name, statement);
+    }
+    struct session_statement *named =
+        session_statement_add(&session->statements, engine->hash_key, name, statement);
+    if (named == NULL) {
+        return no_memory(engine, session);
+    }
+    named->pending_parse = true;
+    struct link_statement *prepared = link_statement_find(&link->statements, statement);
+    if (prepared == NULL) {
+        return prepare(engine, link, statement, DUE_FORWARD, named) != NULL;
+    }
+    link_statement_used(&link->statements, prepared);
+    struct due_entry due = {.what = DUE_PARSE, .kind = DUE_SYNTHESISE, .named = named};
+    if (!link_due_entry(engine, link, &due)) {
+        return false;
+    }
+    link_synthesise(engine, link);
+    return true;
+}
+
+bool extended_parse(struct engine *engine, struct session *session, uint8_t *message,
+                    uint32_t body_bytes)
+{
+    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, body_bytes);
+    const char *name = reader_cstr(&reader);
+    const uint8_t *body = reader.at;
+    uint32_t statement_bytes = (uint32_t)reader.left;
+    reader_cstr(&reader);
+    uint16_t types = reader_u16(&reader);
+    reader_bytes(&reader, (size_t)types * 4);
+    if (reader.failed || reader.left != 0) {
+        return violates(engine, session, "invalid message format");
+    }
+    if (strlen(name) >= LIMIT_STATEMENT_NAME_BYTES) {
+        return violates(engine, session, "prepared statement name too long");
+    }
+    struct statement *statement = statement_intern(&engine->statements, body, statement_bytes);
+    if (statement == NULL) {
+        return no_memory(engine, session);
+    }
+    session->pool->stats.client_parses++;
+    if (name[0] == '\0') {
+        return parse_unnamed(engine, session, statement);
+    }
+    bool taken = parse_named(engine, session, name, statement);
+    statement_unref(&engine->statements, statement);
+    return taken;
+}
+
+/* --- Bind, Describe, Close ------------------------------------------------------------------------- */
+
+uint32_t extended_bind(struct engine *engine, struct session *session, struct block *block,
+                       uint8_t *message, uint32_t body_bytes, uint32_t have, uint32_t *ret_whole)
+{
+    struct link *link = session->link;
+    uint32_t total = MESSAGE_HEADER_BYTES + body_bytes;
+    uint32_t here = have < total ? have : total;
+    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, here - MESSAGE_HEADER_BYTES);
+    char buffer[STATEMENT_NAME_BYTES];
+    struct statement *statement;
+    const char *portal = reader_cstr(&reader);
+    const char *name = reader_cstr(&reader);
+    if (reader.failed) {
+        if (here == total || here > 2 * LIMIT_STATEMENT_NAME_BYTES) {
+            violates(engine, session, "invalid message format");
+            return 0;
+        }
+        *ret_whole = total < 2 * LIMIT_STATEMENT_NAME_BYTES ? total : 2 * LIMIT_STATEMENT_NAME_BYTES;
+        return 0;
+    }
+    const char *on_link = name_on_link(engine, session, name, buffer, &statement);
+    if (on_link == NULL || !link_due(engine, link, DUE_BIND, DUE_FORWARD, 0)) {
+        return 0;
+    }
+    if (statement != NULL) {
+        session->query_is_read = session_text_is_read(statement->body, statement->body_bytes);
+    }
+    session->pool->stats.binds++;
+    link->unsynced = true;
+    session->body_left = total - here;
+    session->body_fate = BODY_FORWARD;
+    if (on_link == name) {
+        link_send(engine, link, block, message, here);
+        return here;
+    }
+    /* A new front with the other name, and the rest as it is. */
+    uint32_t rest_bytes = (uint32_t)reader.left;
+    size_t grown = strlen(on_link) - strlen(name); /* may wrap: it is added back below */
+    writer_u8(&engine->scratch, FRONTEND_BIND);
+    writer_u32(&engine->scratch, (uint32_t)(body_bytes + 4 + grown));
+    writer_cstr(&engine->scratch, portal);
+    writer_cstr(&engine->scratch, on_link);
+    flush_to_link(engine, link);
+    link_send(engine, link, block, message + here - rest_bytes, rest_bytes);
+    return here;
+}
+
+/* Describe and Close: a kind byte and a name. */
+static const char *target_name(const uint8_t *message, uint32_t body_bytes)
+{
+    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES + 1, body_bytes - 1);
+    const char *name = reader_cstr(&reader);
+    return reader.failed || reader.left != 0 ? NULL : name;
+}
+
+bool extended_describe(struct engine *engine, struct session *session, struct block *block,
+                       uint8_t *message, uint32_t body_bytes)
+{
+    struct link *link = session->link;
+    uint8_t kind = message[MESSAGE_HEADER_BYTES];
+    const char *name = target_name(message, body_bytes);
+    char buffer[STATEMENT_NAME_BYTES];
+    struct statement *statement;
+    const char *on_link = name;
+    if (kind == 'S' && name != NULL) {
+        on_link = name_on_link(engine, session, name, buffer, &statement);
+        if (on_link == NULL) {
+            return false;
+        }
+    }
+    if (!link_due(engine, link, kind == 'S' ? DUE_DESCRIBE_STATEMENT : DUE_DESCRIBE_PORTAL,
+                  DUE_FORWARD, 0)) {
+        return false;
+    }
+    link->unsynced = true;
+    if (on_link == name) {
+        link_send(engine, link, block, message, MESSAGE_HEADER_BYTES + body_bytes);
+        return true;
+    }
+    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_DESCRIBE);
+    writer_u8(&engine->scratch, 'S');
+    writer_cstr(&engine->scratch, on_link);
+    writer_end(&engine->scratch, mark);
+    flush_to_link(engine, link);
+    return true;
+}
+
+bool extended_close(struct engine *engine, struct session *session, struct block *block,
+                    uint8_t *message, uint32_t body_bytes)
+{
+    struct link *link = session->link;
+    const char *name = target_name(message, body_bytes);
+    if (message[MESSAGE_HEADER_BYTES] != 'S' || name == NULL || name[0] == '\0') {
+        bool unnamed = message[MESSAGE_HEADER_BYTES] == 'S' && name != NULL;
+        if (!link_due(engine, link, DUE_CLOSE, DUE_FORWARD, 0)) {
+            return false;
+        }
+        link->unsynced = true;
+        link_send(engine, link, block, message, MESSAGE_HEADER_BYTES + body_bytes);
+        if (unnamed) {
+            statement_unref(&engine->statements, session->unnamed);
+            session->unnamed = NULL;
+            statement_unref(&engine->statements, link->unnamed);
+            link->unnamed = NULL;
+        }
+        return true;
+    }
+    /* Closing is between the client and us: the link keeps the statement for others. Closing what
+     * does not exist is no error. */
+    struct session_statement *named =
+        session_statement_find(&session->statements, engine->hash_key, name);
+    if (named != NULL) {
+        named->pending_close = true;
+    }
+    struct due_entry due = {.what = DUE_CLOSE, .kind = DUE_SYNTHESISE, .named = named};
+    if (!link_due_entry(engine, link, &due)) {
+        return false;
+    }
+    link->unsynced = true;
+    link_synthesise(engine, link);
+    return true;
+}

@@ -1,0 +1,543 @@
+#include "pool/lend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "pool/account.h"
+#include "pool/core.h"
+#include "pool/lend_move.h"
+#include "pool/letter.h"
+#include "pool/link.h"
+#include "pool/options.h"
+#include "pool/pool.h"
+#include "pool/session.h"
+#include "protocol/report.h"
+
+/* How soon a line that is held up by another pool's links or by PAUSE is looked at again. */
+enum { LINE_RETRY_US = 50 * 1000 };
+
+static bool at_home(const struct engine *engine, const struct pool *pool)
+{
+    return pool->account->home == engine->worker;
+}
+
+static void to_home(struct engine *engine, struct pool *pool, enum letter_kind kind)
+{
+    lend_post(engine, pool->account->home, pool, kind, engine->worker);
+}
+
+/* --- the line of tickets, at home ------------------------------------------------------------------- */
+
+static bool line_grow(struct pool *pool)
+{
+    uint32_t capacity = pool->line_capacity == 0 ? 64 : pool->line_capacity * 2;
+    struct ticket *line = malloc(capacity * sizeof(*line));
+    if (line == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < pool->line_count; i++) {
+        line[i] = pool->line[(pool->line_first + i) & (pool->line_capacity - 1)];
+    }
+    free(pool->line);
+    pool->line = line;
+    pool->line_capacity = capacity;
+    pool->line_first = 0;
+    return true;
+}
+
+static void line_push(struct engine *engine, struct pool *pool, uint32_t worker, bool front)
+{
+    struct ticket ticket = {.worker = worker, .since_us = engine->now_us};
+    if (pool->line_count == pool->line_capacity && !line_grow(pool)) {
+        return; /* the session's wait_timeout tells it */
+    }
+    if (front) {
+        pool->line_first = (pool->line_first - 1) & (pool->line_capacity - 1);
+        pool->line[pool->line_first] = ticket;
+    } else {
+        pool->line[(pool->line_first + pool->line_count) & (pool->line_capacity - 1)] = ticket;
+    }
+    pool->line_count++;
+}
+
+static const struct ticket *line_head(const struct pool *pool)
+{
+    return &pool->line[pool->line_first];
+}
+
+static void line_pop(struct pool *pool)
+{
+    ASSERT(pool->line_count > 0);
+    pool->line_first = (pool->line_first + 1) & (pool->line_capacity - 1);
+    pool->line_count--;
+}
+
+/* Takes the newest ticket of this worker out of the line again, when this worker is the home. */
+static bool line_withdraw(struct engine *engine, struct pool *pool)
+{
+    uint32_t mask = pool->line_capacity - 1;
+    for (uint32_t i = pool->line_count; i > 0; i--) {
+        if (pool->line[(pool->line_first + i - 1) & mask].worker != engine->worker) {
+            continue;
+        }
+        for (uint32_t k = i; k < pool->line_count; k++) {
+            pool->line[(pool->line_first + k - 1) & mask] = pool->line[(pool->line_first + k) & mask];
+        }
+        pool->line_count--;
+        return true;
+    }
+    return false;
+}
+
+static void ticket_done(struct pool *pool)
+{
+    ASSERT(pool->tickets > 0);
+    pool->tickets--;
+    atomic_fetch_sub(&pool->account->tickets, 1);
+}
+
+/* --- granting ----------------------------------------------------------------------------------------- */
+
+struct link *lend_take_idle(struct engine *engine, struct pool *pool)
+{
+    struct list *node = list_first(&pool->idle);
+    if (node == NULL) {
+        return NULL;
+    }
+    struct link *link = CONTAINER_OF(node, struct link, in_pool);
+    list_remove(node);
+    pool->idle_count--;
+    atomic_fetch_sub(&pool->account->idle[engine->worker], 1);
+    return link;
+}
+
+/* Lends the link, which is in no list, to the session. True when it takes statements at once. */
+static bool grant(struct engine *engine, struct pool *pool, struct link *link,
+                  struct session *session)
+{
+    ASSERT(link_may_release(link) && link->owner == NULL && link->pool == pool);
+    ASSERT(session->link == NULL && session->pool == pool);
+    link->state = LINK_LENT;
+    list_push_back(&pool->busy, &link->in_pool);
+    pool->busy_count++;
+    link->owner = session;
+    link->used = false;
+    link->session_used = pool->limits.mode == POOL_SESSION;
+    session->link = link;
+    session->cancel_sent = false;
+    pool->stats.wait_us += engine->now_us - session->wait_from_us;
+    pool->stats.server_assignments++;
+    return link_setup(engine, link);
+}
+
+static struct session *next_waiting(struct pool *pool)
+{
+    struct list *node = list_first(&pool->waiting);
+    if (node == NULL) {
+        return NULL;
+    }
+    struct session *session = CONTAINER_OF(node, struct session, waiting);
+    list_remove(node);
+    pool->waiting_count--;
+    session->waits = false;
+    return session;
+}
+
+/* Lends an idle link of this worker to the first that waits here. */
+static void grant_first(struct engine *engine, struct pool *pool)
+{
+    if (pool->waiting_count == 0 || pool->idle_count == 0) {
+        return;
+    }
+    struct session *session = next_waiting(pool);
+    if (grant(engine, pool, lend_take_idle(engine, pool), session)) {
+        session_link_ready(engine, session);
+    }
+}
+
+/* --- making links -------------------------------------------------------------------------------------- */
+
+static void give_place_back(struct pool *pool)
+{
+    account_give_back(pool->account);
+    account_give_back(pool->database_account);
+    account_give_back(pool->user_account);
+}
+
+/* Takes a place for one more link, if the pool, the database and the user may have one. */
+static bool take_place(struct engine *engine, struct pool *pool, uint32_t size)
+{
+    if (!account_take(pool->account, size)) {
+        return false;
+    }
+    if (!account_take(pool->user_account, pool->user_limit)) {
+        account_give_back(pool->account);
+        return false;
+    }
+    if (!account_take(pool->database_account, pool->database_limit)) {
+        account_give_back(pool->account);
+        account_give_back(pool->user_account);
+        lend_evict(engine, pool);
+        return false;
+    }
+    return true;
+}
+
+static bool may_dial(struct engine *engine, struct pool *pool, const struct ticket *ticket)
+{
+    const struct pool_options *limits = &pool->limits;
+    uint64_t reserve_us = ticket->since_us + limits->reserve_after_ms * UINT64_C(1000);
+    uint64_t retry_us = atomic_load(&pool->host_account->retry_at_us);
+    uint32_t size = limits->size;
+    if (engine->now_us < retry_us) {
+        pool_wake_by(engine, pool, retry_us);
+        return false;
+    }
+    if (limits->reserve > 0 && engine->now_us >= reserve_us) {
+        size += limits->reserve;
+    } else if (limits->reserve > 0) {
+        pool_wake_by(engine, pool, reserve_us);
+    }
+    return take_place(engine, pool, size);
+}
+
+/* Dials for a ticket of this worker; the place is taken. */
+static void dial_for_ticket(struct engine *engine, struct pool *pool)
+{
+    struct link *link = NULL;
+    if (pool->waiting_count > 0) {
+        link = link_dial(engine, pool, NULL);
+    }
+    if (link == NULL) { /* nobody waits here any more, or memory is out */
+        give_place_back(pool);
+        ticket_done(pool);
+        lend_serve(engine, pool);
+        return;
+    }
+    link->granted = true;
+}
+
+/* --- serving the line ------------------------------------------------------------------------------------ */
+
+/* A worker that has an idle link not yet asked for; the ticket's own first. */
+static uint32_t worker_with_idle(struct engine *engine, const struct pool *pool, uint32_t preferred)
+{
+    uint32_t count = shared_worker_count(engine->shared);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t worker = (preferred + i) % count;
+        if (atomic_load(&pool->account->idle[worker]) > pool->asked[worker]) {
+            return worker;
+        }
+    }
+    return UINT32_MAX;
+}
+
+/* Serves the first ticket. False when it must wait. */
+static bool serve_first(struct engine *engine, struct pool *pool)
+{
+    struct ticket ticket = *line_head(pool);
+    uint32_t from = worker_with_idle(engine, pool, ticket.worker);
+    if (from == UINT32_MAX) {
+        if (!may_dial(engine, pool, &ticket)) {
+            return false;
+        }
+        line_pop(pool);
+        if (ticket.worker == engine->worker) {
+            dial_for_ticket(engine, pool);
+        } else {
+            lend_post(engine, ticket.worker, pool, LETTER_DIAL, ticket.worker);
+        }
+        return true;
+    }
+    line_pop(pool);
+    if (from != engine->worker) {
+        pool->asked[from]++;
+        lend_post(engine, from, pool, LETTER_GIVE, ticket.worker);
+    } else if (ticket.worker == engine->worker) {
+        ticket_done(pool);
+        grant_first(engine, pool);
+    } else if (!lend_move_out(engine, pool, ticket.worker)) {
+        line_push(engine, pool, ticket.worker, true);
+        return false;
+    }
+    return true;
+}
+
+void lend_serve(struct engine *engine, struct pool *pool)
+{
+    if (!at_home(engine, pool)) {
+        to_home(engine, pool, LETTER_FREED);
+        return;
+    }
+    while (pool->line_count > 0 && !pool->paused && !engine->drained) {
+        if (!serve_first(engine, pool)) {
+            pool_wake_by(engine, pool, engine->now_us + LINE_RETRY_US);
+            return;
+        }
+    }
+}
+
+/* --- asking and leaving ----------------------------------------------------------------------------------- */
+
+/* What is known to fail is not tried again before its time. */
+static bool refuse_at_once(struct engine *engine, struct session *session)
+{
+    struct pool *pool = session->pool;
+    uint64_t retry_us = atomic_load(&pool->host_account->retry_at_us);
+    if (pool->retry_at_us > retry_us) {
+        retry_us = pool->retry_at_us;
+    }
+    if (pool->failure == NULL || engine->now_us >= retry_us ||
+        atomic_load(&pool->account->total) > 0) {
+        return false;
+    }
+    session_refuse(engine, session, NULL, pool->failure, pool->failure_bytes);
+    return true;
+}
+
+bool lend_ask(struct engine *engine, struct session *session)
+{
+    struct pool *pool = session->pool;
+    ASSERT(session->link == NULL && !session->waits);
+    if (refuse_at_once(engine, session)) {
+        return false;
+    }
+    list_remove(&session->waiting);
+    if (pool->idle_count > 0 && !pool->paused && atomic_load(&pool->account->tickets) == 0) {
+        return grant(engine, pool, lend_take_idle(engine, pool), session);
+    }
+    list_push_back(&pool->waiting, &session->waiting);
+    pool->waiting_count++;
+    session->waits = true;
+    pool->tickets++;
+    atomic_fetch_add(&pool->account->tickets, 1);
+    if (pool->limits.wait_timeout_ms > 0) {
+        conn_wake_by(engine, &session->conn,
+                     engine->now_us + pool->limits.wait_timeout_ms * UINT64_C(1000));
+    }
+    if (at_home(engine, pool)) {
+        line_push(engine, pool, engine->worker, false);
+        lend_serve(engine, pool);
+    } else {
+        to_home(engine, pool, LETTER_WANT);
+    }
+    return session->link != NULL && !session->link->setup;
+}
+
+void lend_leave(struct engine *engine, struct session *session)
+{
+    struct pool *pool = session->pool;
+    ASSERT(session->waits);
+    list_remove(&session->waiting);
+    pool->waiting_count--;
+    session->waits = false;
+    if (at_home(engine, pool) && line_withdraw(engine, pool)) {
+        ticket_done(pool);
+    } /* else its grant will come, find nobody, and go back */
+}
+
+void lend_replication(struct engine *engine, struct session *session)
+{
+    struct pool *pool = session->pool;
+    struct link *link = NULL;
+    if (take_place(engine, pool, 0)) {
+        link = link_dial(engine, pool, session);
+        if (link == NULL) {
+            give_place_back(pool);
+        }
+    }
+    if (link == NULL) {
+        struct report report = {.code = ERR_TOO_MANY_CLIENTS,
+                                .hint = "max_server_connections is reached."};
+        session_fail(engine, session, &report);
+        return;
+    }
+    session->link = link;
+    link->setup = true; /* no statement before the login has ended */
+}
+
+/* --- links that become free, end, or fail ------------------------------------------------------------------ */
+
+void lend_link_free(struct engine *engine, struct link *link)
+{
+    struct pool *pool = link->pool;
+    bool granted = link->granted;
+    atomic_fetch_add(&pool->account->idle[engine->worker], 1);
+    link->granted = false;
+    if (granted) {
+        ticket_done(pool);
+        grant_first(engine, pool);
+    }
+    if (atomic_load(&pool->account->tickets) > 0) {
+        lend_serve(engine, pool);
+    }
+    if (pool->idle_count > 0) {
+        pool_wake_by(engine, pool, pool_next_upkeep_us(engine, pool));
+    }
+}
+
+/* Other pools may have waited for a place under a cap that they share with this one. */
+static void serve_sharers(struct engine *engine, struct pool *pool)
+{
+    if (pool->database_limit == 0 && pool->user_limit == 0) {
+        return;
+    }
+    LIST_EACH(&engine->pool_list, node)
+    {
+        struct pool *other = CONTAINER_OF(node, struct pool, listed);
+        bool shares = other->database_account == pool->database_account ||
+                      other->user_account == pool->user_account;
+        if (other != pool && shares && atomic_load(&other->account->tickets) > 0) {
+            lend_serve(engine, other);
+        }
+    }
+}
+
+void lend_link_ended(struct engine *engine, struct pool *pool)
+{
+    give_place_back(pool);
+    if (engine->drained) {
+        return;
+    }
+    if (atomic_load(&pool->account->tickets) > 0) {
+        lend_serve(engine, pool);
+    }
+    serve_sharers(engine, pool);
+    if (pool->limits.min_idle > 0) {
+        pool_wake_by(engine, pool, engine->now_us + LINE_RETRY_US);
+    }
+}
+
+void lend_logged_in(struct engine *engine, struct link *link)
+{
+    struct pool *pool = link->pool;
+    atomic_store(&pool->host_account->failures, 0);
+    atomic_store(&pool->host_account->retry_at_us, 0);
+    pool->failures = 0;
+    pool->retry_at_us = 0;
+    free(pool->failure);
+    pool->failure = NULL;
+    settings_unref(&engine->settings, pool->baseline);
+    pool->baseline = link->baseline;
+    settings_ref(pool->baseline);
+}
+
+static uint64_t backoff_us(struct engine *engine, uint32_t failures)
+{
+    uint64_t step_us = LIMIT_BACKOFF_MIN_US;
+    for (uint32_t i = 1; i < failures && step_us < LIMIT_BACKOFF_MAX_US; i++) {
+        step_us *= 2;
+    }
+    if (step_us > LIMIT_BACKOFF_MAX_US) {
+        step_us = LIMIT_BACKOFF_MAX_US;
+    }
+    return step_us / 2 + random_below(&engine->random, step_us / 2 + 1);
+}
+
+void lend_login_failed(struct engine *engine, struct link *link, const uint8_t *body,
+                       uint32_t body_bytes, bool host)
+{
+    struct pool *pool = link->pool;
+    struct session *owner = link->owner;
+    bool hopeless = atomic_load(&pool->account->total) <= 1;
+    pool_copy_bytes(&pool->failure, &pool->failure_bytes, body, body_bytes);
+    pool->retry_at_us = engine->now_us + backoff_us(engine, ++pool->failures);
+    if (host) {
+        uint32_t failures = atomic_fetch_add(&pool->host_account->failures, 1) + 1;
+        atomic_store(&pool->host_account->retry_at_us,
+                     engine->now_us + backoff_us(engine, failures));
+    }
+    if (owner != NULL) {
+        link->owner = NULL;
+        owner->link = NULL;
+        session_refuse(engine, owner, NULL, body, body_bytes);
+        return;
+    }
+    if (link->granted) {
+        link->granted = false;
+        ticket_done(pool);
+    }
+    for (bool more = pool->waiting_count > 0; more; more = hopeless && pool->waiting_count > 0) {
+        struct session *session = next_waiting(pool);
+        if (at_home(engine, pool) && pool->tickets > pool->waiting_count &&
+            line_withdraw(engine, pool)) {
+            ticket_done(pool);
+        }
+        session_refuse(engine, session, NULL, body, body_bytes);
+    }
+}
+
+void lend_keep_warm(struct engine *engine, struct pool *pool)
+{
+    const struct pool_options *limits = &pool->limits;
+    uint64_t retry_us = atomic_load(&pool->host_account->retry_at_us);
+    if (!at_home(engine, pool) || pool->paused || pool->retired || pool->disabled) {
+        return;
+    }
+    if (engine->now_us < retry_us || engine->now_us < pool->retry_at_us) {
+        pool_wake_by(engine, pool, engine->now_us + LINE_RETRY_US);
+        return;
+    }
+    while (atomic_load(&pool->account->total) < limits->min_idle &&
+           take_place(engine, pool, limits->size)) {
+        if (link_dial(engine, pool, NULL) == NULL) {
+            give_place_back(pool);
+            return;
+        }
+    }
+}
+
+/* --- letters --------------------------------------------------------------------------------------------- */
+
+static void take_give(struct engine *engine, struct pool *pool, uint32_t to)
+{
+    bool given = false;
+    if (to == engine->worker) {
+        given = pool->idle_count > 0;
+        if (given) {
+            ticket_done(pool);
+            grant_first(engine, pool);
+        }
+    } else if (pool->idle_count > 0) {
+        given = lend_move_out(engine, pool, to);
+    }
+    lend_post_about(engine, pool->account->home, pool, given ? LETTER_GAVE : LETTER_NONE, to);
+}
+
+void lend_letter_for_pool(struct engine *engine, struct pool *pool, const struct letter *letter)
+{
+    switch (letter->kind) {
+    case LETTER_WANT:
+        line_push(engine, pool, letter->worker, false);
+        lend_serve(engine, pool);
+        return;
+    case LETTER_FREED:
+        lend_serve(engine, pool);
+        return;
+    case LETTER_DIAL:
+        dial_for_ticket(engine, pool);
+        return;
+    case LETTER_GIVE:
+        take_give(engine, pool, letter->worker);
+        return;
+    case LETTER_GAVE:
+        pool->asked[letter->sender]--;
+        lend_serve(engine, pool);
+        return;
+    case LETTER_NONE:
+        pool->asked[letter->sender]--;
+        line_push(engine, pool, letter->worker, true);
+        lend_serve(engine, pool);
+        return;
+    case LETTER_EVICT:
+        lend_close_oldest(engine, pool);
+        return;
+    case LETTER_LINK:
+    case LETTER_CANCEL:
+    case LETTER_ADMIN:
+        UNREACHABLE();
+    }
+}

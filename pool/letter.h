@@ -1,0 +1,46 @@
+/* What engines write to each other. A letter owns what it carries. */
+#ifndef POOL_LETTER_H
+#define POOL_LETTER_H
+
+#include <stdint.h>
+
+#include "base/handle.h"
+
+struct admin_task;
+struct engine;
+struct link;
+
+enum letter_kind {
+    LETTER_WANT,   /* to home: a ticket of `worker` */
+    LETTER_FREED,  /* to home: a link became idle at `worker`, or a place is free */
+    LETTER_DIAL,   /* from home: you may make a link; its place is taken already */
+    LETTER_GIVE,   /* from home: lend an idle link to `worker` */
+    LETTER_GAVE,   /* to home: done */
+    LETTER_NONE,   /* to home: there was none; the ticket of `worker` goes to the front again */
+    LETTER_LINK,   /* a link with its socket (ACTION_LEND_OUT) */
+    LETTER_EVICT,  /* close one idle link of the pool: another user of the database needs its place */
+    LETTER_CANCEL, /* a CancelRequest for a client of yours */
+    LETTER_ADMIN,  /* a console command that visits every engine (pool/admin.h) */
+};
+
+struct letter {
+    enum letter_kind kind;
+    uint32_t worker; /* whom it is about */
+    uint32_t sender; /* set when it is posted */
+    char *database, *user; /* the pool; NULL when none is meant */
+    struct link *link;     /* LETTER_LINK: detached from the engine that sent it */
+    struct lent *lent;     /* LETTER_LINK: what of it belonged to that engine's stores */
+    struct handle target;  /* LETTER_CANCEL: the session */
+    uint8_t key[32];
+    uint32_t key_bytes;
+    struct admin_task *task;
+};
+
+/* NULL when memory is out. Names are copied. */
+struct letter *letter_new(enum letter_kind kind, uint32_t worker, const char *database,
+                          const char *user);
+
+/* Posts it to another worker; owns it, also on failure. */
+void letter_post(struct engine *engine, uint32_t to, struct letter *letter);
+
+#endif

@@ -1,0 +1,634 @@
+#include "pool/link.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "pool/account.h"
+#include "pool/cancel.h"
+#include "pool/core.h"
+#include "pool/lend.h"
+#include "pool/options.h"
+#include "pool/pool.h"
+#include "pool/session.h"
+#include "protocol/message.h"
+#include "protocol/report.h"
+
+/* --- making and ending ------------------------------------------------------------------------- */
+
+static uint64_t lifetime_end(struct engine *engine, const struct pool *pool)
+{
+    uint64_t lifetime_us = pool->limits.max_lifetime_ms * UINT64_C(1000);
+    if (lifetime_us == 0) {
+        return TIMER_NEVER;
+    }
+    /* A tenth of jitter, so that links made together do not end together. */
+    return engine->now_us + lifetime_us - random_below(&engine->random, lifetime_us / 10 + 1);
+}
+
+struct link *link_dial(struct engine *engine, struct pool *pool, struct session *for_replication)
+{
+    struct link *link = calloc(1, sizeof(*link));
+    if (link == NULL || conn_init(engine, &link->conn, CONN_LINK) != 0) {
+        free(link);
+        return NULL;
+    }
+    link->state = LINK_DIALING;
+    link->pool = pool;
+    link->epoch = pool->epoch;
+    link->status = 'I';
+    link->replication = for_replication != NULL;
+    link->owner = for_replication;
+    link->connected_us = engine->now_us;
+    link->expires_us = lifetime_end(engine, pool);
+    list_init(&link->in_pool);
+    due_init(&link->due);
+    link_statements_init(&link->statements);
+    list_push_back(&pool->dialing, &link->in_pool);
+    pool->dialing_count++;
+    engine->link_count++;
+    conn_todo(engine, &link->conn, TODO_DIAL);
+    conn_wake_by(engine, &link->conn,
+                 engine->now_us + pool->limits.connect_timeout_ms * UINT64_C(1000));
+    return link;
+}
+
+/* Takes the link out of its pool's lists. */
+static void leave_lists(struct engine *engine, struct link *link)
+{
+    struct pool *pool = link->pool;
+    if (!list_linked(&link->in_pool)) {
+        return;
+    }
+    list_remove(&link->in_pool);
+    if (link->state == LINK_IDLE) {
+        pool->idle_count--;
+        atomic_fetch_sub(&pool->account->idle[engine->worker], 1);
+    } else if (link->state == LINK_LENT || link->state == LINK_RESET) {
+        pool->busy_count--;
+    } else {
+        pool->dialing_count--;
+    }
+}
+
+void link_free(struct engine *engine, struct link *link)
+{
+    for (uint32_t i = 0; i < link->due.count; i++) {
+        statement_unref(&engine->statements, due_at(&link->due, i)->unnamed_before);
+    }
+    due_fini(&link->due);
+    link_login_free(link);
+    link_statements_clear(&engine->statements, &link->statements);
+    statement_unref(&engine->statements, link->unnamed);
+    settings_unref(&engine->settings, link->settings);
+    settings_unref(&engine->settings, link->baseline);
+    free(link->deferred_error);
+    conn_fini(engine, &link->conn);
+    engine->link_count--;
+    free(link);
+}
+
+static void close_link(struct engine *engine, struct link *link)
+{
+    static const uint8_t terminate[] = {FRONTEND_TERMINATE, 0, 0, 0, 4};
+    struct pool *pool = link->pool;
+    if (link->conn.closing) {
+        return;
+    }
+    if ((link->state == LINK_IDLE || link->state == LINK_LENT || link->state == LINK_RESET) &&
+        link->conn.tx.bytes == 0) {
+        link_write(engine, link, terminate, sizeof(terminate));
+    }
+    leave_lists(engine, link);
+    cancel_forget_link(engine, link);
+    conn_close(engine, &link->conn);
+    link->state = LINK_CLOSING;
+    lend_link_ended(engine, pool);
+}
+
+void link_closed(struct engine *engine, struct link *link)
+{
+    if (!link->conn.closing) {
+        link_fail(engine, link, ERR_SERVER_LOST, NULL);
+    } else if (link->state != LINK_CLOSING) { /* conn_close for want of memory */
+        link->conn.closing = false;
+        link_fail(engine, link, ERR_NO_MEMORY, NULL);
+    }
+    link_free(engine, link);
+}
+
+void link_end(struct engine *engine, struct link *link)
+{
+    ASSERT(link->owner == NULL);
+    close_link(engine, link);
+}
+
+/* Whether bytes of ours can follow what the client has got: no message is half sent. */
+static bool client_at_boundary(const struct link *link)
+{
+    return link->body_left == 0 || !link->body_forward;
+}
+
+static void tell_owner(struct engine *engine, struct link *link, int code, const char *detail)
+{
+    struct session *owner = link->owner;
+    struct report report = {.code = code, .detail = detail};
+    link->owner = NULL;
+    owner->link = NULL;
+    if (owner->state == SESSION_LOGIN && link->terminated) {
+        session_close(engine, owner);
+    } else if (!link->terminated && client_at_boundary(link)) {
+        session_fail(engine, owner, &report);
+    } else {
+        session_close(engine, owner); /* it has been told, or can't be */
+    }
+}
+
+void link_fail(struct engine *engine, struct link *link, int code, const char *detail)
+{
+    if (link->conn.closing) {
+        return;
+    }
+    engine_log(engine, link->terminated ? LOG_NOTICE : LOG_WARNING,
+               "server connection ended: db=%s user=%s pid=%u: %s%s%s", link->pool->name,
+               link->pool->user, link->backend_pid, error_message(code),
+               detail == NULL ? "" : ": ", detail == NULL ? "" : detail);
+    if (link->owner != NULL) {
+        tell_owner(engine, link, code, detail);
+    }
+    close_link(engine, link);
+}
+
+/* --- sending ------------------------------------------------------------------------------------ */
+
+void link_send(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
+               uint32_t len)
+{
+    conn_send(engine, &link->conn, block, bytes, len);
+}
+
+void link_write(struct engine *engine, struct link *link, const void *bytes, uint32_t len)
+{
+    conn_write(engine, &link->conn, bytes, len);
+}
+
+void link_sent(struct engine *engine, struct link *link)
+{
+    struct session *owner = link->owner;
+    if (owner != NULL && !owner->conn.reading && !owner->gone) {
+        session_resume_later(engine, owner);
+        conn_set_reading(engine, &owner->conn, true);
+    }
+}
+
+bool link_due_entry(struct engine *engine, struct link *link, const struct due_entry *entry)
+{
+    int code = due_push(&link->due, entry);
+    link->used = link->used || (entry->flags & DUE_FLAG_SETUP) == 0;
+    if (code != 0) {
+        link_fail(engine, link, code, "too many replies are due");
+        return false;
+    }
+    return true;
+}
+
+bool link_due(struct engine *engine, struct link *link, enum due_what what, enum due_kind kind,
+              uint8_t flags)
+{
+    struct due_entry entry = {.what = (uint8_t)what, .kind = (uint8_t)kind, .flags = flags};
+    return link_due_entry(engine, link, &entry);
+}
+
+/* --- the ledger's entries ------------------------------------------------------------------------- */
+
+void link_synthesise(struct engine *engine, struct link *link)
+{
+    static const uint8_t parse_complete[] = {BACKEND_PARSE_COMPLETE, 0, 0, 0, 4};
+    static const uint8_t close_complete[] = {BACKEND_CLOSE_COMPLETE, 0, 0, 0, 4};
+    const struct due_entry *head;
+    while ((head = due_head(&link->due)) != NULL && head->kind == DUE_SYNTHESISE) {
+        struct due_entry entry = *head;
+        due_pop(&link->due);
+        if (link->owner != NULL) {
+            conn_write(engine, &link->owner->conn,
+                       entry.what == DUE_PARSE ? parse_complete : close_complete,
+                       sizeof(parse_complete));
+        }
+        link_entry_done(engine, link, &entry);
+    }
+}
+
+static void setup_ended(struct engine *engine, struct link *link)
+{
+    struct session *owner = link->owner;
+    link->setup = false;
+    if (owner == NULL) {
+        return;
+    }
+    if (link->setup_failed) {
+        uint8_t *body = link->deferred_error;
+        link->setup_failed = false;
+        link->deferred_error = NULL;
+        owner->link = NULL;
+        link->owner = NULL;
+        session_refuse(engine, owner, NULL, body, link->deferred_error_bytes);
+        free(body);
+        link_release(engine, link);
+        return;
+    }
+    settings_unref(&engine->settings, owner->settings);
+    owner->settings = link->settings; /* now in the server's own spelling */
+    settings_ref(owner->settings);
+    session_link_ready(engine, owner);
+}
+
+void link_entry_done(struct engine *engine, struct link *link, const struct due_entry *entry)
+{
+    if (entry->prepared != NULL) {
+        entry->prepared->pending--;
+    }
+    if (entry->named != NULL && entry->what == DUE_PARSE) {
+        entry->named->pending_parse = false;
+    }
+    if (entry->named != NULL && entry->what == DUE_CLOSE && link->owner != NULL) {
+        session_statement_remove(&engine->statements, &link->owner->statements, entry->named);
+    }
+    statement_unref(&engine->statements, entry->unnamed_before);
+    while (!due_empty(&link->due) && due_head(&link->due)->what == DUE_COPY_END) {
+        due_pop(&link->due);
+    }
+    link_synthesise(engine, link);
+    if ((entry->flags & DUE_FLAG_SETUP) != 0 && entry->what == DUE_SYNC) {
+        setup_ended(engine, link);
+    }
+}
+
+void link_entry_undone(struct engine *engine, struct link *link, const struct due_entry *entry)
+{
+    struct session *owner = link->owner;
+    if (entry->prepared != NULL && --entry->prepared->pending == 0) {
+        link_statement_remove(&engine->statements, &link->statements, entry->prepared);
+    }
+    if (entry->named != NULL && owner != NULL) {
+        if (entry->what == DUE_PARSE) {
+            session_statement_remove(&engine->statements, &owner->statements, entry->named);
+        } else {
+            entry->named->pending_close = false;
+        }
+    }
+    if (entry->what == DUE_PARSE && (entry->flags & DUE_FLAG_UNNAMED) != 0) {
+        /* Whether the server still has its unnamed statement is not known: neither is assumed. */
+        statement_unref(&engine->statements, link->unnamed);
+        link->unnamed = NULL;
+        if (owner != NULL) {
+            statement_unref(&engine->statements, owner->unnamed);
+            owner->unnamed = entry->unnamed_before;
+        } else {
+            statement_unref(&engine->statements, entry->unnamed_before);
+        }
+    }
+}
+
+void link_skip_to_sync(struct engine *engine, struct link *link)
+{
+    /* The newest first: each puts back what it found. */
+    uint32_t drop = 0;
+    while (drop < link->due.count && due_at(&link->due, drop)->what != DUE_SYNC) {
+        drop++;
+    }
+    for (uint32_t i = drop; i > 0; i--) {
+        struct due_entry entry = *due_at(&link->due, i - 1);
+        link_entry_undone(engine, link, &entry);
+    }
+    for (uint32_t i = 0; i < drop; i++) {
+        due_pop(&link->due);
+    }
+    link->due.skipping = due_empty(&link->due);
+}
+
+/* --- settings ------------------------------------------------------------------------------------- */
+
+void link_parameter(struct engine *engine, struct link *link, const char *name, const char *value)
+{
+    const char *usual = settings_get(link->baseline, name);
+    bool is_usual = usual != NULL && strcmp(usual, value) == 0;
+    if (settings_fixed(name)) {
+        return;
+    }
+    struct settings *changed =
+        settings_with(&engine->settings, link->settings, name, is_usual ? NULL : value);
+    if (changed == NULL) {
+        link_fail(engine, link, ERR_NO_MEMORY, NULL);
+        return;
+    }
+    settings_unref(&engine->settings, link->settings);
+    link->settings = changed;
+    if (link->owner == NULL || link->setup) {
+        return;
+    }
+    changed = settings_with(&engine->settings, link->owner->settings, name,
+                            is_usual ? NULL : value);
+    if (changed != NULL) {
+        settings_unref(&engine->settings, link->owner->settings);
+        link->owner->settings = changed;
+    }
+}
+
+static bool push_setup(struct engine *engine, struct link *link, uint32_t changes)
+{
+    for (uint32_t i = 0; i < changes; i++) {
+        if (!link_due(engine, link, DUE_PARSE, DUE_SWALLOW, DUE_FLAG_SETUP) ||
+            !link_due(engine, link, DUE_BIND, DUE_SWALLOW, DUE_FLAG_SETUP) ||
+            !link_due(engine, link, DUE_EXECUTE, DUE_SWALLOW, DUE_FLAG_SETUP)) {
+            return false;
+        }
+    }
+    return link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_SETUP);
+}
+
+bool link_setup(struct engine *engine, struct link *link)
+{
+    struct settings *wanted = link->owner->settings;
+    if (link->settings == wanted) {
+        return true;
+    }
+    uint32_t changes = settings_write_change(&engine->scratch, link->settings, wanted);
+    writer_end(&engine->scratch, writer_begin(&engine->scratch, FRONTEND_SYNC));
+    link->setup = true;
+    link->setup_failed = false;
+    statement_unref(&engine->statements, link->unnamed);
+    link->unnamed = NULL;
+    if (!push_setup(engine, link, changes)) {
+        return false;
+    }
+    /* What the server reports while this runs corrects the spelling (link_parameter). */
+    settings_unref(&engine->settings, link->settings);
+    link->settings = wanted;
+    settings_ref(wanted);
+    engine_flush_scratch(engine, &link->conn);
+    return false;
+}
+
+/* --- lending back ---------------------------------------------------------------------------------- */
+
+bool link_may_release(const struct link *link)
+{
+    return due_empty(&link->due) && link->status == 'I' && !link->unsynced &&
+           !link->due.skipping && !link->due.copy_in && !link->due.copy_both &&
+           link->body_left == 0 && link->conn.held_len == 0 && link->conn.tx.bytes == 0 &&
+           link->cancels == 0 && !link->setup && !link->terminated && !link->conn.closing;
+}
+
+/* A simple query of ours, its reply swallowed; the link is nobody's meanwhile. */
+static void clean_by(struct engine *engine, struct link *link, const char *sql)
+{
+    struct writer *scratch = &engine->scratch;
+    uint32_t mark = writer_begin(scratch, FRONTEND_QUERY);
+    writer_cstr(scratch, sql);
+    writer_end(scratch, mark);
+    link->state = LINK_RESET;
+    statement_unref(&engine->statements, link->unnamed);
+    link->unnamed = NULL;
+    if (link_due(engine, link, DUE_QUERY, DUE_SWALLOW, 0)) {
+        engine_flush_scratch(engine, &link->conn);
+    } else {
+        writer_reset(scratch);
+    }
+}
+
+/* What an ended session-mode lease leaves behind is taken away by DISCARD ALL. */
+static void forget_session(struct engine *engine, struct link *link)
+{
+    link->session_used = false;
+    link_statements_clear(&engine->statements, &link->statements);
+    settings_unref(&engine->settings, link->settings);
+    link->settings = engine->settings.none;
+    settings_ref(link->settings);
+}
+
+void link_release(struct engine *engine, struct link *link)
+{
+    if (link->conn.closing) {
+        return;
+    }
+    link->owner = NULL;
+    if (!link->conn.reading) {
+        conn_set_reading(engine, &link->conn, true);
+    }
+    if (!link_may_release(link)) {
+        link_abandon(engine, link);
+        return;
+    }
+    if (link->replication) {
+        close_link(engine, link);
+        return;
+    }
+    if (link->session_used) {
+        forget_session(engine, link);
+        clean_by(engine, link, "DISCARD ALL");
+        return;
+    }
+    link_ready(engine, link);
+}
+
+void link_ready(struct engine *engine, struct link *link)
+{
+    struct pool *pool = link->pool;
+    ASSERT(link_may_release(link) && link->owner == NULL);
+    leave_lists(engine, link);
+    if (pool->retired || link->epoch != pool->epoch || engine->now_us >= link->expires_us) {
+        link->state = LINK_RESET; /* in no list any more: only to be closed */
+        close_link(engine, link);
+        return;
+    }
+    link->state = LINK_IDLE;
+    link->used_us = engine->now_us;
+    list_push_front(&pool->idle, &link->in_pool);
+    pool->idle_count++;
+    lend_link_free(engine, link);
+}
+
+/* The client's entries are its own: it may be freed before they are answered. */
+static void disown_entries(struct link *link)
+{
+    for (uint32_t i = 0; i < link->due.count; i++) {
+        due_at(&link->due, i)->named = NULL;
+    }
+}
+
+void link_forget_statements(struct link *link)
+{
+    disown_entries(link);
+    for (uint32_t i = 0; i < link->due.count; i++) {
+        due_at(&link->due, i)->prepared = NULL;
+    }
+}
+
+void link_abandon(struct engine *engine, struct link *link)
+{
+    link->owner = NULL;
+    disown_entries(link);
+    if (link->conn.closing) {
+        return;
+    }
+    if (!link->conn.reading) {
+        conn_set_reading(engine, &link->conn, true);
+    }
+    if (link->replication || link->unsynced || link->due.skipping || link->due.copy_in ||
+        link->due.copy_both || link->client_body || link->state == LINK_LOGIN ||
+        link->state == LINK_DIALING || link->terminated) {
+        close_link(engine, link); /* what it was at is rolled back by the server */
+        return;
+    }
+    if (!due_empty(&link->due) || link->setup || link->conn.tx.bytes > 0 || link->cancels > 0) {
+        return; /* link_after_reply, link_sent or the canceller's end come back here */
+    }
+    if (link->status != 'I') {
+        clean_by(engine, link, "ROLLBACK");
+        return;
+    }
+    if (link_may_release(link)) {
+        link_release(engine, link);
+    }
+}
+
+void link_canceller_ended(struct engine *engine, struct link *link)
+{
+    if (!link->conn.closing) {
+        link_after_reply(engine, link);
+    }
+}
+
+void link_after_reply(struct engine *engine, struct link *link)
+{
+    struct session *owner = link->owner;
+    if (owner != NULL) {
+        if (owner->blocked && link->due.count < LIMIT_DUE / 2) {
+            session_resume_later(engine, owner);
+        }
+        if (link->used && due_empty(&link->due) && !link->setup && !link->unsynced &&
+            owner->state == SESSION_READY && link->body_left == 0) {
+            session_idle(engine, owner);
+        }
+        return;
+    }
+    if (link->state == LINK_LENT || link->state == LINK_RESET) {
+        link_abandon(engine, link);
+    }
+}
+
+/* --- events ---------------------------------------------------------------------------------------- */
+
+/* Between leases a server may say little: parameters, notices, and that it ends. */
+static void idle_bytes(struct engine *engine, struct link *link, struct block *block,
+                       uint8_t *bytes, uint32_t len)
+{
+    uint32_t used = 0, body_bytes = 0;
+    while (len - used >= MESSAGE_HEADER_BYTES) {
+        uint8_t *at = bytes + used;
+        bool known = message_header(message_backend_bounds, at, &body_bytes);
+        bool aside = known && (at[0] == BACKEND_NOTICE_RESPONSE ||
+                               at[0] == BACKEND_PARAMETER_STATUS ||
+                               at[0] == BACKEND_NOTIFICATION_RESPONSE);
+        if (!aside || body_bytes > LIMIT_SERVER_WHOLE_BYTES) {
+            link->terminated = known && at[0] == BACKEND_ERROR_RESPONSE;
+            link_fail(engine, link, link->terminated ? ERR_SERVER_LOST : ERR_SERVER_PROTOCOL,
+                      "while idle");
+            return;
+        }
+        if (len - used - MESSAGE_HEADER_BYTES < body_bytes) {
+            break;
+        }
+        if (at[0] == BACKEND_PARAMETER_STATUS) {
+            struct reader reader = reader_of(at + MESSAGE_HEADER_BYTES, body_bytes);
+            const char *name = reader_cstr(&reader);
+            const char *value = reader_cstr(&reader);
+            if (!reader.failed && settings_name_ok(name)) {
+                link_parameter(engine, link, name, value);
+            }
+        }
+        used += MESSAGE_HEADER_BYTES + body_bytes;
+    }
+    conn_hold(engine, &link->conn, block, bytes + used, len - used,
+              len - used < MESSAGE_HEADER_BYTES ? 0 : MESSAGE_HEADER_BYTES + body_bytes);
+}
+
+void link_bytes(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
+                uint32_t len)
+{
+    switch (link->state) {
+    case LINK_LENT:
+    case LINK_RESET:
+        relay_bytes(engine, link, block, bytes, len);
+        return;
+    case LINK_IDLE:
+        idle_bytes(engine, link, block, bytes, len);
+        return;
+    case LINK_TLS_ASK:
+    case LINK_LOGIN:
+        link_login_bytes(engine, link, block, bytes, len);
+        return;
+    case LINK_DIALING:
+    case LINK_TLS:
+    case LINK_CLOSING:
+        return;
+    }
+}
+
+void link_timer(struct engine *engine, struct link *link)
+{
+    if (link->state == LINK_DIALING || link->state == LINK_TLS_ASK || link->state == LINK_TLS ||
+        link->state == LINK_LOGIN) {
+        uint64_t due_us = link->connected_us + link->pool->limits.connect_timeout_ms *
+                                                   UINT64_C(1000);
+        if (engine->now_us < due_us) {
+            conn_wake_by(engine, &link->conn, due_us);
+            return;
+        }
+        link_login_failed(engine, link, ERR_CONNECT, "timeout expired");
+    }
+}
+
+void link_event(struct engine *engine, struct link *link, const struct event *event)
+{
+    bool logging_in = link->state < LINK_IDLE;
+    switch (event->kind) {
+    case EVENT_EOF:
+        if (logging_in) {
+            link_login_failed(engine, link, ERR_SERVER_LOST, event->text);
+        } else {
+            link_fail(engine, link, ERR_SERVER_LOST, event->text);
+        }
+        return;
+    case EVENT_DIALED:
+        if (event->code != 0) {
+            link_login_failed(engine, link, ERR_CONNECT, event->text);
+        } else {
+            link_login_start(engine, link);
+        }
+        return;
+    case EVENT_TLS:
+        if (event->code != 0) {
+            link_login_failed(engine, link, ERR_TLS, event->text);
+        } else {
+            link_login_tls(engine, link, event->tls);
+        }
+        return;
+    case EVENT_DERIVED:
+        link_login_derived(engine, link, event->keys);
+        return;
+    case EVENT_CLOSED:
+        link_closed(engine, link);
+        return;
+    case EVENT_BYTES:
+    case EVENT_SENT:
+    case EVENT_SECRET:
+    case EVENT_MAIL:
+    case EVENT_OPTIONS:
+    case EVENT_DRAIN:
+    case EVENT_TICK:
+        UNREACHABLE();
+    }
+}

@@ -1,0 +1,353 @@
+#include "pool/pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "pool/account.h"
+#include "pool/core.h"
+#include "pool/lend.h"
+#include "pool/link.h"
+#include "pool/session.h"
+#include "protocol/crypto.h"
+
+static uint64_t pool_hash(const struct engine *engine, const char *database, const char *user)
+{
+    uint64_t hash = hash_bytes(engine->hash_key, database, strlen(database));
+    return hash_bytes(hash, user, strlen(user));
+}
+
+struct pool *pool_find(const struct engine *engine, const char *database, const char *user)
+{
+    uint64_t hash = pool_hash(engine, database, user);
+    for (struct map_node *node = map_first(&engine->pools, hash); node != NULL;
+         node = map_next(node)) {
+        struct pool *pool = CONTAINER_OF(node, struct pool, node);
+        if (!pool->retired && strcmp(pool->name, database) == 0 && strcmp(pool->user, user) == 0) {
+            return pool;
+        }
+    }
+    return NULL;
+}
+
+void pool_copy_bytes(uint8_t **bytes, uint32_t *count, const uint8_t *from, uint32_t from_count)
+{
+    free(*bytes);
+    *bytes = malloc(from_count);
+    *count = *bytes == NULL ? 0 : from_count;
+    if (*bytes != NULL) {
+        memcpy(*bytes, from, from_count);
+    }
+}
+
+/* --- making one ------------------------------------------------------------------------------------ */
+
+static void take_limits(struct engine *engine, struct pool *pool)
+{
+    const struct user_options *user = options_find_user(engine->options, pool->user);
+    pool->limits = pool->database->pool;
+    pool->database_limit = pool->database->max_server_connections;
+    pool->user_limit = user == NULL ? 0 : user->max_server_connections;
+    if (user != NULL && user->has_mode) {
+        pool->limits.mode = user->mode;
+    }
+    if (user != NULL && user->has_size) {
+        pool->limits.size = user->size;
+    }
+    if (pool->limits.min_idle > pool->limits.size) {
+        pool->limits.min_idle = pool->limits.size;
+    }
+}
+
+static bool take_names(struct pool *pool, const char *database, const char *user)
+{
+    const struct server_options *server = pool->server;
+    pool->name = strdup(database);
+    pool->user = strdup(user);
+    pool->forced_user = server->user != NULL;
+    pool->server_user = strdup(server->user != NULL ? server->user : user);
+    pool->server_dbname = strdup(server->dbname != NULL ? server->dbname : database);
+    bool own_password = server->password != NULL;
+    pool->password = own_password ? strdup(server->password) : NULL;
+    return pool->name != NULL && pool->user != NULL && pool->server_user != NULL &&
+           pool->server_dbname != NULL && (!own_password || pool->password != NULL);
+}
+
+static bool take_accounts(struct engine *engine, struct pool *pool)
+{
+    char host[512], key[2 * LIMIT_NAME_BYTES + 32];
+    const struct server_options *server = pool->server;
+    snprintf(host, sizeof(host), "%s:%u", server->host == NULL ? "" : server->host, server->port);
+    snprintf(key, sizeof(key), "%s", pool->name);
+    pool->account = shared_account(engine->shared, "pool", pool->name, pool->user);
+    pool->database_account = shared_account(engine->shared, "db", key, host);
+    pool->user_account = shared_account(engine->shared, "user", pool->user, "");
+    pool->host_account = shared_account(engine->shared, "host", host, "");
+    return pool->account != NULL && pool->database_account != NULL && pool->user_account != NULL &&
+           pool->host_account != NULL;
+}
+
+/* The caller holds a reference to the snapshot for the pool. */
+static void set_options(struct engine *engine, struct pool *pool,
+                        const struct database_options *database)
+{
+    pool->database = database;
+    pool->server = &database->servers[0];
+    take_limits(engine, pool);
+}
+
+struct pool *pool_get(struct engine *engine, const char *database, const char *user, int *ret_code)
+{
+    struct pool *pool = pool_find(engine, database, user);
+    if (pool != NULL) {
+        return pool;
+    }
+    const struct database_options *found = options_find_database(engine->options, database);
+    if (found == NULL || found->server_count == 0) {
+        *ret_code = ERR_NO_DATABASE;
+        return NULL;
+    }
+    *ret_code = ERR_NO_MEMORY;
+    pool = calloc(1, sizeof(*pool));
+    if (pool == NULL) {
+        return NULL;
+    }
+    list_init(&pool->idle);
+    list_init(&pool->busy);
+    list_init(&pool->dialing);
+    list_init(&pool->waiting);
+    list_init(&pool->listed);
+    pool->options = engine->options;
+    options_ref(pool->options);
+    pool->database = found;
+    pool->server = &found->servers[0];
+    if (!take_names(pool, database, user) || !take_accounts(engine, pool) ||
+        map_add(&engine->pools, &pool->node, pool_hash(engine, database, user)) != 0) {
+        pool->retired = true;
+        pool_free(engine, pool);
+        return NULL;
+    }
+    set_options(engine, pool, found);
+    list_push_back(&engine->pool_list, &pool->listed);
+    if (pool->limits.min_idle > 0) {
+        pool_wake_by(engine, pool, engine->now_us);
+    }
+    return pool;
+}
+
+void pool_free(struct engine *engine, struct pool *pool)
+{
+    timer_disarm(&engine->pool_timers, &pool->timer);
+    if (list_linked(&pool->listed)) {
+        list_remove(&pool->listed);
+        map_remove(&engine->pools, &pool->node);
+    }
+    for (uint32_t i = 0; i < POOL_WELCOMES; i++) {
+        settings_unref(&engine->settings, pool->welcomes[i].asked);
+        settings_unref(&engine->settings, pool->welcomes[i].canonical);
+    }
+    settings_unref(&engine->settings, pool->baseline);
+    if (pool->password != NULL) {
+        crypto_wipe(pool->password, strlen(pool->password));
+    }
+    crypto_wipe(pool->keys, sizeof(pool->keys));
+    free(pool->password);
+    free(pool->failure);
+    free(pool->line);
+    free(pool->name);
+    free(pool->user);
+    free(pool->server_user);
+    free(pool->server_dbname);
+    options_unref(pool->options);
+    free(pool);
+}
+
+/* --- the greeting's cache ---------------------------------------------------------------------------- */
+
+struct settings *pool_welcome(const struct pool *pool, const struct settings *asked)
+{
+    if (pool->baseline == NULL) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < POOL_WELCOMES; i++) {
+        if (pool->welcomes[i].asked == asked) {
+            return pool->welcomes[i].canonical;
+        }
+    }
+    return NULL;
+}
+
+void pool_add_welcome(struct engine *engine, struct pool *pool, struct settings *asked,
+                      struct settings *canonical)
+{
+    if (asked == NULL || pool_welcome(pool, asked) != NULL) {
+        return;
+    }
+    struct welcome *entry = &pool->welcomes[pool->welcome_next++ % POOL_WELCOMES];
+    struct settings *kept =
+        settings_get(asked, "application_name") != NULL
+            ? (settings_ref(canonical), canonical)
+            : settings_with(&engine->settings, canonical, "application_name", NULL);
+    if (kept == NULL) {
+        return;
+    }
+    settings_unref(&engine->settings, entry->asked);
+    settings_unref(&engine->settings, entry->canonical);
+    settings_ref(asked);
+    *entry = (struct welcome){asked, kept};
+}
+
+/* --- upkeep ------------------------------------------------------------------------------------------- */
+
+void pool_wake_by(struct engine *engine, struct pool *pool, uint64_t due_us)
+{
+    if (!timer_armed(&pool->timer) || due_us < pool->timer.due_us) {
+        timer_arm(&engine->pool_timers, &pool->timer, due_us);
+    }
+}
+
+static uint64_t idle_end_us(const struct pool *pool, const struct link *link)
+{
+    uint64_t idle_us = pool->limits.idle_timeout_ms * UINT64_C(1000);
+    uint64_t end_us = idle_us == 0 ? TIMER_NEVER : link->used_us + idle_us;
+    return end_us < link->expires_us ? end_us : link->expires_us;
+}
+
+uint64_t pool_next_upkeep_us(const struct engine *engine, const struct pool *pool)
+{
+    uint64_t next_us = TIMER_NEVER;
+    (void)engine;
+    LIST_EACH(&pool->idle, node)
+    {
+        uint64_t end_us = idle_end_us(pool, CONTAINER_OF(node, struct link, in_pool));
+        next_us = end_us < next_us ? end_us : next_us;
+    }
+    return next_us;
+}
+
+void pool_close_idle(struct engine *engine, struct pool *pool, struct link *link)
+{
+    ASSERT(link->state == LINK_IDLE);
+    list_remove(&link->in_pool);
+    pool->idle_count--;
+    atomic_fetch_sub(&pool->account->idle[engine->worker], 1);
+    link_end(engine, link);
+}
+
+static void close_old(struct engine *engine, struct pool *pool)
+{
+    LIST_EACH(&pool->idle, node)
+    {
+        struct link *link = CONTAINER_OF(node, struct link, in_pool);
+        bool expired = engine->now_us >= link->expires_us || pool->retired ||
+                       link->epoch != pool->epoch;
+        bool spare = atomic_load(&pool->account->total) > pool->limits.min_idle;
+        if (expired || (spare && engine->now_us >= idle_end_us(pool, link))) {
+            pool_close_idle(engine, pool, link);
+        }
+    }
+}
+
+static bool pool_is_unused(const struct pool *pool)
+{
+    return pool->client_count == 0 && list_empty(&pool->idle) && list_empty(&pool->busy) &&
+           list_empty(&pool->dialing) && pool->waiting_count == 0;
+}
+
+void pool_upkeep(struct engine *engine, struct pool *pool)
+{
+    close_old(engine, pool);
+    if (pool->line_count > 0) {
+        lend_serve(engine, pool);
+    }
+    lend_keep_warm(engine, pool);
+    uint64_t next_us = pool_next_upkeep_us(engine, pool);
+    if (next_us != TIMER_NEVER) {
+        /* A link kept by min_idle stays due: it is looked at again in a second. */
+        pool_wake_by(engine, pool, next_us > engine->now_us ? next_us : engine->now_us + 1000000);
+    }
+}
+
+/* --- reload -------------------------------------------------------------------------------------------- */
+
+static bool same_text(const char *left, const char *right)
+{
+    return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
+}
+
+static bool same_server(const struct server_options *left, const struct server_options *right)
+{
+    return same_text(left->host, right->host) && same_text(left->hostaddr, right->hostaddr) &&
+           left->port == right->port && same_text(left->user, right->user) &&
+           same_text(left->password, right->password) && same_text(left->dbname, right->dbname) &&
+           left->sslmode == right->sslmode && same_text(left->sslrootcert, right->sslrootcert) &&
+           same_text(left->sslcert, right->sslcert) && same_text(left->sslkey, right->sslkey) &&
+           left->ssl_direct == right->ssl_direct &&
+           left->channel_binding == right->channel_binding &&
+           same_text(left->application_name, right->application_name) &&
+           same_text(left->options, right->options);
+}
+
+/* The pool goes on under the new snapshot. Links to a server that is no longer the same close as
+ * soon as they are free. */
+static void reload_pool(struct engine *engine, struct pool *pool)
+{
+    const struct database_options *found = options_find_database(engine->options, pool->name);
+    struct options *before = pool->options;
+    if (found == NULL || found->server_count == 0) {
+        pool->disabled = true; /* clients that are in stay; nobody comes in any more */
+        return;
+    }
+    bool same = same_server(pool->server, &found->servers[0]);
+    options_ref(engine->options);
+    pool->options = engine->options;
+    set_options(engine, pool, found);
+    if (!same) {
+        pool_change_server(engine, pool);
+    }
+    options_unref(before);
+    pool_wake_by(engine, pool, engine->now_us);
+}
+
+void pools_reload(struct engine *engine)
+{
+    LIST_EACH(&engine->pool_list, node)
+    {
+        struct pool *pool = CONTAINER_OF(node, struct pool, listed);
+        if (pool_is_unused(pool) && pool->line_count == 0 && pool->tickets == 0) {
+            pool_free(engine, pool);
+        } else {
+            reload_pool(engine, pool);
+        }
+    }
+}
+
+void pool_change_server(struct engine *engine, struct pool *pool)
+{
+    const struct server_options *server = pool->server;
+    char *user = strdup(server->user != NULL ? server->user : pool->user);
+    char *dbname = strdup(server->dbname != NULL ? server->dbname : pool->name);
+    if (user != NULL && dbname != NULL) {
+        free(pool->server_user);
+        free(pool->server_dbname);
+        pool->server_user = user;
+        pool->server_dbname = dbname;
+        pool->forced_user = server->user != NULL;
+    } else {
+        free(user);
+        free(dbname);
+    }
+    if (server->password != NULL) {
+        free(pool->password);
+        pool->password = strdup(server->password);
+    }
+    pool->has_keys = false;
+    pool->epoch++;
+    free(pool->failure);
+    pool->failure = NULL;
+    pool->retry_at_us = 0;
+    close_old(engine, pool);
+}

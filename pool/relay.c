@@ -1,0 +1,333 @@
+/* Server to client: each message is judged by the ledger, and passed on, swallowed, or fatal.
+ *
+ * Bytes that pass on are gathered into runs: what lies together is sent together, by reference.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "pool/core.h"
+#include "pool/link.h"
+#include "pool/options.h"
+#include "pool/pool.h"
+#include "pool/session.h"
+#include "protocol/message.h"
+#include "protocol/report.h"
+
+struct relay {
+    struct engine *engine;
+    struct link *link;
+    struct block *block;
+    uint8_t *run; /* what lies from here to the cursor passes on */
+    uint32_t whole; /* bytes needed to go on; 0 = any */
+    bool stop;
+};
+
+static void end_run(struct relay *relay, uint8_t *at)
+{
+    struct session *owner = relay->link->owner;
+    uint32_t len = (uint32_t)(at - relay->run);
+    if (owner != NULL && len > 0) {
+        conn_send(relay->engine, &owner->conn, relay->block, relay->run, len);
+        owner->pool->stats.bytes_sent += len;
+    }
+    relay->run = at;
+}
+
+/* Leaves `len` bytes at `at` out of what passes on. */
+static void leave_out(struct relay *relay, uint8_t *at, uint32_t len)
+{
+    end_run(relay, at);
+    relay->run = at + len;
+}
+
+/* Whether what the server says aside (notices, parameters) is for the client. */
+static bool aside_passes(const struct link *link)
+{
+    const struct due_entry *head = due_head(&link->due);
+    return link->owner != NULL && !link->setup && (head == NULL || head->kind == DUE_FORWARD);
+}
+
+static bool must_be_whole(uint8_t type, uint32_t body_bytes)
+{
+    switch (type) {
+    case BACKEND_READY_FOR_QUERY:
+    case BACKEND_PARAMETER_STATUS:
+        return true;
+    case BACKEND_COMMAND_COMPLETE:
+        return body_bytes <= LIMIT_NAME_BYTES;
+    case BACKEND_ERROR_RESPONSE:
+        return body_bytes <= LIMIT_SERVER_WHOLE_BYTES;
+    }
+    return false;
+}
+
+/* DISCARD ALL and DEALLOCATE ALL end prepared statements, the client's and the link's. */
+static void note_command(struct relay *relay, const uint8_t *body, uint32_t body_bytes)
+{
+    static const char discard[] = "DISCARD ALL";
+    static const char deallocate[] = "DEALLOCATE ALL";
+    struct link *link = relay->link;
+    struct engine *engine = relay->engine;
+    if (body_bytes < sizeof(discard) || body[0] != 'D') {
+        return;
+    }
+    bool all = (body_bytes == sizeof(discard) && memcmp(body, discard, sizeof(discard)) == 0) ||
+               (body_bytes == sizeof(deallocate) &&
+                memcmp(body, deallocate, sizeof(deallocate)) == 0);
+    if (!all) {
+        return;
+    }
+    link_forget_statements(link);
+    link_statements_clear(&engine->statements, &link->statements);
+    statement_unref(&engine->statements, link->unnamed);
+    link->unnamed = NULL;
+    if (link->owner != NULL) {
+        session_statements_clear(&engine->statements, &link->owner->statements);
+        statement_unref(&engine->statements, link->owner->unnamed);
+        link->owner->unnamed = NULL;
+    }
+    if (body[1] == 'I') { /* RESET ALL is part of DISCARD ALL */
+        settings_unref(&engine->settings, link->settings);
+        link->settings = engine->settings.none;
+        settings_ref(link->settings);
+    }
+}
+
+/* --- errors --------------------------------------------------------------------------------------- */
+
+static void replace_error(struct relay *relay, const struct report *report)
+{
+    session_report(relay->engine, relay->link->owner, report);
+}
+
+/* An ErrorResponse that is here whole. Returns true when the client has been told otherwise. */
+static bool error_replaced(struct relay *relay, const struct due_entry *head,
+                           const struct report_fields *fields)
+{
+    struct link *link = relay->link;
+    if (link->owner == NULL) {
+        return false;
+    }
+    if (link->query_timed_out && strcmp(fields->sqlstate, "57014") == 0) {
+        struct report report = {.code = ERR_QUERY_TIMEOUT};
+        replace_error(relay, &report);
+        return true;
+    }
+    if (head != NULL && (head->flags & DUE_FLAG_DUPLICATE) != 0 &&
+        strcmp(fields->sqlstate, "42P05") == 0) {
+        struct report report = {.code = ERR_DUPLICATE_STATEMENT};
+        replace_error(relay, &report);
+        return true;
+    }
+    return false;
+}
+
+static void setup_error(struct relay *relay, const uint8_t *body, uint32_t body_bytes)
+{
+    struct link *link = relay->link;
+    link->setup_failed = true;
+    pool_copy_bytes(&link->deferred_error, &link->deferred_error_bytes, body, body_bytes);
+}
+
+/* ErrorResponse. Returns whether it passes on. */
+static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool whole,
+                       enum due_verdict verdict)
+{
+    struct link *link = relay->link;
+    const struct due_entry *head = due_head(&link->due);
+    bool setup = head != NULL && (head->flags & DUE_FLAG_SETUP) != 0;
+    bool forward = head == NULL || head->kind == DUE_FORWARD || !setup;
+    struct report_fields fields;
+    link->due.copy_in = false;
+    if (whole && report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields)) {
+        link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
+        if (setup) {
+            setup_error(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+            forward = false;
+        } else {
+            end_run(relay, at);
+            forward = !error_replaced(relay, head, &fields);
+        }
+    }
+    link->query_timed_out = false;
+    if (verdict == DUE_VERDICT_ERROR) {
+        link_skip_to_sync(relay->engine, link);
+    }
+    return forward;
+}
+
+/* --- one message ------------------------------------------------------------------------------------ */
+
+static void take_ready(struct relay *relay, const uint8_t *body)
+{
+    struct link *link = relay->link;
+    char status = (char)body[0];
+    if (status != 'I' && status != 'T' && status != 'E') {
+        link_fail(relay->engine, link, ERR_SERVER_PROTOCOL, "ReadyForQuery with an unknown status");
+        relay->stop = true;
+        return;
+    }
+    link->status = status;
+    link->due.copy_in = false;
+    link->due.copy_both = false;
+    link->used_us = relay->engine->now_us;
+    if (link->owner != NULL && link->owner->query_from_us != 0) {
+        link->pool->stats.query_us += link->used_us - link->owner->query_from_us;
+        link->owner->query_from_us = 0;
+    }
+}
+
+static void take_parameter(struct relay *relay, const uint8_t *body, uint32_t body_bytes)
+{
+    struct reader reader = reader_of(body, body_bytes);
+    const char *name = reader_cstr(&reader);
+    const char *value = reader_cstr(&reader);
+    if (!reader.failed && settings_name_ok(name)) {
+        link_parameter(relay->engine, relay->link, name, value);
+    }
+}
+
+/* What a message changes here, before it passes on. */
+static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
+{
+    struct link *link = relay->link;
+    switch (at[0]) {
+    case BACKEND_READY_FOR_QUERY:
+        take_ready(relay, at + MESSAGE_HEADER_BYTES);
+        break;
+    case BACKEND_COMMAND_COMPLETE:
+        if (total <= MESSAGE_HEADER_BYTES + LIMIT_NAME_BYTES) {
+            note_command(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+        }
+        break;
+    case BACKEND_COPY_IN_RESPONSE:
+        due_copy_in_begins(&link->due);
+        break;
+    case BACKEND_COPY_BOTH_RESPONSE:
+        link->due.copy_both = true;
+        break;
+    case BACKEND_PARAMETER_STATUS:
+        take_parameter(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+        break;
+    }
+}
+
+static void entry_ends(struct relay *relay)
+{
+    struct link *link = relay->link;
+    struct due_entry entry = *due_head(&link->due);
+    due_pop(&link->due);
+    link_entry_done(relay->engine, link, &entry);
+}
+
+/* Judges one message whose header (or whole, where that is needed) is here. Returns the bytes it
+ * takes of the message, or 0 when it cannot be taken yet. */
+static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
+{
+    struct link *link = relay->link;
+    uint32_t body_bytes;
+    if (!message_header(message_backend_bounds, at, &body_bytes)) {
+        link_fail(relay->engine, link, ERR_SERVER_PROTOCOL, "unknown message type or length");
+        relay->stop = true;
+        return 0;
+    }
+    uint32_t total = MESSAGE_HEADER_BYTES + body_bytes;
+    uint8_t type = at[0];
+    bool whole = have >= total;
+    if (!whole && must_be_whole(type, body_bytes)) {
+        relay->whole = total;
+        return 0;
+    }
+    enum due_verdict verdict = due_judge(&link->due, type);
+    const struct due_entry *head = due_head(&link->due);
+    bool forward = head != NULL && head->kind == DUE_FORWARD;
+    if (type == BACKEND_ERROR_RESPONSE) {
+        forward = take_error(relay, at, total, whole, verdict);
+        if (verdict == DUE_VERDICT_VIOLATION && !link->terminated) {
+            link_fail(relay->engine, link, ERR_SERVER_PROTOCOL, "ErrorResponse that nothing asked for");
+            relay->stop = true;
+            return 0;
+        }
+        verdict = verdict == DUE_VERDICT_VIOLATION ? DUE_VERDICT_PART : verdict;
+    } else if (verdict == DUE_VERDICT_VIOLATION) {
+        link_fail(relay->engine, link, ERR_SERVER_PROTOCOL, message_backend_name(type));
+        relay->stop = true;
+        return 0;
+    } else if (verdict == DUE_VERDICT_ASIDE) {
+        forward = aside_passes(link);
+    }
+    if (type != BACKEND_DATA_ROW) {
+        note_message(relay, at, total);
+        if (relay->stop) {
+            return 0;
+        }
+    }
+    uint32_t now = whole ? total : have;
+    link->body_left = total - now;
+    link->body_forward = forward;
+    if (!forward) {
+        leave_out(relay, at, now);
+    }
+    if (verdict == DUE_VERDICT_LAST) {
+        const struct due_entry *next = due_at(&link->due, 1);
+        if (link->due.count > 1 && next->kind == DUE_SYNTHESISE) {
+            end_run(relay, at + now); /* so that what is made up comes behind it */
+        }
+        entry_ends(relay);
+    }
+    return now;
+}
+
+static uint32_t take_body(struct relay *relay, uint8_t *at, uint32_t have)
+{
+    struct link *link = relay->link;
+    uint32_t now = have < link->body_left ? have : link->body_left;
+    link->body_left -= now;
+    if (!link->body_forward) {
+        leave_out(relay, at, now);
+    }
+    return now;
+}
+
+static void watch_client(struct relay *relay)
+{
+    struct session *owner = relay->link->owner;
+    if (owner != NULL && owner->conn.tx.bytes > LIMIT_TX_HIGH_BYTES) {
+        conn_set_reading(relay->engine, &relay->link->conn, false);
+    }
+}
+
+void relay_bytes(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
+                 uint32_t len)
+{
+    struct relay relay = {.engine = engine, .link = link, .block = block, .run = bytes};
+    uint8_t *at = bytes, *end = bytes + len;
+    while (at < end && !relay.stop && !link->conn.closing) {
+        uint32_t have = (uint32_t)(end - at), taken;
+        if (link->body_left > 0) {
+            taken = take_body(&relay, at, have);
+        } else if (have < MESSAGE_HEADER_BYTES) {
+            break;
+        } else {
+            taken = take(&relay, at, have);
+        }
+        if (taken == 0) {
+            break;
+        }
+        at += taken;
+    }
+    end_run(&relay, at);
+    if (link->conn.closing || relay.stop) {
+        return;
+    }
+    if (link->conn.held != NULL || at < end) {
+        if (!conn_hold(engine, &link->conn, block, at, (uint32_t)(end - at), relay.whole)) {
+            link_fail(engine, link, ERR_NO_MEMORY, NULL);
+            return;
+        }
+    }
+    watch_client(&relay);
+    link_after_reply(engine, link);
+}

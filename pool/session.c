@@ -1,0 +1,820 @@
+#include "pool/session.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "pool/account.h"
+#include "pool/admin.h"
+#include "pool/cancel.h"
+#include "pool/core.h"
+#include "pool/lend.h"
+#include "pool/link.h"
+#include "pool/options.h"
+#include "pool/pool.h"
+#include "protocol/message.h"
+#include "protocol/report.h"
+#include "protocol/startup.h"
+
+/* Entries that the handling of one message may add to the ledger. */
+enum { DUE_SLACK = 8 };
+
+struct session *session_new(struct engine *engine, const struct origin *origin)
+{
+    struct session *session = slab_alloc(&engine->sessions);
+    if (session == NULL) {
+        return NULL;
+    }
+    *session = (struct session){.origin = *origin,
+                                .connected_us = engine->now_us,
+                                .active_us = engine->now_us,
+                                .settings = engine->settings.none};
+    if (conn_init(engine, &session->conn, CONN_CLIENT) != 0) {
+        slab_free(&engine->sessions, session);
+        return NULL;
+    }
+    settings_ref(session->settings);
+    list_init(&session->waiting);
+    map_init(&session->statements);
+    engine->client_count++;
+    conn_wake_by(engine, &session->conn, engine->now_us + LIMIT_LOGIN_US);
+    return session;
+}
+
+/* --- reports ------------------------------------------------------------------------------------ */
+
+void session_report(struct engine *engine, struct session *session, const struct report *report)
+{
+    report_write(&engine->scratch, report);
+    engine_flush_scratch(engine, &session->conn);
+}
+
+void session_fail(struct engine *engine, struct session *session, const struct report *report)
+{
+    struct report fatal = *report;
+    fatal.fatal = true;
+    if (session->conn.closing) {
+        return;
+    }
+    session_report(engine, session, &fatal);
+    session_close(engine, session);
+}
+
+static void session_violates(struct engine *engine, struct session *session, const char *detail)
+{
+    struct report report = {.code = ERR_PROTOCOL, .message = detail};
+    session_fail(engine, session, &report);
+}
+
+static void write_ready(struct engine *engine, char status)
+{
+    uint32_t mark = writer_begin(&engine->scratch, 'Z');
+    writer_u8(&engine->scratch, (uint8_t)status);
+    writer_end(&engine->scratch, mark);
+}
+
+/* --- the end of a session ---------------------------------------------------------------------- */
+
+void session_close(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    if (session->conn.closing) {
+        return;
+    }
+    if (session->waits) {
+        lend_leave(engine, session);
+    }
+    list_remove(&session->waiting);
+    session->state = SESSION_CLOSING;
+    conn_close(engine, &session->conn);
+    if (link != NULL) {
+        session->link = NULL;
+        link->client_body = session->body_left > 0 && session->body_fate == BODY_FORWARD;
+        link_abandon(engine, link);
+    }
+}
+
+void session_closed(struct engine *engine, struct session *session)
+{
+    ASSERT(session->conn.closing);
+    struct link *link = session->link;
+    if (link != NULL) { /* conn_close for want of memory went around session_close */
+        session->link = NULL;
+        link_abandon(engine, link);
+    }
+    if (session->waits) {
+        lend_leave(engine, session);
+    }
+    list_remove(&session->waiting);
+    login_free(engine, session);
+    admin_free(engine, session);
+    session_statements_clear(&engine->statements, &session->statements);
+    statement_unref(&engine->statements, session->unnamed);
+    settings_unref(&engine->settings, session->settings);
+    if (session->pool != NULL) {
+        session->pool->client_count--;
+    }
+    conn_fini(engine, &session->conn);
+    slab_free(&engine->sessions, session);
+    engine_client_left(engine);
+}
+
+void session_drain(struct engine *engine, struct session *session)
+{
+    struct report report = {.code = ERR_SHUTTING_DOWN};
+    if (session->link == NULL && !session->waits) {
+        session_fail(engine, session, &report);
+    }
+}
+
+/* --- links -------------------------------------------------------------------------------------- */
+
+static bool session_mode(const struct session *session)
+{
+    return session->pool->limits.mode == POOL_SESSION || session->replication;
+}
+
+bool session_virtual_statements(const struct session *session)
+{
+    return !session_mode(session) && session->pool->limits.prepared_statements > 0;
+}
+
+/* Whether the session has a link that takes statements now; asks for one when it has none. */
+static bool session_has_link(struct engine *engine, struct session *session)
+{
+    if (session->link != NULL) {
+        return !session->link->setup;
+    }
+    if (session->waits) {
+        return false;
+    }
+    session->wait_from_us = engine->now_us;
+    return lend_ask(engine, session);
+}
+
+void session_resume_later(struct engine *engine, struct session *session)
+{
+    if (!session->waits && !list_linked(&session->waiting) && !session->conn.closing) {
+        list_push_back(&engine->resumable, &session->waiting);
+    }
+}
+
+void session_link_ready(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    if (session->state == SESSION_LOGIN) {
+        pool_add_welcome(engine, session->pool, session->login_asked, session->settings);
+        session_welcome(engine, session, link->baseline, session->settings);
+    }
+    session_resume_later(engine, session);
+}
+
+void session_refuse(struct engine *engine, struct session *session, const struct report *report,
+                    const uint8_t *body, uint32_t body_bytes)
+{
+    struct report_fields fields;
+    if (session->state != SESSION_READY) {
+        if (body == NULL) {
+            session_fail(engine, session, report);
+            return;
+        }
+        uint32_t mark = writer_begin(&engine->scratch, 'E');
+        writer_bytes(&engine->scratch, body, body_bytes);
+        writer_end(&engine->scratch, mark);
+        engine_flush_scratch(engine, &session->conn);
+        session_close(engine, session);
+        return;
+    }
+    if (body != NULL && report_parse(body, body_bytes, &fields)) {
+        report_write_fields(&engine->scratch, "ERROR", &fields);
+    } else if (report != NULL) {
+        report_write(&engine->scratch, report);
+    }
+    session->skipping = true;
+    session->refused = true;
+    engine_flush_scratch(engine, &session->conn);
+    session_resume_later(engine, session);
+}
+
+void session_idle(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    struct pool *pool = session->pool;
+    session->query_is_read = false;
+    if (link->status == 'I') {
+        pool->stats.transactions++;
+        pool->stats.transaction_us += engine->now_us - session->transaction_from_us;
+        session->transaction_from_us = 0;
+    } else if (pool->limits.mode == POOL_STATEMENT) {
+        struct report report = {.code = ERR_STATEMENT_MODE};
+        session_fail(engine, session, &report);
+        return;
+    }
+    if (!session_mode(session) && link_may_release(link)) {
+        session->link = NULL;
+        link_release(engine, link);
+        if (engine->draining) {
+            session_drain(engine, session);
+            return;
+        }
+    } else if (pool->limits.idle_transaction_timeout_ms > 0 && link->status != 'I') {
+        conn_wake_by(engine, &session->conn,
+                     engine->now_us + pool->limits.idle_transaction_timeout_ms * UINT64_C(1000));
+    }
+    if (session->gone || session->conn.held_len > 0) {
+        session_resume_later(engine, session);
+    }
+}
+
+/* --- messages ----------------------------------------------------------------------------------- */
+
+/* Begins to forward a message of which `have` bytes are here. */
+static void forward_message(struct engine *engine, struct session *session, struct block *block,
+                            uint8_t *message, uint32_t total, uint32_t have)
+{
+    uint32_t now = have < total ? have : total;
+    session->body_left = total - now;
+    session->body_fate = BODY_FORWARD;
+    link_send(engine, session->link, block, message, now);
+}
+
+static uint32_t discard_message(struct session *session, uint32_t total, uint32_t have)
+{
+    uint32_t now = have < total ? have : total;
+    session->body_left = total - now;
+    session->body_fate = BODY_DISCARD;
+    return now;
+}
+
+/* Good enough to decide whether the statement of a client that has gone may be cancelled: a plan says
+ * it exactly, once there are plans. */
+bool session_text_is_read(const uint8_t *text, size_t len)
+{
+    static const char *const reads[] = {"select", "table", "values", "show"};
+    size_t at = 0;
+    while (at < len && (text[at] == ' ' || text[at] == '\n' || text[at] == '\t')) {
+        at++;
+    }
+    for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+        size_t word = strlen(reads[i]);
+        if (len - at > word && strncasecmp((const char *)text + at, reads[i], word) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void query_begins(struct engine *engine, struct session *session)
+{
+    struct pool *pool = session->pool;
+    session->query_from_us = engine->now_us;
+    if (session->transaction_from_us == 0) {
+        session->transaction_from_us = engine->now_us;
+    }
+    pool->stats.queries++;
+    if (pool->limits.query_timeout_ms > 0) {
+        conn_wake_by(engine, &session->conn,
+                     engine->now_us + pool->limits.query_timeout_ms * UINT64_C(1000));
+    }
+}
+
+/* A simple query ends what the unnamed statement was (exec_simple_query, postgres.c). */
+static void drop_unnamed(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    if (session->unnamed != NULL) {
+        statement_unref(&engine->statements, session->unnamed);
+        session->unnamed = NULL;
+    }
+    if (link->unnamed != NULL) {
+        statement_unref(&engine->statements, link->unnamed);
+        link->unnamed = NULL;
+    }
+}
+
+static uint32_t take_query(struct engine *engine, struct session *session, struct block *block,
+                           uint8_t *message, uint32_t total, uint32_t have)
+{
+    struct link *link = session->link;
+    drop_unnamed(engine, session);
+    if (!link_due(engine, link, DUE_QUERY, DUE_FORWARD, 0)) {
+        return 0;
+    }
+    query_begins(engine, session);
+    session->query_is_read = session_text_is_read(message + MESSAGE_HEADER_BYTES,
+                                                  (have < total ? have : total) -
+                                                      MESSAGE_HEADER_BYTES);
+    forward_message(engine, session, block, message, total, have);
+    return have < total ? have : total;
+}
+
+/* Messages that pass as they are, with their entry in the ledger. */
+static uint32_t take_plain(struct engine *engine, struct session *session, struct block *block,
+                           uint8_t *message, uint32_t total, uint32_t have)
+{
+    struct link *link = session->link;
+    bool due = true;
+    switch (message[0]) {
+    case FRONTEND_FUNCTION_CALL:
+        due = link_due(engine, link, DUE_FUNCTION_CALL, DUE_FORWARD, 0);
+        break;
+    case FRONTEND_EXECUTE:
+        due = link_due(engine, link, DUE_EXECUTE, DUE_FORWARD, 0);
+        query_begins(engine, session);
+        link->unsynced = true;
+        break;
+    case FRONTEND_PARSE:
+        due = link_due(engine, link, DUE_PARSE, DUE_FORWARD, 0);
+        link->unsynced = true;
+        break;
+    case FRONTEND_BIND:
+        due = link_due(engine, link, DUE_BIND, DUE_FORWARD, 0);
+        link->unsynced = true;
+        break;
+    case FRONTEND_DESCRIBE:
+        due = link_due(engine, link,
+                       message[MESSAGE_HEADER_BYTES] == 'S' ? DUE_DESCRIBE_STATEMENT
+                                                            : DUE_DESCRIBE_PORTAL,
+                       DUE_FORWARD, 0);
+        link->unsynced = true;
+        break;
+    case FRONTEND_CLOSE:
+        due = link_due(engine, link, DUE_CLOSE, DUE_FORWARD, 0);
+        link->unsynced = true;
+        break;
+    case FRONTEND_COPY_DONE:
+    case FRONTEND_COPY_FAIL:
+        if (link->due.copy_in) {
+            link->due.copy_in = false;
+        } else if (!due_empty(&link->due) && !link->due.copy_both) {
+            due = link_due(engine, link, DUE_COPY_END, DUE_FORWARD, 0);
+        }
+        break;
+    }
+    if (!due) {
+        return 0;
+    }
+    forward_message(engine, session, block, message, total, have);
+    return have < total ? have : total;
+}
+
+static uint32_t take_sync(struct engine *engine, struct session *session, struct block *block,
+                          uint8_t *message)
+{
+    struct link *link = session->link;
+    if (!link->due.copy_in) {
+        if (!link_due(engine, link, DUE_SYNC, DUE_FORWARD, 0)) {
+            return 0;
+        }
+        link->unsynced = false;
+        link->due.skipping = false;
+    }
+    link_send(engine, link, block, message, MESSAGE_HEADER_BYTES);
+    return MESSAGE_HEADER_BYTES;
+}
+
+/* An error was told without a link: skips what a server would, and answers the Sync. */
+static uint32_t take_skipping(struct engine *engine, struct session *session, uint8_t type,
+                              uint32_t total, uint32_t have)
+{
+    bool ends = type == FRONTEND_SYNC || (session->refused && (type == FRONTEND_QUERY ||
+                                                               type == FRONTEND_FUNCTION_CALL));
+    session->refused = false;
+    if (ends) {
+        session->skipping = false;
+        write_ready(engine, 'I');
+        engine_flush_scratch(engine, &session->conn);
+    }
+    return discard_message(session, total, have);
+}
+
+/* Parse, Bind, Describe and Close of sessions whose statements have virtual names. */
+static uint32_t take_extended(struct engine *engine, struct session *session, struct block *block,
+                              uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
+{
+    uint32_t body_bytes = total - MESSAGE_HEADER_BYTES;
+    uint8_t type = message[0];
+    if (type == FRONTEND_BIND) {
+        return extended_bind(engine, session, block, message, body_bytes, have, ret_whole);
+    }
+    if (body_bytes > (type == FRONTEND_PARSE ? LIMIT_PARSE_BYTES : LIMIT_STATEMENT_NAME_BYTES)) {
+        struct report report = {.code = ERR_LIMIT,
+                                .detail = "A Parse, Describe or Close message is too long for a "
+                                          "pool in transaction mode."};
+        session_fail(engine, session, &report);
+        return 0;
+    }
+    if (have < total) {
+        *ret_whole = total;
+        return 0;
+    }
+    switch (type) {
+    case FRONTEND_PARSE:
+        return extended_parse(engine, session, message, body_bytes) ? total : 0;
+    case FRONTEND_DESCRIBE:
+        return extended_describe(engine, session, block, message, body_bytes) ? total : 0;
+    case FRONTEND_CLOSE:
+        return extended_close(engine, session, block, message, body_bytes) ? total : 0;
+    }
+    UNREACHABLE();
+}
+
+/* With a link: what to do with a message whose header is here. */
+static uint32_t take_with_link(struct engine *engine, struct session *session, struct block *block,
+                               uint8_t *message, uint32_t total, uint32_t have,
+                               uint32_t *ret_whole)
+{
+    struct link *link = session->link;
+    uint8_t type = message[0];
+    if (link->due.count >= LIMIT_DUE - DUE_SLACK) {
+        static const uint8_t flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
+        if (!session->blocked) {
+            session->blocked = true;
+            link_write(engine, link, flush, sizeof(flush));
+        }
+        return 0;
+    }
+    if (type == FRONTEND_SYNC) {
+        return take_sync(engine, session, block, message);
+    }
+    if (link->due.skipping) {
+        return discard_message(session, total, have);
+    }
+    if (type == FRONTEND_QUERY) {
+        return take_query(engine, session, block, message, total, have);
+    }
+    if (session_virtual_statements(session) &&
+        (type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE ||
+         type == FRONTEND_CLOSE)) {
+        return take_extended(engine, session, block, message, total, have, ret_whole);
+    }
+    if (type == FRONTEND_DESCRIBE && have < MESSAGE_HEADER_BYTES + 1) {
+        *ret_whole = MESSAGE_HEADER_BYTES + 1;
+        return 0;
+    }
+    return take_plain(engine, session, block, message, total, have);
+}
+
+/* Without a link: some messages need none. Returns bytes taken, 0 when a link is needed. */
+static uint32_t take_without_link(struct engine *engine, struct session *session, uint8_t type,
+                                  uint32_t total, uint32_t have)
+{
+    if (session->skipping) {
+        return take_skipping(engine, session, type, total, have);
+    }
+    switch (type) {
+    case FRONTEND_SYNC:
+        write_ready(engine, 'I');
+        engine_flush_scratch(engine, &session->conn);
+        return discard_message(session, total, have);
+    case FRONTEND_FLUSH:
+    case FRONTEND_COPY_DATA: /* of a COPY that has failed: PostgreSQL ignores them too */
+    case FRONTEND_COPY_DONE:
+    case FRONTEND_COPY_FAIL:
+        return discard_message(session, total, have);
+    }
+    return 0;
+}
+
+static uint32_t take_ready(struct engine *engine, struct session *session, struct block *block,
+                           uint8_t *at, uint32_t have, uint32_t *ret_whole)
+{
+    uint32_t body_bytes;
+    if (have < MESSAGE_HEADER_BYTES) {
+        return 0;
+    }
+    if (!message_header(message_frontend_bounds, at, &body_bytes) || at[0] == FRONTEND_PASSWORD) {
+        char text[64];
+        snprintf(text, sizeof(text), "invalid frontend message type %u or length", at[0]);
+        session_violates(engine, session, text);
+        return 0;
+    }
+    uint32_t total = MESSAGE_HEADER_BYTES + body_bytes;
+    if (at[0] == FRONTEND_TERMINATE) {
+        session->terminated = true;
+        session_end_of_input(engine, session);
+        return 0;
+    }
+    if (session->link == NULL || session->link->setup) {
+        if (session->link == NULL) {
+            uint32_t taken = take_without_link(engine, session, at[0], total, have);
+            if (taken > 0) {
+                return taken;
+            }
+        }
+        if (!session_has_link(engine, session)) {
+            return 0;
+        }
+    }
+    return take_with_link(engine, session, block, at, total, have, ret_whole);
+}
+
+static uint32_t take_body(struct engine *engine, struct session *session, struct block *block,
+                          uint8_t *at, uint32_t have)
+{
+    uint32_t now = have < session->body_left ? have : session->body_left;
+    session->body_left -= now;
+    if (session->body_fate == BODY_FORWARD && session->link != NULL) {
+        link_send(engine, session->link, block, at, now);
+    }
+    return now;
+}
+
+/* Takes one thing from the front of the client's bytes; 0 = nothing can be taken now. */
+static uint32_t take(struct engine *engine, struct session *session, struct block *block,
+                     uint8_t *at, uint32_t have, uint32_t *ret_whole)
+{
+    switch (session->state) {
+    case SESSION_STARTUP:
+        return login_take_packet(engine, session, at, have, ret_whole);
+    case SESSION_AUTH:
+        return login_take_message(engine, session, at, have, ret_whole);
+    case SESSION_READY:
+        if (session->body_left > 0) {
+            return take_body(engine, session, block, at, have);
+        }
+        if (session->admin != NULL) {
+            return admin_take(engine, session, at, have, ret_whole);
+        }
+        return take_ready(engine, session, block, at, have, ret_whole);
+    case SESSION_TLS:
+    case SESSION_LOGIN:
+    case SESSION_CLOSING:
+        return 0;
+    }
+    UNREACHABLE();
+}
+
+static void watch_held(struct engine *engine, struct session *session, uint32_t whole)
+{
+    struct conn *conn = &session->conn;
+    bool full = conn->held_len >= LIMIT_HELD_BYTES && whole <= conn->held_len;
+    bool slow = session->link != NULL && session->link->conn.tx.bytes > LIMIT_TX_HIGH_BYTES;
+    conn_set_reading(engine, conn, !full && !slow && !session->gone);
+}
+
+void session_bytes(struct engine *engine, struct session *session, struct block *block,
+                   uint8_t *bytes, uint32_t len)
+{
+    uint32_t used = 0, whole = 0;
+    struct conn *conn = &session->conn;
+    session->active_us = engine->now_us;
+    while (used < len && !conn->closing) {
+        whole = 0;
+        uint32_t taken = take(engine, session, block, bytes + used, len - used, &whole);
+        if (taken == 0) {
+            break;
+        }
+        used += taken;
+    }
+    if (conn->closing) {
+        return;
+    }
+    if (session->pool != NULL) {
+        session->pool->stats.bytes_received += used;
+    }
+    if (conn->held != NULL || used < len) {
+        if (!conn_hold(engine, conn, block, bytes + used, len - used, whole)) {
+            return;
+        }
+        watch_held(engine, session, whole);
+    } else if (!conn->reading ||
+               (session->link != NULL && session->link->conn.tx.bytes > LIMIT_TX_HIGH_BYTES)) {
+        watch_held(engine, session, 0);
+    }
+}
+
+/* A link that was needed only for the greeting goes back. */
+static void release_unused(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    if (link != NULL && !link->used && session->state == SESSION_READY && !session_mode(session) &&
+        session->conn.held_len == 0 && link_may_release(link)) {
+        session->link = NULL;
+        link_release(engine, link);
+    }
+}
+
+void session_resume(struct engine *engine, struct session *session)
+{
+    struct conn *conn = &session->conn;
+    if (conn->closing) {
+        return;
+    }
+    session->blocked = false;
+    if (conn->held != NULL) {
+        struct block *held = conn->held;
+        block_ref(held);
+        session_bytes(engine, session, held, held->bytes + conn->held_at, conn->held_len);
+        block_unref(&engine->blocks, held);
+    }
+    release_unused(engine, session);
+    if (session->gone && !conn->closing) {
+        session_end_of_input(engine, session);
+    }
+}
+
+/* --- end of input, timers, events --------------------------------------------------------------- */
+
+/* Nothing more will come. What was asked for is finished first, as a backend would. */
+void session_end_of_input(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    bool busy = link != NULL && (link->setup || !due_empty(&link->due));
+    session->gone = true;
+    conn_set_reading(engine, &session->conn, false);
+    if (session->state != SESSION_READY || session->admin != NULL) {
+        session_close(engine, session);
+        return;
+    }
+    if (link != NULL && (link->due.copy_in || session->body_left > 0)) {
+        session_close(engine, session);
+        return;
+    }
+    if (session->waits || busy) {
+        if (session->gone_us == 0) {
+            session->gone_us = engine->now_us;
+        }
+        conn_wake_by(engine, &session->conn, session->gone_us + LIMIT_GONE_READ_US);
+        return;
+    }
+    session_close(engine, session);
+}
+
+static uint64_t after_ms(uint64_t from_us, uint32_t ms)
+{
+    return from_us + ms * UINT64_C(1000);
+}
+
+/* Each check returns when to look again, or acts and returns TIMER_NEVER. */
+static uint64_t check_wait(struct engine *engine, struct session *session)
+{
+    uint64_t due_us = after_ms(session->wait_from_us, session->pool->limits.wait_timeout_ms);
+    if (!session->waits || session->pool->limits.wait_timeout_ms == 0) {
+        return TIMER_NEVER;
+    }
+    if (engine->now_us < due_us) {
+        return due_us;
+    }
+    struct report report = {.code = ERR_POOL_TIMEOUT,
+                            .detail = "All server connections of the pool were busy for as long as "
+                                      "pool.wait_timeout.",
+                            .hint = "Raise pool.size or pool.wait_timeout, or shorten transactions; "
+                                    "SHOW POOLS in the admin database tells who waits."};
+    lend_leave(engine, session);
+    session_refuse(engine, session, &report, NULL, 0);
+    return TIMER_NEVER;
+}
+
+static uint64_t check_query(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    uint32_t timeout_ms = session->pool->limits.query_timeout_ms;
+    if (link == NULL || due_empty(&link->due) || link->setup) {
+        return TIMER_NEVER;
+    }
+    if (session->gone && session->query_is_read && !session->cancel_sent) {
+        uint64_t due_us = session->gone_us + LIMIT_GONE_READ_US;
+        if (engine->now_us < due_us) {
+            return due_us;
+        }
+        session->cancel_sent = true;
+        cancel_link(engine, link);
+    }
+    if (timeout_ms == 0 || link->query_timed_out) {
+        return TIMER_NEVER;
+    }
+    if (engine->now_us < after_ms(session->query_from_us, timeout_ms)) {
+        return after_ms(session->query_from_us, timeout_ms);
+    }
+    link->query_timed_out = true;
+    cancel_link(engine, link);
+    return TIMER_NEVER;
+}
+
+static uint64_t check_idle(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    const struct pool_options *limits = &session->pool->limits;
+    bool in_transaction = link != NULL && due_empty(&link->due) && link->status != 'I';
+    bool idle = !session->waits && (link == NULL || (due_empty(&link->due) && link->status == 'I'));
+    uint32_t timeout_ms = in_transaction ? limits->idle_transaction_timeout_ms
+                          : idle         ? limits->client_idle_timeout_ms
+                                         : 0;
+    if (timeout_ms == 0) {
+        return TIMER_NEVER;
+    }
+    uint64_t from_us = session->active_us;
+    if (in_transaction && link->used_us > from_us) {
+        from_us = link->used_us;
+    }
+    if (engine->now_us < after_ms(from_us, timeout_ms)) {
+        return after_ms(from_us, timeout_ms);
+    }
+    struct report report = {.code = in_transaction ? ERR_IDLE_TRANSACTION : ERR_CLIENT_IDLE};
+    session_fail(engine, session, &report);
+    return TIMER_NEVER;
+}
+
+void session_timer(struct engine *engine, struct session *session)
+{
+    if (session->state != SESSION_READY && session->state != SESSION_LOGIN) {
+        login_timer(engine, session);
+        return;
+    }
+    if (session->pool == NULL) {
+        return;
+    }
+    uint64_t wait_us = check_wait(engine, session);
+    uint64_t query_us = check_query(engine, session);
+    uint64_t idle_us = session->state == SESSION_READY && !session->conn.closing
+                           ? check_idle(engine, session)
+                           : TIMER_NEVER;
+    uint64_t next_us = wait_us < query_us ? wait_us : query_us;
+    next_us = idle_us < next_us ? idle_us : next_us;
+    if (next_us != TIMER_NEVER && !session->conn.closing) {
+        conn_wake_by(engine, &session->conn, next_us);
+    }
+}
+
+void session_event(struct engine *engine, struct session *session, const struct event *event)
+{
+    switch (event->kind) {
+    case EVENT_EOF:
+        if (session->conn.closing) {
+            return;
+        }
+        if (event->code != 0) { /* reset: nobody is there to read an answer */
+            stream_clear(&engine->blocks, &session->conn.tx);
+        }
+        session_end_of_input(engine, session);
+        return;
+    case EVENT_TLS:
+        if (event->code != 0) {
+            engine_log(engine, LOG_INFO, "client TLS handshake failed: %s",
+                       event->text == NULL ? "" : event->text);
+            session_close(engine, session);
+        } else {
+            login_tls(engine, session, event->tls);
+        }
+        return;
+    case EVENT_CLOSED:
+        if (!session->conn.closing) {
+            session_close(engine, session);
+        }
+        session_closed(engine, session);
+        return;
+    case EVENT_SECRET:
+        login_secret(engine, session, event->secret);
+        return;
+    case EVENT_DERIVED:
+        login_derived(engine, session, event->keys);
+        return;
+    case EVENT_BYTES:
+    case EVENT_SENT:
+    case EVENT_DIALED:
+    case EVENT_MAIL:
+    case EVENT_OPTIONS:
+    case EVENT_DRAIN:
+    case EVENT_TICK:
+        UNREACHABLE();
+    }
+}
+
+/* --- the greeting --------------------------------------------------------------------------------- */
+
+static void write_parameter(struct engine *engine, const char *name, const char *value)
+{
+    uint32_t mark = writer_begin(&engine->scratch, 'S');
+    writer_cstr(&engine->scratch, name);
+    writer_cstr(&engine->scratch, value);
+    writer_end(&engine->scratch, mark);
+}
+
+void session_welcome(struct engine *engine, struct session *session, struct settings *baseline,
+                     struct settings *canonical)
+{
+    struct writer *scratch = &engine->scratch;
+    for (uint32_t i = 0; i < baseline->count; i++) {
+        const char *own = settings_get(canonical, baseline->items[i].name);
+        write_parameter(engine, baseline->items[i].name,
+                        own == NULL ? baseline->items[i].value : own);
+    }
+    cancel_make_key(engine, session);
+    uint32_t mark = writer_begin(scratch, 'K');
+    writer_u32(scratch, cancel_virtual_pid(engine->worker, session->conn.handle));
+    writer_bytes(scratch, session->cancel_key,
+                 session->protocol >= 2 ? sizeof(session->cancel_key) : 4);
+    writer_end(scratch, mark);
+    write_ready(engine, 'I');
+    engine_flush_scratch(engine, &session->conn);
+    session->state = SESSION_READY;
+    login_free(engine, session);
+    if (session->pool != NULL && session->pool->limits.client_idle_timeout_ms > 0) {
+        conn_wake_by(engine, &session->conn,
+                     after_ms(engine->now_us, session->pool->limits.client_idle_timeout_ms));
+    }
+}
