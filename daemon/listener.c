@@ -27,6 +27,7 @@ enum {
     BACKLOG = 4096, /* the kernel caps it at net.core.somaxconn */
     ACCEPTS_PER_TURN = 64,
     PAUSE_MS = 100,
+    TELL_AGAIN_MS = 10000,
     SYSTEMD_FD_FIRST = 3, /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
     SYSTEMD_FDS_MAX = 64,
 };
@@ -323,8 +324,9 @@ static void turn_away(int fd)
 
 static void out_of_descriptors(struct listeners *listeners, int listener_fd, int error_number)
 {
-    if (!listeners->told) {
-        listeners->told = true;
+    uint64_t now_ms = uv_now(listeners->pause.loop);
+    if (listeners->told_ms == 0 || now_ms - listeners->told_ms >= TELL_AGAIN_MS) {
+        listeners->told_ms = now_ms;
         log_line(listeners->log, LOG_ERROR, LOG_NO_WORKER,
                  "cannot accept clients: %s; trying again every %d ms", strerror(error_number),
                  PAUSE_MS);
@@ -373,7 +375,6 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         int fd = accept4(listener->fd, &address.any, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             const struct origin origin = origin_of(fd, &address);
-            listeners->told = false;
             server_hand_out(listeners->server, fd, &origin);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             out_of_descriptors(listeners, listener->fd, errno);

@@ -21,7 +21,7 @@ struct listeners {
     struct listener *all;
     uint32_t count, capacity;
     int reserve_fd;
-    bool told; /* that descriptors ran out */
+    uint64_t told_ms; /* when it was last told that descriptors ran out; 0: never */
     bool open;
     uv_timer_t pause;
     struct server *server;

@@ -143,11 +143,8 @@ static void write_line(struct log *log, const struct line *line)
     (void)written;
 }
 
-void log_text(struct log *log, enum log_event_level level, int worker, const char *text)
+static void put(struct log *log, enum log_event_level level, int worker, const char *text)
 {
-    if (!log_wants(log, level)) {
-        return;
-    }
     struct line line;
     bool json = atomic_load(&log->json);
     build(&line, json, level, worker, text);
@@ -173,6 +170,18 @@ void log_text(struct log *log, enum log_event_level level, int worker, const cha
     pthread_mutex_unlock(&log->lock);
 }
 
+void log_text(struct log *log, enum log_event_level level, int worker, const char *text)
+{
+    if (log_wants(log, level)) {
+        put(log, level, worker, text);
+    }
+}
+
+void log_announce(struct log *log, const char *text)
+{
+    put(log, LOG_NOTICE, LOG_NO_WORKER, text);
+}
+
 void log_line(struct log *log, enum log_event_level level, int worker, const char *format, ...)
 {
     if (!log_wants(log, level)) {
@@ -183,5 +192,5 @@ void log_line(struct log *log, enum log_event_level level, int worker, const cha
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    log_text(log, level, worker, text);
+    put(log, level, worker, text);
 }

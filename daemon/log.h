@@ -29,7 +29,10 @@ bool log_wants(const struct log *log, enum log_event_level level);
 /* One line; `worker` is an index or LOG_NO_WORKER. Cut at LOG_LINE_BYTES. */
 void log_text(struct log *log, enum log_event_level level, int worker, const char *text);
 
-/* Likewise, formatted. */
+/* A line that is written at any level: what others wait for. */
+void log_announce(struct log *log, const char *text);
+
+/* As log_text, formatted. */
 __attribute__((format(printf, 4, 5))) void log_line(struct log *log, enum log_event_level level,
                                                     int worker, const char *format, ...);
 

@@ -8,9 +8,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/log.h"
+#include "pool/options.h"
+
 /* Room in libuv's thread pool for what blocks: names to resolve (libuv gives them at most half of
  * it), secrets to look up (SECRETS_LOOKUPS_MAX), and always one for PBKDF2. */
 #define THREAD_POOL_SIZE "8"
+
+/* Descriptors that are neither a client's nor a server's: loops, listeners, look-ups, log */
+enum { DESCRIPTORS_OWN = 64 };
 
 /* Takes every PG… variable out. One name a pass, since unsetenv moves what stands behind it. */
 static void clear_libpq_environment(void)
@@ -54,6 +60,35 @@ uint64_t process_raise_files(void)
         }
     }
     return limit.rlim_cur;
+}
+
+static uint64_t server_connections(const struct options *options)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < options->database_count; i++) {
+        const struct database_options *database = &options->databases[i];
+        count += database->max_server_connections != 0
+                     ? database->max_server_connections
+                     : (uint64_t)database->pool.size + database->pool.reserve;
+    }
+    return count;
+}
+
+void process_fit_clients(struct options *options, struct log *log)
+{
+    uint64_t limit = process_raise_files();
+    uint64_t others = server_connections(options) + DESCRIPTORS_OWN;
+    uint32_t wanted = options->max_clients;
+    if (wanted + others <= limit) {
+        return;
+    }
+    /* However bad it is, somebody must be able to log in and see. */
+    uint64_t room = limit > others ? limit - others : limit / 4;
+    options->max_clients = (uint32_t)(room > 0 ? room : 1);
+    log_line(log, LOG_WARNING, LOG_NO_WORKER,
+             "max_clients is %u instead of %u: %llu open files are allowed, and %llu are kept for "
+             "servers and ourselves (LimitNOFILE= or ulimit -n raises it)",
+             options->max_clients, wanted, (unsigned long long)limit, (unsigned long long)others);
 }
 
 uint32_t process_cpu_count(void)

@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+struct log;
+struct options;
+
 /* Ignores SIGPIPE, forbids new privileges and core dumps of our memory (it holds secrets), and
  * takes what would change libpq's connections (PG…) out of the environment. Before any thread
  * starts. */
@@ -11,6 +14,11 @@ void process_harden(void);
 
 /* Raises the soft limit of open files to the hard one; returns it. */
 uint64_t process_raise_files(void);
+
+/* Lowers max_clients, with a warning, to what the limit of open files leaves beside the configured
+ * server connections: clients must not take the descriptors that their own queries need. For a
+ * snapshot that nobody shares yet; any thread. */
+void process_fit_clients(struct options *options, struct log *log);
 
 /* CPUs that this process may run on, at least 1. */
 uint32_t process_cpu_count(void);

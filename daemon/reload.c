@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "daemon/log.h"
+#include "daemon/process.h"
 #include "daemon/server.h"
 #include "daemon/snapshot.h"
 #include "daemon/worker.h"
@@ -94,6 +95,7 @@ static void load(uv_work_t *request)
         return;
     }
     options->generation = reload->before->options->generation + 1;
+    process_fit_clients(options, reload->setup.log);
     if (snapshot_new(options, &reload->after, text) != 0) {
         reload->after = NULL;
         reload->why_not = strdup(text);

@@ -24,8 +24,6 @@
 
 enum {
     EXIT_BAD_CONFIG = 2,
-    /* Descriptors that are neither a client's nor a server's: loops, listeners, look-ups, log */
-    DESCRIPTORS_OWN = 64,
 };
 
 struct server {
@@ -235,31 +233,12 @@ static struct snapshot *load_first(const struct config_sources *sources, struct 
         return NULL;
     }
     log_configure(log, (enum log_event_level)options->log_level, options->log_json);
+    process_fit_clients(options, log);
     if (snapshot_new(options, &snapshot, why) != 0) {
         log_text(log, LOG_ERROR, LOG_NO_WORKER, why);
         return NULL;
     }
     return snapshot;
-}
-
-static void check_descriptors(const struct server *server)
-{
-    const struct options *options = server->snapshot->options;
-    uint64_t limit = process_raise_files();
-    uint64_t servers = 0;
-    for (uint32_t i = 0; i < options->database_count; i++) {
-        const struct database_options *database = &options->databases[i];
-        servers += database->max_server_connections != 0
-                       ? database->max_server_connections
-                       : (uint64_t)database->pool.size + database->pool.reserve;
-    }
-    uint64_t wanted = options->max_clients + servers + DESCRIPTORS_OWN;
-    if (wanted > limit) {
-        log_line(server->log, LOG_WARNING, LOG_NO_WORKER,
-                 "max_clients of %u needs %llu open files, but %llu are allowed: raise "
-                 "LimitNOFILE (or ulimit -n), or lower max_clients",
-                 options->max_clients, (unsigned long long)wanted, (unsigned long long)limit);
-    }
 }
 
 static int make_workers(struct server *server)
@@ -344,8 +323,10 @@ static int serve(struct server *server)
         return EXIT_FAILURE;
     }
     listeners_describe(&server->listeners, text, sizeof(text));
-    log_line(server->log, LOG_NOTICE, LOG_NO_WORKER, "howdah %s ready on %s with %u worker%s",
-             HOWDAH_VERSION, text, server->worker_count, server->worker_count == 1 ? "" : "s");
+    char ready[LISTENERS_ERROR_BYTES + 64];
+    snprintf(ready, sizeof(ready), "howdah %s ready on %s with %u worker%s", HOWDAH_VERSION, text,
+             server->worker_count, server->worker_count == 1 ? "" : "s");
+    log_announce(server->log, ready);
     notify_ready(&server->notify, "Serving");
     worker_run(&server->workers[0]);
     return EXIT_SUCCESS;
@@ -388,7 +369,6 @@ int server_run(const struct config_sources *sources, struct log *log)
         exit_code = EXIT_BAD_CONFIG;
         goto out;
     }
-    check_descriptors(server);
     uint32_t workers = server->snapshot->options->workers;
     server->worker_count = workers != 0 ? workers : process_cpu_count();
     if (server->worker_count > LIMIT_WORKERS) {
