@@ -31,6 +31,11 @@ void admin_letter(struct engine *engine, struct letter *letter)
     letter_free(letter);
 }
 
+void admin_reload_done(struct engine *engine, struct session *session, const char *why_not)
+{
+    (void)engine, (void)session, (void)why_not;
+}
+
 void admin_free(struct engine *engine, struct session *session)
 {
     (void)engine, (void)session;

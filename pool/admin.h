@@ -22,6 +22,9 @@ uint32_t admin_take(struct engine *engine, struct session *session, uint8_t *at,
 /* A command visits this engine, or has come home; owns the letter. */
 void admin_letter(struct engine *engine, struct letter *letter);
 
+/* The reload that the session asked for is done, or was refused. */
+void admin_reload_done(struct engine *engine, struct session *session, const char *why_not);
+
 void admin_free(struct engine *engine, struct session *session);
 void admin_task_free(struct admin_task *task);
 

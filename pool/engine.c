@@ -502,6 +502,35 @@ void engine_random(struct engine *engine, void *bytes, size_t count)
     }
 }
 
+const struct server_options *engine_server(const struct engine *engine, struct handle handle)
+{
+    const struct conn *conn = handle_table_get(&engine->connections, handle);
+    if (conn == NULL || conn->closing) {
+        return NULL;
+    }
+    switch (conn->kind) {
+    case CONN_LINK:
+        return ((const struct link *)conn)->pool->server;
+    case CONN_CANCELLER:
+        return ((const struct canceller *)conn)->pool->server;
+    case CONN_CLIENT:
+    case CONN_GHOST:
+        break;
+    }
+    return NULL;
+}
+
+void engine_reload_done(struct engine *engine, struct handle handle, const char *why_not,
+                        uint64_t now_us)
+{
+    struct conn *conn = handle_table_get(&engine->connections, handle);
+    engine->now_us = now_us;
+    if (conn != NULL && conn->kind == CONN_CLIENT && !conn->closing) {
+        admin_reload_done(engine, (struct session *)conn, why_not);
+    }
+    engine_run_resumable(engine);
+}
+
 bool engine_derivation(const struct engine *engine, struct handle handle,
                        struct derivation *ret_derivation)
 {

@@ -199,7 +199,8 @@ int engine_tx(struct engine *engine, struct handle handle, struct iovec *vectors
 bool engine_reading(const struct engine *engine, struct handle handle);
 
 /* Where a link or canceller connects to, and whether TLS comes first. Owned by the snapshot that the
- * link was made under, which lives as long as the link. */
+ * link was made under, which lives as long as the link; NULL when the
+ * connection is closing. */
 const struct server_options *engine_server(const struct engine *engine, struct handle handle);
 
 /* The inputs of an ACTION_DERIVE for that connection; false when it is gone meanwhile. */
