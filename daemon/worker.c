@@ -41,6 +41,8 @@ static void lend_out(struct worker *worker, const struct action *action)
     ASSERT(sock != NULL);
     message.tcp = (sock->flags & SOCK_TCP) != 0;
     sock_detach(sock, &message.fd, &message.tls);
+    struct event event = {.kind = EVENT_CLOSED, .handle = action->handle};
+    worker_step(worker, &event);
     worker_post(worker, server_worker(worker->server, action->worker), &message);
 }
 
