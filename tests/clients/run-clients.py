@@ -7,7 +7,7 @@
         --pgbouncer                   a PgBouncer in session mode instead of Howdah, likewise
         --pg-version N, --all-versions   servers other than the system's 15: 14, 16, 17, 18
 
-Prints "ok VERSION/MODE/CLIENT/CHECK", "not ok ...: reason" or "skip ...: reason"; exits 1 if a
+Prints "ok pgVERSION/MODE/CLIENT/CHECK", "not ok ...: reason" or "skip ...: reason"; exits 1 if a
 check failed. Drivers are fetched into a cache at need (toolchains.py); a client whose toolchain
 is missing is a skip.
 """
@@ -164,7 +164,7 @@ def run_version(version, kinds, names, tally):
                 os.environ[f"PG{version}_BIN"] = toolchains.postgres_bin(version)
         cluster = Cluster(version, options=SERVER_OPTIONS)
     except (toolchains.Missing, ClusterError) as reason:
-        tally.say(f"skip {version}: {reason}")
+        tally.say(f"skip pg{version}: {reason}")
         return
     with cluster:
         for kind in kinds:
@@ -174,9 +174,9 @@ def run_version(version, kinds, names, tally):
                 with proxy_dsn(kind, cluster) as dsn:
                     mode = "session" if kind == "pgbouncer" else kind
                     for name in names:
-                        run_client(name, dsn, mode, f"{version}/{kind}", tally)
+                        run_client(name, dsn, mode, f"pg{version}/{kind}", tally)
             except Exception as error:  # the proxy did not start or did not stop: an outcome too
-                tally.say(f"not ok {version}/{kind}: {last_words(str(error))}")
+                tally.say(f"not ok pg{version}/{kind}: {last_words(str(error))}")
             end_sessions(cluster)
 
 

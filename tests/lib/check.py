@@ -1,14 +1,8 @@
-"""The frame of a client script: named checks, one line of outcome each.
+"""The frame of a test program: named checks, one line of outcome each.
 
-A client script declares its checks with Suite.check and ends with Suite.main. It reads
-
-    HOWDAH_TEST_DSN   a postgres:// URI
-    HOWDAH_TEST_MODE  direct | session | transaction: what stands behind that URI
-    HOWDAH_TEST_SALT  a short word that keeps tables of runs beside each other apart
-
-and prints "ok NAME", "not ok NAME: reason" or "skip NAME: reason"; it exits 1 if a check failed.
-What lives in the server's session (SET, LISTEN, temporary tables, ...) is marked session_only and
-is skipped where transactions of one client may run on different servers.
+A program declares its checks with Suite.check and ends with Suite.main, which prints "ok NAME",
+"not ok NAME: reason" or "skip NAME: reason" for each and exits 1 if one failed. Names given on the
+command line select checks. HOWDAH_TEST_TRACE=1 prints the trace of a failure, too.
 """
 
 import contextlib
@@ -16,11 +10,10 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 CHECK_LIMIT_S = 60
-SESSION_ONLY = "it lives in the server's session, and transactions share servers here"
 
 
 class Failed(AssertionError):
@@ -62,42 +55,32 @@ def one_line(error):
 
 
 class Suite:
-    """The checks of one client."""
+    """The checks of one program. What at_end() was given is called after the last check."""
 
-    def __init__(self, name):
+    def __init__(self, name, check_limit_s=CHECK_LIMIT_S):
         self.name = name
-        self.mode = os.environ.get("HOWDAH_TEST_MODE", "direct")
-        self.salt = os.environ.get("HOWDAH_TEST_SALT", "t")
-        self.dsn = os.environ.get("HOWDAH_TEST_DSN", "")
+        self.check_limit_s = check_limit_s
         self.checks = []
+        self.endings = []
 
-    def table(self, stem):
-        """A table's name that no other client or run beside this one uses."""
-        return f"{self.name.replace('-', '_')}_{stem}_{self.salt}"
-
-    def dsn_with(self, scheme=None, database=None, **params):
-        """The DSN with another scheme, database or more parameters."""
-        parts = urlsplit(self.dsn)
-        query = dict(parse_qsl(parts.query))
-        query.update(params)
-        path = "/" + database if database else parts.path
-        return urlunsplit((scheme or parts.scheme, parts.netloc, path, urlencode(query, quote_via=quote), ""))
-
-    def check(self, name, session_only=False):
+    def check(self, name):
+        """The function below is the check of this name."""
         def keep(function):
-            self.checks.append((name, function, session_only))
+            self.checks.append((name, function))
             return function
         return keep
 
-    def run_one(self, name, function, session_only):
-        if session_only and self.mode == "transaction":
-            return f"skip {self.name}/{name}: {SESSION_ONLY}"
+    def at_end(self, function):
+        self.endings.append(function)
+
+    def run_one(self, name, function):
+        """Runs one check; returns its line."""
         try:
-            signal.alarm(CHECK_LIMIT_S)
+            signal.alarm(self.check_limit_s)
             function()
         except Skip as skip:
             return f"skip {self.name}/{name}: {skip}"
-        except Exception as error:  # whatever a driver raises is an outcome, not a crash
+        except Exception as error:  # whatever is raised is an outcome, not a crash
             if os.environ.get("HOWDAH_TEST_TRACE"):
                 traceback.print_exc()
             return f"not ok {self.name}/{name}: {one_line(error)}"
@@ -106,24 +89,27 @@ class Suite:
         return f"ok {self.name}/{name}"
 
     def main(self):
-        if not self.dsn:
-            sys.exit(f"{sys.argv[0]}: set HOWDAH_TEST_DSN")
-        signal.signal(signal.SIGALRM, on_alarm)
+        """Runs the checks and ends the process."""
+        signal.signal(signal.SIGALRM, self.on_alarm)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         only = sys.argv[1:]
         failed = 0
-        for name, function, session_only in self.checks:
-            if only and name not in only:
-                continue
-            line = self.run_one(name, function, session_only)
-            failed += line.startswith("not ok")
-            print(line, flush=True)
-        # A driver's thread that still waits for a lost answer must not keep the process.
+        try:
+            for name, function in self.checks:
+                if only and name not in only:
+                    continue
+                line = self.run_one(name, function)
+                failed += line.startswith("not ok")
+                print(line, flush=True)
+        finally:
+            for ending in reversed(self.endings):
+                ending()
+        # A thread that still waits for a lost answer must not keep the process.
         sys.stdout.flush()
         os._exit(1 if failed else 0)
 
-
-def on_alarm(_signal, _frame):
-    raise Failed(f"no answer within {CHECK_LIMIT_S} s")
+    def on_alarm(self, _signal, _frame):
+        raise Failed(f"no answer within {self.check_limit_s} s")
 
 
 def in_threads(count, work):
@@ -143,3 +129,15 @@ def in_threads(count, work):
         thread.join()
     if errors:
         raise errors[0]
+
+
+def eventually(question, what, limit_s=10):
+    """Asks until the answer is true; returns it. `what` is said if it never is."""
+    end = time.monotonic() + limit_s
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise Failed(f"not within {limit_s} s: {what}")
+        time.sleep(0.02)

@@ -11,7 +11,7 @@ import uuid
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import asyncpg  # noqa: E402
 
-from check import Suite, equal, raises, true  # noqa: E402
+from client_suite import Suite, equal, raises, true  # noqa: E402
 
 suite = Suite("asyncpg")
 T = suite.table("items")

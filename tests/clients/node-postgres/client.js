@@ -1,6 +1,6 @@
 // node-postgres: pool, named statements, cursors, streams, COPY, cancel.
 //
-// Reads HOWDAH_TEST_DSN, _MODE and _SALT and prints one line a check, as tests/clients/check.py says.
+// Reads HOWDAH_TEST_DSN, _MODE and _SALT and prints one line a check, as tests/clients/client_suite.py says.
 'use strict'
 
 const { Client, Pool } = require('pg')

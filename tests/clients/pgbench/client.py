@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from check import Failed, Skip, Suite, equal, true  # noqa: E402
+from client_suite import Failed, Skip, Suite, equal, true  # noqa: E402
 
 suite = Suite("pgbench")
 

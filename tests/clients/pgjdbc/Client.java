@@ -1,7 +1,7 @@
 // pgjdbc: simple and extended protocol, server-prepared statements, batches, fetch-size cursors,
 // CopyManager, savepoints, autosave, cancel, generated keys.
 //
-// Reads HOWDAH_TEST_DSN, _MODE and _SALT and prints one line a check, as tests/clients/check.py says.
+// Reads HOWDAH_TEST_DSN, _MODE and _SALT and prints one line a check, as tests/clients/client_suite.py says.
 
 import java.io.StringReader;
 import java.io.StringWriter;

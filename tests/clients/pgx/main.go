@@ -1,6 +1,6 @@
 // pgx v5: every query exec mode, batches, COPY, the pool, cancel by context.
 //
-// Reads HOWDAH_TEST_DSN, _MODE and _SALT and prints one line a check, as tests/clients/check.py says.
+// Reads HOWDAH_TEST_DSN, _MODE and _SALT and prints one line a check, as tests/clients/client_suite.py says.
 package main
 
 import (

@@ -13,7 +13,7 @@ import psycopg2.extensions as ext  # noqa: E402
 from psycopg2.extras import DictCursor, execute_values  # noqa: E402
 from psycopg2.pool import ThreadedConnectionPool  # noqa: E402
 
-from check import Suite, equal, in_threads, raises, true  # noqa: E402
+from client_suite import Suite, equal, in_threads, raises, true  # noqa: E402
 
 suite = Suite("psycopg2")
 T = suite.table("items")

@@ -13,7 +13,7 @@ from psycopg.rows import dict_row  # noqa: E402
 from psycopg.types.json import Jsonb  # noqa: E402
 from psycopg_pool import AsyncConnectionPool, ConnectionPool  # noqa: E402
 
-from check import Skip, Suite, equal, in_threads, raises, true  # noqa: E402
+from client_suite import Skip, Suite, equal, in_threads, raises, true  # noqa: E402
 
 suite = Suite("psycopg3")
 T = suite.table("items")

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine  # noqa: E4
 from sqlalchemy.orm import (DeclarativeBase, Mapped, Session, mapped_column, relationship,  # noqa: E402
                             selectinload)
 
-from check import Suite, equal, in_threads, raises, true  # noqa: E402
+from client_suite import Suite, equal, in_threads, raises, true  # noqa: E402
 
 suite = Suite("sqlalchemy")
 SYNC_DRIVERS = ("psycopg2", "psycopg")
