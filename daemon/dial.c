@@ -44,7 +44,7 @@ static void finish(struct dial *dial, int code)
     sock->flags &= (uint16_t)~SOCK_DIALING;
     sock->dial = NULL;
     if (code == 0 && (sock->flags & SOCK_TCP) != 0) {
-        tcp_tune(dial->fd);
+        tcp_tune(dial->fd, true);
     }
     if (code == 0 && sock_attach(sock, dial->fd) != 0) {
         close(dial->fd);

@@ -96,7 +96,7 @@ static int add(struct listeners *listeners, int fd, bool ours)
         }
     } else {
         /* What is accepted inherits these on Linux: no system call per client. */
-        tcp_tune(fd);
+        tcp_tune(fd, false);
     }
     listeners->count++;
     return 0;

@@ -5,8 +5,10 @@
 #include <sys/socket.h>
 
 enum {
-    KEEPALIVE_IDLE_S = 30,
-    KEEPALIVE_INTERVAL_S = 5,
+    CLIENT_IDLE_S = 15,
+    CLIENT_INTERVAL_S = 5,
+    LINK_IDLE_S = 3,
+    LINK_INTERVAL_S = 2,
     KEEPALIVE_COUNT = 3,
     RETRANSMITS_MIN = 3,
 };
@@ -16,12 +18,12 @@ static void set(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-void tcp_tune(int fd)
+void tcp_tune(int fd, bool is_link)
 {
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, is_link ? LINK_IDLE_S : CLIENT_IDLE_S);
+    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, is_link ? LINK_INTERVAL_S : CLIENT_INTERVAL_S);
     set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT);
 }
 
