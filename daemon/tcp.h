@@ -13,7 +13,8 @@
 #include <stdint.h>
 
 /* TCP_NODELAY and keepalive, patient with clients and less so with servers: a link that waits for a
- * reply which will never come is found within 9 seconds. What the kernel refuses is done without. */
+ * reply which will never come is found within 9 seconds. What the kernel refuses is done
+ * without. */
 void tcp_tune(int fd, bool is_link);
 
 enum tcp_state {
