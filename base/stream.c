@@ -144,7 +144,7 @@ int stream_append(struct blocks *blocks, struct stream *stream, struct block *bl
         stream->bytes += len;
         return 0;
     }
-    struct piece *piece = slab_alloc(&blocks->pieces);
+    struct piece *piece = last == NULL ? &stream->own : slab_alloc(&blocks->pieces);
     if (piece == NULL) {
         return ERR_NO_MEMORY;
     }
@@ -209,7 +209,9 @@ void stream_consume(struct blocks *blocks, struct stream *stream, uint32_t len)
             stream->last = NULL;
         }
         block_unref(blocks, piece->block);
-        slab_free(&blocks->pieces, piece);
+        if (piece != &stream->own) {
+            slab_free(&blocks->pieces, piece);
+        }
     }
 }
 

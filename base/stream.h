@@ -1,4 +1,5 @@
-/* Blocks of bytes shared by reference, and streams: queues of pieces of such blocks.
+/* Blocks of bytes shared by reference, and streams: queues of pieces of such blocks. A stream that holds
+ * bytes must not be moved in memory.
  *
  * Bytes are received into the current block of a `struct blocks` (one per worker), one reader's
  * bytes behind the other's, and reach the writer's stream by reference. The current block starts
@@ -43,6 +44,7 @@ struct piece {
 struct stream {
     struct piece *first, *last;
     uint32_t bytes;
+    struct piece own; /* the first piece of an empty stream: most never have a second */
 };
 
 void blocks_init(struct blocks *blocks);

@@ -59,35 +59,35 @@ void due_pop(struct due *due)
 
 
 /* Reply messages by what is due. What is not named is a violation. */
-static const uint8_t rules[DUE_WHAT_COUNT][128] = {
-    [DUE_QUERY] = {[BACKEND_ROW_DESCRIPTION] = DUE_VERDICT_PART,
-                   [BACKEND_DATA_ROW] = DUE_VERDICT_PART,
+const uint8_t due_rules[DUE_WHAT_COUNT][128] = {
+    [DUE_QUERY] = {[BACKEND_ROW_DESCRIPTION] = DUE_VERDICT_PLAIN,
+                   [BACKEND_DATA_ROW] = DUE_VERDICT_PLAIN,
                    [BACKEND_COMMAND_COMPLETE] = DUE_VERDICT_PART,
                    [BACKEND_EMPTY_QUERY_RESPONSE] = DUE_VERDICT_PART,
                    [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_PART,
                    [BACKEND_COPY_IN_RESPONSE] = DUE_VERDICT_PART,
-                   [BACKEND_COPY_OUT_RESPONSE] = DUE_VERDICT_PART,
+                   [BACKEND_COPY_OUT_RESPONSE] = DUE_VERDICT_PLAIN,
                    [BACKEND_COPY_BOTH_RESPONSE] = DUE_VERDICT_PART,
-                   [BACKEND_COPY_DATA] = DUE_VERDICT_PART,
-                   [BACKEND_COPY_DONE] = DUE_VERDICT_PART,
+                   [BACKEND_COPY_DATA] = DUE_VERDICT_PLAIN,
+                   [BACKEND_COPY_DONE] = DUE_VERDICT_PLAIN,
                    [BACKEND_READY_FOR_QUERY] = DUE_VERDICT_LAST},
     [DUE_PARSE] = {[BACKEND_PARSE_COMPLETE] = DUE_VERDICT_LAST,
                    [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_ERROR},
     [DUE_BIND] = {[BACKEND_BIND_COMPLETE] = DUE_VERDICT_LAST,
                   [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_ERROR},
-    [DUE_DESCRIBE_STATEMENT] = {[BACKEND_PARAMETER_DESCRIPTION] = DUE_VERDICT_PART,
+    [DUE_DESCRIBE_STATEMENT] = {[BACKEND_PARAMETER_DESCRIPTION] = DUE_VERDICT_PLAIN,
                                 [BACKEND_ROW_DESCRIPTION] = DUE_VERDICT_LAST,
                                 [BACKEND_NO_DATA] = DUE_VERDICT_LAST,
                                 [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_ERROR},
     [DUE_DESCRIBE_PORTAL] = {[BACKEND_ROW_DESCRIPTION] = DUE_VERDICT_LAST,
                              [BACKEND_NO_DATA] = DUE_VERDICT_LAST,
                              [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_ERROR},
-    [DUE_EXECUTE] = {[BACKEND_DATA_ROW] = DUE_VERDICT_PART,
+    [DUE_EXECUTE] = {[BACKEND_DATA_ROW] = DUE_VERDICT_PLAIN,
                      [BACKEND_COPY_IN_RESPONSE] = DUE_VERDICT_PART,
-                     [BACKEND_COPY_OUT_RESPONSE] = DUE_VERDICT_PART,
+                     [BACKEND_COPY_OUT_RESPONSE] = DUE_VERDICT_PLAIN,
                      [BACKEND_COPY_BOTH_RESPONSE] = DUE_VERDICT_PART,
-                     [BACKEND_COPY_DATA] = DUE_VERDICT_PART,
-                     [BACKEND_COPY_DONE] = DUE_VERDICT_PART,
+                     [BACKEND_COPY_DATA] = DUE_VERDICT_PLAIN,
+                     [BACKEND_COPY_DONE] = DUE_VERDICT_PLAIN,
                      [BACKEND_COMMAND_COMPLETE] = DUE_VERDICT_LAST,
                      [BACKEND_EMPTY_QUERY_RESPONSE] = DUE_VERDICT_LAST,
                      [BACKEND_PORTAL_SUSPENDED] = DUE_VERDICT_LAST,
@@ -97,7 +97,7 @@ static const uint8_t rules[DUE_WHAT_COUNT][128] = {
     /* A Sync commits, and that may fail (deferred constraints): an error, then ReadyForQuery. */
     [DUE_SYNC] = {[BACKEND_ERROR_RESPONSE] = DUE_VERDICT_PART,
                   [BACKEND_READY_FOR_QUERY] = DUE_VERDICT_LAST},
-    [DUE_FUNCTION_CALL] = {[BACKEND_FUNCTION_CALL_RESPONSE] = DUE_VERDICT_PART,
+    [DUE_FUNCTION_CALL] = {[BACKEND_FUNCTION_CALL_RESPONSE] = DUE_VERDICT_PLAIN,
                            [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_PART,
                            [BACKEND_READY_FOR_QUERY] = DUE_VERDICT_LAST},
 };
@@ -113,7 +113,7 @@ enum due_verdict due_judge(const struct due *due, uint8_t type)
     if (head == NULL || head->kind == DUE_SYNTHESISE || type >= 128) {
         return DUE_VERDICT_VIOLATION;
     }
-    return (enum due_verdict)rules[head->what][type];
+    return (enum due_verdict)due_rules[head->what][type];
 }
 
 void due_copy_in_begins(struct due *due)

@@ -87,10 +87,13 @@ void due_pop(struct due *due);
 enum due_verdict {
     DUE_VERDICT_VIOLATION, /* the head allows no such message */
     DUE_VERDICT_PART,      /* part of the head's reply */
+    DUE_VERDICT_PLAIN,     /* the same, and nothing else follows from it */
     DUE_VERDICT_LAST,      /* the head's reply ends with it: pop */
     DUE_VERDICT_ERROR,     /* ErrorResponse that makes the server skip to Sync */
     DUE_VERDICT_ASIDE,     /* Notice, ParameterStatus, Notification: may come at any time */
 };
+
+extern const uint8_t due_rules[DUE_WHAT_COUNT][128]; /* enum due_verdict by message */
 
 /* What a backend message means for the head. Changes nothing. */
 enum due_verdict due_judge(const struct due *due, uint8_t type);

@@ -340,6 +340,7 @@ static void process_event(struct engine *engine, const struct event *event)
         engine_drain(engine);
         return;
     case EVENT_TICK:
+        run_timers(engine);
         return;
     case EVENT_BYTES:
     case EVENT_SENT:
@@ -369,11 +370,6 @@ void engine_step(struct engine *engine, const struct event *event)
     engine->now_us = event->now_us;
     process_event(engine, event);
     if (!list_empty(&engine->resumable)) {
-        engine_run_resumable(engine);
-    }
-    if (timer_next_us(&engine->timers) <= engine->now_us ||
-        timer_next_us(&engine->pool_timers) <= engine->now_us) {
-        run_timers(engine);
         engine_run_resumable(engine);
     }
 }

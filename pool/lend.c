@@ -374,7 +374,8 @@ void lend_link_free(struct engine *engine, struct link *link)
     if (atomic_load(&pool->account->tickets) > 0) {
         lend_serve(engine, pool);
     }
-    if (pool->idle_count > 0) {
+    /* An armed timer comes at the latest when this link is due: it looks at all of them then. */
+    if (pool->idle_count > 0 && !timer_armed(&pool->timer)) {
         pool_wake_by(engine, pool, pool_next_upkeep_us(engine, pool));
     }
 }

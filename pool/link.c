@@ -373,14 +373,6 @@ bool link_setup(struct engine *engine, struct link *link)
 
 /* --- lending back ---------------------------------------------------------------------------------- */
 
-bool link_may_release(const struct link *link)
-{
-    return due_empty(&link->due) && link->status == 'I' && !link->unsynced &&
-           !link->due.skipping && !link->due.copy_in && !link->due.copy_both &&
-           link->body_left == 0 && link->conn.held_len == 0 && link->conn.tx.bytes == 0 &&
-           link->cancels == 0 && !link->setup && !link->terminated && !link->conn.closing;
-}
-
 /* A simple query of ours, its reply swallowed; the link is nobody's meanwhile. */
 static void clean_by(struct engine *engine, struct link *link, const char *sql)
 {

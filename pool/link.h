@@ -133,7 +133,14 @@ void link_ready(struct engine *engine, struct link *link);
 void link_after_reply(struct engine *engine, struct link *link);
 
 /* The release gate. Asserted again when the link is lent. */
-bool link_may_release(const struct link *link);
+static inline bool link_may_release(const struct link *link)
+{
+    uint32_t open = link->due.count | link->body_left | link->conn.held_len | link->conn.tx.bytes |
+                    link->cancels;
+    bool busy = link->unsynced | link->due.skipping | link->due.copy_in | link->due.copy_both |
+                link->setup | link->terminated | link->conn.closing;
+    return open == 0 && !busy && link->status == 'I';
+}
 
 /* Takes the link from its owner: to the pool if the gate lets it, else it is cleaned or closed. */
 void link_release(struct engine *engine, struct link *link);

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/assert.h"
 #include "base/error.h"
@@ -253,18 +252,19 @@ static uint32_t discard_message(struct session *session, uint32_t total, uint32_
  * it exactly, once there are plans. */
 bool session_text_is_read(const uint8_t *text, size_t len)
 {
-    static const char *const reads[] = {"select", "table", "values", "show"};
     size_t at = 0;
     while (at < len && (text[at] == ' ' || text[at] == '\n' || text[at] == '\t')) {
         at++;
     }
-    for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
-        size_t word = strlen(reads[i]);
-        if (len - at > word && strncasecmp((const char *)text + at, reads[i], word) == 0) {
-            return true;
-        }
+    if (len - at < 8) {
+        return false;
     }
-    return false;
+    uint32_t word = message_load_u32(text + at) | 0x20202020; /* lower case */
+    bool starts_select = word == ('s' << 24 | 'e' << 16 | 'l' << 8 | 'e');
+    bool starts_show = word == ('s' << 24 | 'h' << 16 | 'o' << 8 | 'w');
+    bool starts_values = word == ('v' << 24 | 'a' << 16 | 'l' << 8 | 'u');
+    bool starts_table = word == ('t' << 24 | 'a' << 16 | 'b' << 8 | 'l');
+    return starts_select || starts_show || starts_values || starts_table;
 }
 
 static void query_begins(struct engine *engine, struct session *session)
