@@ -16,6 +16,16 @@
 #include "pool/session.h"
 #include "protocol/report.h"
 
+/* How long a session waits for a link of its own worker before it gets a ticket. */
+enum { LEND_PATIENCE_US = 2000 };
+
+/* Tickets of the worker that has the free link may pass others that came at most this much earlier:
+ * moving a link costs more than the wait. */
+enum { LEND_SLACK_US = 5000 };
+
+/* How many tickets of the line are looked at for one. */
+enum { LEND_LOOKAHEAD = 64 };
+
 /* How soon a line that is held up by another pool's links or by PAUSE is looked at again. */
 enum { LINE_RETRY_US = 50 * 1000 };
 
@@ -68,10 +78,12 @@ static const struct ticket *line_head(const struct pool *pool)
     return &pool->line[pool->line_first];
 }
 
-static void line_pop(struct pool *pool)
+static void line_remove(struct pool *pool, uint32_t index)
 {
-    ASSERT(pool->line_count > 0);
-    pool->line_first = (pool->line_first + 1) & (pool->line_capacity - 1);
+    uint32_t mask = pool->line_capacity - 1;
+    for (uint32_t i = index; i + 1 < pool->line_count; i++) {
+        pool->line[(pool->line_first + i) & mask] = pool->line[(pool->line_first + i + 1) & mask];
+    }
     pool->line_count--;
 }
 
@@ -80,14 +92,10 @@ static bool line_withdraw(struct engine *engine, struct pool *pool)
 {
     uint32_t mask = pool->line_capacity - 1;
     for (uint32_t i = pool->line_count; i > 0; i--) {
-        if (pool->line[(pool->line_first + i - 1) & mask].worker != engine->worker) {
-            continue;
+        if (pool->line[(pool->line_first + i - 1) & mask].worker == engine->worker) {
+            line_remove(pool, i - 1);
+            return true;
         }
-        for (uint32_t k = i; k < pool->line_count; k++) {
-            pool->line[(pool->line_first + k - 1) & mask] = pool->line[(pool->line_first + k) & mask];
-        }
-        pool->line_count--;
-        return true;
     }
     return false;
 }
@@ -235,16 +243,40 @@ static uint32_t worker_with_idle(struct engine *engine, const struct pool *pool,
     return UINT32_MAX;
 }
 
-/* Serves the first ticket. False when it must wait. */
-static bool serve_first(struct engine *engine, struct pool *pool)
+/* Which ticket is next: the first, unless one that came hardly later can have a link of its own
+ * worker. Returns its place in the line, and in *ret_from the worker with an idle link for it. */
+static uint32_t pick(struct engine *engine, const struct pool *pool, uint32_t *ret_from)
 {
-    struct ticket ticket = *line_head(pool);
-    uint32_t from = worker_with_idle(engine, pool, ticket.worker);
+    uint32_t mask = pool->line_capacity - 1;
+    uint32_t depth = pool->line_count < LEND_LOOKAHEAD ? pool->line_count : LEND_LOOKAHEAD;
+    const struct ticket *head = line_head(pool);
+    uint64_t slack_us = (engine->now_us - head->since_us) / 8;
+    slack_us = slack_us > LEND_SLACK_US ? slack_us : LEND_SLACK_US;
+    *ret_from = worker_with_idle(engine, pool, head->worker);
+    if (*ret_from == UINT32_MAX || *ret_from == head->worker) {
+        return 0;
+    }
+    for (uint32_t i = 1; i < depth; i++) {
+        const struct ticket *ticket = &pool->line[(pool->line_first + i) & mask];
+        if (ticket->worker == *ret_from && ticket->since_us <= head->since_us + slack_us) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+/* Serves the next ticket. False when it must wait. */
+static bool serve_next(struct engine *engine, struct pool *pool)
+{
+    uint32_t from;
+    uint32_t index = pick(engine, pool, &from);
+    struct ticket ticket =
+        pool->line[(pool->line_first + index) & (pool->line_capacity - 1)];
     if (from == UINT32_MAX) {
         if (!may_dial(engine, pool, &ticket)) {
             return false;
         }
-        line_pop(pool);
+        line_remove(pool, index);
         if (ticket.worker == engine->worker) {
             dial_for_ticket(engine, pool);
         } else {
@@ -252,7 +284,7 @@ static bool serve_first(struct engine *engine, struct pool *pool)
         }
         return true;
     }
-    line_pop(pool);
+    line_remove(pool, index);
     if (from != engine->worker) {
         pool->asked[from]++;
         lend_post(engine, from, pool, LETTER_GIVE, ticket.worker);
@@ -273,10 +305,73 @@ void lend_serve(struct engine *engine, struct pool *pool)
         return;
     }
     while (pool->line_count > 0 && !pool->paused && !engine->drained) {
-        if (!serve_first(engine, pool)) {
+        if (!serve_next(engine, pool)) {
             pool_wake_by(engine, pool, engine->now_us + LINE_RETRY_US);
             return;
         }
+    }
+    while (!pool->paused && pool->idle_count > 0 && pool->waiting_count > 0 &&
+           atomic_load(&pool->account->tickets) == 0) {
+        grant_first(engine, pool);
+    }
+}
+
+/* --- tickets ------------------------------------------------------------------------------------------------ */
+
+static void put_ticket(struct engine *engine, struct pool *pool)
+{
+    pool->tickets++;
+    atomic_fetch_add(&pool->account->tickets, 1);
+    if (at_home(engine, pool)) {
+        line_push(engine, pool, engine->worker, false);
+    } else {
+        to_home(engine, pool, LETTER_WANT);
+    }
+}
+
+/* Whether waiting for a link of this worker is not enough. */
+static bool needs_ticket(struct engine *engine, const struct pool *pool)
+{
+    uint32_t workers = shared_worker_count(engine->shared);
+    if (pool->busy_count + pool->dialing_count == 0 ||
+        atomic_load(&pool->account->total) < pool->limits.size) {
+        return true;
+    }
+    for (uint32_t worker = 0; worker < workers; worker++) {
+        if (atomic_load(&pool->account->idle[worker]) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The next look at sessions that wait without a ticket. */
+static void wake_for_patience(struct engine *engine, struct pool *pool, uint64_t since_us)
+{
+    if (shared_worker_count(engine->shared) > 1 || pool->limits.reserve > 0) {
+        pool_wake_by(engine, pool, since_us + LEND_PATIENCE_US);
+    }
+}
+
+void lend_escalate(struct engine *engine, struct pool *pool, bool all)
+{
+    uint32_t index = 0, tickets = pool->tickets;
+    bool any = false;
+    LIST_EACH(&pool->waiting, node)
+    {
+        const struct session *session = CONTAINER_OF(node, struct session, waiting);
+        if (index++ < tickets) {
+            continue; /* the first in line are those with tickets */
+        }
+        if (!all && engine->now_us < session->wait_from_us + LEND_PATIENCE_US) {
+            wake_for_patience(engine, pool, session->wait_from_us);
+            break;
+        }
+        put_ticket(engine, pool);
+        any = true;
+    }
+    if (any && at_home(engine, pool)) {
+        lend_serve(engine, pool);
     }
 }
 
@@ -312,18 +407,15 @@ bool lend_ask(struct engine *engine, struct session *session)
     list_push_back(&pool->waiting, &session->waiting);
     pool->waiting_count++;
     session->waits = true;
-    pool->tickets++;
-    atomic_fetch_add(&pool->account->tickets, 1);
     if (pool->limits.wait_timeout_ms > 0) {
         conn_wake_by(engine, &session->conn,
                      engine->now_us + pool->limits.wait_timeout_ms * UINT64_C(1000));
     }
-    if (at_home(engine, pool)) {
-        line_push(engine, pool, engine->worker, false);
-        lend_serve(engine, pool);
-    } else {
-        to_home(engine, pool, LETTER_WANT);
+    if (!needs_ticket(engine, pool)) {
+        wake_for_patience(engine, pool, engine->now_us);
+        return false;
     }
+    lend_escalate(engine, pool, true);
     return session->link != NULL && !session->link->setup;
 }
 
@@ -334,7 +426,8 @@ void lend_leave(struct engine *engine, struct session *session)
     list_remove(&session->waiting);
     pool->waiting_count--;
     session->waits = false;
-    if (at_home(engine, pool) && line_withdraw(engine, pool)) {
+    if (pool->tickets > pool->waiting_count && at_home(engine, pool) &&
+        line_withdraw(engine, pool)) {
         ticket_done(pool);
     } /* else its grant will come, find nobody, and go back */
 }
@@ -365,13 +458,23 @@ void lend_link_free(struct engine *engine, struct link *link)
 {
     struct pool *pool = link->pool;
     bool granted = link->granted;
-    atomic_fetch_add(&pool->account->idle[engine->worker], 1);
     link->granted = false;
     if (granted) {
         ticket_done(pool);
-        grant_first(engine, pool);
     }
-    if (atomic_load(&pool->account->tickets) > 0) {
+    bool open = atomic_load(&pool->account->tickets) > 0;
+    if (pool->waiting_count > 0 && !pool->paused && (granted || !open)) {
+        struct session *session = next_waiting(pool);
+        if (grant(engine, pool, link, session)) {
+            session_link_ready(engine, session);
+        }
+        return;
+    }
+    link->state = LINK_IDLE;
+    list_push_front(&pool->idle, &link->in_pool);
+    pool->idle_count++;
+    atomic_fetch_add(&pool->account->idle[engine->worker], 1);
+    if (open) {
         lend_serve(engine, pool);
     }
     /* An armed timer comes at the latest when this link is due: it looks at all of them then. */
@@ -403,6 +506,7 @@ void lend_link_ended(struct engine *engine, struct pool *pool)
     if (engine->drained) {
         return;
     }
+    lend_escalate(engine, pool, true);
     if (atomic_load(&pool->account->tickets) > 0) {
         lend_serve(engine, pool);
     }

@@ -1,8 +1,13 @@
 /* Lending: who gets which link, when.
  *
- * Every session that needs a link and finds none free puts itself at the end of its worker's line and
- * a *ticket* into the line of the pool's home worker, where tickets of all workers stand in order of
- * arrival. The home serves the line whenever a link is free or may be made:
+ * A session that needs a link and finds none free stands at the end of its worker's line. A link that
+ * is given back goes to the first of that line. Where this alone could make somebody wait too long (no
+ * link here will come back, one idles elsewhere or may be made, or LEND_PATIENCE_US have passed), the
+ * worker puts a *ticket* for it into the line of the pool's home worker, where tickets of all workers
+ * stand in order of arrival; and while any ticket is open, every link that becomes free is the home's
+ * to give. So order of arrival is kept within a worker, and between workers up to that patience, and
+ * in the common case no letter is written. The home serves its line whenever a link is free or may be
+ * made:
  *
  *      worker                              home                               another worker
  *        |------- WANT (ticket) ------------>|                                       |
@@ -38,7 +43,7 @@ void lend_replication(struct engine *engine, struct session *session);
 /* The session no longer waits. */
 void lend_leave(struct engine *engine, struct session *session);
 
-/* A link has become idle in its pool. */
+/* A link is free: to the first that waits, or idle in its pool. It is in no list. */
 void lend_link_free(struct engine *engine, struct link *link);
 
 /* A link is gone (or its dial failed): its place is free. */
@@ -51,6 +56,9 @@ void lend_logged_in(struct engine *engine, struct link *link);
  * while, not only this user. Tells those who wait when there is no other link to hope for. */
 void lend_login_failed(struct engine *engine, struct link *link, const uint8_t *body,
                        uint32_t body_bytes, bool host);
+
+/* Gives tickets to those who wait without one: to all, or to those who have waited too long. */
+void lend_escalate(struct engine *engine, struct pool *pool, bool all);
 
 /* Serves the line at home; elsewhere tells the home that something is free. */
 void lend_serve(struct engine *engine, struct pool *pool);

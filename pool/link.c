@@ -435,10 +435,7 @@ void link_ready(struct engine *engine, struct link *link)
         close_link(engine, link);
         return;
     }
-    link->state = LINK_IDLE;
     link->used_us = engine->now_us;
-    list_push_front(&pool->idle, &link->in_pool);
-    pool->idle_count++;
     lend_link_free(engine, link);
 }
 

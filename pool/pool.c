@@ -260,6 +260,7 @@ static bool pool_is_unused(const struct pool *pool)
 void pool_upkeep(struct engine *engine, struct pool *pool)
 {
     close_old(engine, pool);
+    lend_escalate(engine, pool, false);
     if (pool->line_count > 0) {
         lend_serve(engine, pool);
     }
