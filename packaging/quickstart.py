@@ -23,9 +23,11 @@ JOBS = []
 
 def job(name):
     """The function below proves this job and returns what it saw."""
+
     def keep(function):
         JOBS.append((name, function))
         return function
+
     return keep
 
 
@@ -50,6 +52,7 @@ def pooling(proxy):
                 with lock:
                     backends.add(pid)
                     transactions[0] += 1
+
     in_threads(CLIENTS, work)
     true(1 <= len(backends) <= POOL_SIZE, f"{len(backends)} server connections")
     return f"{CLIENTS} clients, {transactions[0]} transactions, {len(backends)} server connections"
@@ -69,6 +72,7 @@ def prepared(proxy):
                 equal(result.rows[0][0], str(turn + number), f"client {number}")
                 with lock:
                     backends.add(result.rows[0][1])
+
     in_threads(12, work)
     return f"12 clients, one name for 12 statements, run on {len(backends)} servers"
 
@@ -92,7 +96,9 @@ def copy(proxy):
         client.rows("DROP TABLE IF EXISTS lines; CREATE TABLE lines (n int, t text)")
         client.send(wire.query("COPY lines FROM STDIN")).until("G")
         data = b"".join(b"%d\tline %d\n" % (i, i) for i in range(50000))
-        client.send(*(wire.copy_data(data[at:at + 60000]) for at in range(0, len(data), 60000)), wire.copy_done()).ready()
+        client.send(
+            *(wire.copy_data(data[at : at + 60000]) for at in range(0, len(data), 60000)), wire.copy_done()
+        ).ready()
         client.send(wire.query("COPY (SELECT * FROM lines ORDER BY n) TO STDOUT"))
         equal(b"".join(m.body for m in client.ready() if m.kind == "d") == data, True, "out is what went in")
     return f"50000 rows, {len(data)} bytes each way"
@@ -153,16 +159,23 @@ def stay(proxy):
 def run(check, keep):
     cluster = Cluster()
     cluster.start()
-    proxy = Howdah(databases={"app": cluster.dsn("postgres", "app")}, settings={
-        "auth.method": "trust", "databases.app.pool.size": POOL_SIZE})
+    proxy = Howdah(
+        databases={"app": cluster.dsn("postgres", "app")},
+        settings={"auth.method": "trust", "databases.app.pool.size": POOL_SIZE},
+    )
     try:
         cluster.psql("CREATE DATABASE app")
         usual_port_or_any(proxy)
         proxy.start()
-        print(f"PostgreSQL {cluster.version} on 127.0.0.1:{cluster.port}, Howdah on 127.0.0.1:{proxy.port}", flush=True)
+        print(
+            f"PostgreSQL {cluster.version} on 127.0.0.1:{cluster.port}, Howdah on 127.0.0.1:{proxy.port}", flush=True
+        )
         failed = prove(proxy)
-        print(f"\n  psql '{proxy.dsn('postgres', 'app')}'        the database, through Howdah"
-              f"\n  psql '{proxy.dsn('admin', 'howdah')}'        the admin database (SHOW HELP)\n", flush=True)
+        print(
+            f"\n  psql '{proxy.dsn('postgres', 'app')}'        the database, through Howdah"
+            f"\n  psql '{proxy.dsn('admin', 'howdah')}'        the admin database (SHOW HELP)\n",
+            flush=True,
+        )
         if not check:
             print("Ctrl-C ends it.", flush=True)
             failed += not stay(proxy)

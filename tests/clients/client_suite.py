@@ -50,6 +50,8 @@ class Suite(check.Suite):
         def leave(function):
             def skip():
                 raise Skip(SESSION_ONLY)
+
             super(Suite, self).check(name)(skip)
             return function
+
         return leave

@@ -62,6 +62,7 @@ CLIENTS = {
     "node-postgres": node_postgres,
     "pgx": lambda: ([toolchains.pgx_client()], {}),
     "pgjdbc": pgjdbc,
+    "admin": in_python("admin"),
 }
 
 
@@ -87,9 +88,20 @@ def run_client(name, dsn, mode, prefix, tally):
         tally.say(f"skip {prefix}/{name}: {reason}")
         return
     env = {**os.environ, **env, "HOWDAH_TEST_DSN": dsn, "HOWDAH_TEST_MODE": mode}
+    if name == "admin":
+        env["HOWDAH_TEST_ADMIN_DSN"] = dsn.replace("//postgres@", "//admin@").replace("/app", "/howdah")
     try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-                              env=env, timeout=CLIENT_LIMIT_S, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=env,
+            timeout=CLIENT_LIMIT_S,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         tally.say(f"not ok {prefix}/{name}: no end within {CLIENT_LIMIT_S} s")
         return
@@ -111,14 +123,20 @@ def pgbouncer(cluster):
     with tempfile.TemporaryDirectory(prefix="howdah-pgbouncer-") as folder:
         path = os.path.join(folder, "pgbouncer.ini")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(f"[databases]\n* = host=127.0.0.1 port={cluster.port} user=postgres\n[pgbouncer]\n"
-                       f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-                       f"pool_mode = session\ndefault_pool_size = 64\nignore_startup_parameters = extra_float_digits\n"
-                       "server_reset_query = DISCARD ALL\nmax_client_conn = 200\n")
+            file.write(
+                f"[databases]\n* = host=127.0.0.1 port={cluster.port} user=postgres\n[pgbouncer]\n"
+                f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+                f"pool_mode = session\ndefault_pool_size = 64\nignore_startup_parameters = extra_float_digits\n"
+                "server_reset_query = DISCARD ALL\nmax_client_conn = 200\n"
+            )
         os.chmod(folder, 0o755)
         as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        process = subprocess.Popen([*as_user, program, "-q", path], stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*as_user, program, "-q", path],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             wait_until_answering(port)
             yield port
@@ -144,15 +162,19 @@ def proxy_dsn(kind, cluster):
         with pgbouncer(cluster) as port:
             yield f"postgres://postgres@127.0.0.1:{port}/app"
     else:
-        settings = {"auth.method": "trust", "databases.app.pool.mode": kind,
-                    "databases.app.pool.size": POOL_SIZE[kind]}
+        settings = {
+            "auth.method": "trust",
+            "databases.app.pool.mode": kind,
+            "databases.app.pool.size": POOL_SIZE[kind],
+        }
         with Howdah(databases={"app": cluster.dsn("postgres", "app")}, settings=settings) as howdah:
             try:
                 yield howdah.dsn("postgres", "app")
             finally:
                 if howdah.process.poll() is not None:
-                    print(f"howdah ended with {howdah.process.returncode}: {last_words(howdah.stderr)}",
-                          file=sys.stderr)
+                    print(
+                        f"howdah ended with {howdah.process.returncode}: {last_words(howdah.stderr)}", file=sys.stderr
+                    )
 
 
 def run_version(version, kinds, names, tally):
@@ -174,6 +196,8 @@ def run_version(version, kinds, names, tally):
                 with proxy_dsn(kind, cluster) as dsn:
                     mode = "session" if kind == "pgbouncer" else kind
                     for name in names:
+                        if name == "admin" and kind not in POOL_SIZE:
+                            continue  # only Howdah has one
                         run_client(name, dsn, mode, f"pg{version}/{kind}", tally)
             except Exception as error:  # the proxy did not start or did not stop: an outcome too
                 tally.say(f"not ok pg{version}/{kind}: {last_words(str(error))}")

@@ -18,8 +18,13 @@ import tarfile
 import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PYTHON_PINS = ("psycopg2-binary==2.9.13", "psycopg[binary,pool]==3.3.9", "asyncpg==0.32.0",
-               "SQLAlchemy==2.1.9", "greenlet==3.5.6")
+PYTHON_PINS = (
+    "psycopg2-binary==2.9.13",
+    "psycopg[binary,pool]==3.3.9",
+    "asyncpg==0.32.0",
+    "SQLAlchemy==2.1.9",
+    "greenlet==3.5.6",
+)
 NODE_PINS = {"pg": "8.23.1", "pg-cursor": "2.22.0", "pg-query-stream": "4.17.0", "pg-copy-streams": "7.0.0"}
 PGJDBC = "42.7.7"
 # The first row whose Go is old enough for the one on PATH; Debian 12 has Go 1.19.
@@ -83,18 +88,22 @@ def cached(stem, key, fill):
 
 def python():
     """A Python that has the drivers."""
+
     def fill(path):
         run([sys.executable, "-m", "venv", path])
         run([os.path.join(path, "bin", "pip"), "install", "-q", "--disable-pip-version-check", *PYTHON_PINS])
+
     return os.path.join(cached("python", (PYTHON_PINS, sys.version), fill), "bin", "python")
 
 
 def node_modules():
     """The folder for NODE_PATH."""
+
     def fill(path):
         with open(os.path.join(path, "package.json"), "w", encoding="utf-8") as file:
             json.dump({"name": "howdah-clients", "private": True, "dependencies": NODE_PINS}, file)
         run([need("npm"), "install", "--no-audit", "--no-fund", "--loglevel=error"], cwd=path)
+
     need("node")
     return os.path.join(cached("node", NODE_PINS, fill), "node_modules")
 
@@ -119,13 +128,24 @@ def pgx_client():
         env.setdefault("GOCACHE", os.path.join(cache_dir(), "go-build"))
         run(["go", "mod", "tidy"], cwd=path, env=env)
         run(["go", "build", "-o", "client", "."], cwd=path, env=env)
+
     return os.path.join(cached("pgx", (source, version, go), fill), "client")
 
 
 def maven_jar(artifact, version):
     def fill(path):
-        run([need("mvn"), "-q", "-B", "dependency:copy", f"-Dartifact={artifact}:{version}",
-             f"-DoutputDirectory={path}"], cwd=path)
+        run(
+            [
+                need("mvn"),
+                "-q",
+                "-B",
+                "dependency:copy",
+                f"-Dartifact={artifact}:{version}",
+                f"-DoutputDirectory={path}",
+            ],
+            cwd=path,
+        )
+
     folder = cached(artifact.split(":")[1], version, fill)
     return os.path.join(folder, f"{artifact.split(':')[1]}-{version}.jar")
 
@@ -148,4 +168,5 @@ def postgres_bin(major):
             name = next(name for name in archive.namelist() if name.endswith(".txz"))
             with archive.open(name) as packed, tarfile.open(fileobj=packed, mode="r:xz") as files:
                 files.extractall(path, filter="data")
+
     return os.path.join(cached(f"postgres{major}", POSTGRES[major], fill), "bin")

@@ -10,7 +10,19 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Suite, equal, eventually, in_threads, true  # noqa: E402
 from stage import SHORT, Stage  # noqa: E402
-from wire import (Closed, ServerError, Wire, bind, copy_data, execute, one_shot, parse, query, startup, sync)  # noqa: E402
+from wire import (
+    Closed,
+    ServerError,
+    Wire,
+    bind,
+    copy_data,
+    execute,
+    one_shot,
+    parse,
+    query,
+    startup,
+    sync,
+)  # noqa: E402
 
 suite = Suite("faults")
 stage = Stage(suite)
@@ -34,9 +46,11 @@ def outcome(client, sql):
 
 def sleeping(tag, count=1):
     """Waits until so many backends run sleep(tag); returns their pids."""
+
     def found():
         pids = stage.backends(f"query LIKE '%sleep /* {tag} */%' AND state = 'active'")
         return len(pids) == count and pids
+
     return eventually(found, f"{count} backends run the query")
 
 
@@ -68,7 +82,9 @@ def _():
         client.send(sleep("closed"))
         sleeping("closed")
         client.close()
-        eventually(lambda: not stage.backends("query LIKE '%sleep /* closed */%' AND state = 'active'"), "it was cancelled")
+        eventually(
+            lambda: not stage.backends("query LIKE '%sleep /* closed */%' AND state = 'active'"), "it was cancelled"
+        )
 
 
 @suite.check("a client reset in mid write: the write finishes")
@@ -100,8 +116,16 @@ def _():
 
 @suite.check("clients gone at any byte leave nothing to the next client")
 def _():
-    conversation = (query("BEGIN") + one_shot("SELECT $1::text, g FROM generate_series(1, 50) g", "gone") + sync()
-                    + parse("left", "SELECT 'left behind'") + bind("", "left") + execute() + sync() + query("SELECT 1/0"))
+    conversation = (
+        query("BEGIN")
+        + one_shot("SELECT $1::text, g FROM generate_series(1, 50) g", "gone")
+        + sync()
+        + parse("left", "SELECT 'left behind'")
+        + bind("", "left")
+        + execute()
+        + sync()
+        + query("SELECT 1/0")
+    )
     with stage.proxy(size=1) as proxy:
         for at in range(1, len(conversation), 11 if SHORT else 2):
             client = stage.client(proxy)
@@ -147,8 +171,10 @@ def _():
 @suite.check("a client gone in mid COPY out and in a large result")
 def _():
     with stage.proxy(size=1) as proxy:
-        for sql in ("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 1000000)) TO STDOUT",
-                    "SELECT repeat('x', 1000) FROM generate_series(1, 1000000)"):
+        for sql in (
+            "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 1000000)) TO STDOUT",
+            "SELECT repeat('x', 1000) FROM generate_series(1, 1000000)",
+        ):
             client = stage.client(proxy)
             client.send(query(sql))
             client.until("D", "d")
@@ -212,6 +238,7 @@ def _():
 
 def recovers(proxy):
     """New statements succeed again, soon, and after no hang."""
+
     def ask():
         try:
             client = stage.client(proxy)
@@ -220,6 +247,7 @@ def recovers(proxy):
             return answer.rows == [("back",)]
         except (ServerError, Closed, OSError):
             return False
+
     eventually(ask, "a client is served again", 30)
 
 
@@ -279,6 +307,7 @@ def _():
                 except (ServerError, Closed, OSError):
                     client = None
                     time.sleep(0.05)
+
         threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(8)]
         for thread in threads:
             thread.start()
@@ -327,11 +356,14 @@ def _():
 @suite.check("random leaving under load: no row for another client")
 def _():
     with stage.proxy(size=3) as proxy:
+
         def work(number):
             for turn in range(10 if SHORT else 40):
                 try:
                     client = stage.client(proxy)
-                    client.send(one_shot("SELECT $1::text, pg_sleep(0.001 * (random() * 5)::int)", f"{number}.{turn}"), sync())
+                    client.send(
+                        one_shot("SELECT $1::text, pg_sleep(0.001 * (random() * 5)::int)", f"{number}.{turn}"), sync()
+                    )
                     if turn % 4 == 0:
                         client.reset()
                         continue
@@ -340,6 +372,7 @@ def _():
                     client.close()
                 except (Closed, OSError):
                     true(False, f"{number}.{turn} lost its connection")
+
         in_threads(12, work)
 
 

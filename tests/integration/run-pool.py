@@ -23,10 +23,16 @@ def _():
         def watch():
             control = stage.direct()
             while not over.wait(0.005):
-                most.append(int(control.scalar(
-                    "SELECT count(*) FROM pg_stat_activity WHERE datname = 'app' AND pid <> pg_backend_pid()"
-                    " AND backend_type = 'client backend'")))
+                most.append(
+                    int(
+                        control.scalar(
+                            "SELECT count(*) FROM pg_stat_activity WHERE datname = 'app' AND pid <> pg_backend_pid()"
+                            " AND backend_type = 'client backend'"
+                        )
+                    )
+                )
             control.terminate()
+
         stage.backends()
         before = len(stage.backends())
         watcher = threading.Thread(target=watch, daemon=True)
@@ -38,6 +44,7 @@ def _():
             for _ in range(3 if SHORT else 10):
                 pids[number].add(client.scalar(f"SELECT pg_backend_pid() /* {number} */"))
                 client.prepared("SELECT pg_sleep(0.01)")
+
         in_threads(50, work)
         over.set()
         watcher.join()
@@ -208,6 +215,7 @@ def _():
         def later():
             two = stage.client(proxy)
             got.append(two.scalar("SELECT 'in'"))
+
         thread = threading.Thread(target=later, daemon=True)
         thread.start()
         time.sleep(0.4)

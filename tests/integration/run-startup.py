@@ -9,13 +9,41 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from check import Suite, equal, true  # noqa: E402
 from pgcluster import self_signed_cert  # noqa: E402
 from stage import Stage  # noqa: E402
-from wire import (PROTOCOL_3_0, PROTOCOL_3_2, Closed, Wire, cancel_request, cstring, gss_request, message,  # noqa: E402
-                  parse, query, ssl_request, startup, untyped)
+from wire import (
+    PROTOCOL_3_0,
+    PROTOCOL_3_2,
+    Closed,
+    Wire,
+    cancel_request,
+    cstring,
+    gss_request,
+    message,  # noqa: E402
+    parse,
+    query,
+    ssl_request,
+    startup,
+    untyped,
+)
 
 suite = Suite("startup")
 stage = Stage(suite)
 ME = {"user": "postgres", "database": "app"}
-WRONG_LENGTHS = (0, 1, 3, 4, 5, 7, 10001, 1 << 15, 1 << 16, 1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 4, (1 << 32) - 1)
+WRONG_LENGTHS = (
+    0,
+    1,
+    3,
+    4,
+    5,
+    7,
+    10001,
+    1 << 15,
+    1 << 16,
+    1 << 24,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 4,
+    (1 << 32) - 1,
+)
 
 
 def still_serves(proxy):
@@ -189,9 +217,21 @@ def _():
 
 @suite.check("malformed parameter lists")
 def _():
-    bodies = (b"", b"\0", b"user", b"user\0", b"user\0postgres", b"user\0postgres\0", b"user\0postgres\0database\0",
-              b"user\0postgres\0database\0app\0", b"user\0postgres\0\0database\0app\0\0", b"\0\0\0", b"database\0app\0\0",
-              b"user\0\0database\0app\0\0", b"user\0\xff\xfe\0database\0app\0\0")
+    bodies = (
+        b"",
+        b"\0",
+        b"user",
+        b"user\0",
+        b"user\0postgres",
+        b"user\0postgres\0",
+        b"user\0postgres\0database\0",
+        b"user\0postgres\0database\0app\0",
+        b"user\0postgres\0\0database\0app\0\0",
+        b"\0\0\0",
+        b"database\0app\0\0",
+        b"user\0\0database\0app\0\0",
+        b"user\0\xff\xfe\0database\0app\0\0",
+    )
     with stage.proxy() as proxy:
         for body in bodies:
             with Wire(proxy.port, timeout_s=5) as client:
@@ -215,8 +255,27 @@ def _():
 @suite.check("S14: options that are empty, quoted, cut off")
 def _():
     with stage.proxy() as proxy:
-        for options in ("", " ", "-c", "-c=", "-c ", "--", "--=", "-c x", "-c x=", "-c =y", "\\", "-c\\", "-c x=\\ y", "-x",
-                        "- c x=y", "--search_path", "-c " * 500, "'\"'", "-cstatement_timeout=1\\"):
+        for options in (
+            "",
+            " ",
+            "-c",
+            "-c=",
+            "-c ",
+            "--",
+            "--=",
+            "-c x",
+            "-c x=",
+            "-c =y",
+            "\\",
+            "-c\\",
+            "-c x=\\ y",
+            "-x",
+            "- c x=y",
+            "--search_path",
+            "-c " * 500,
+            "'\"'",
+            "-cstatement_timeout=1\\",
+        ):
             with Wire(proxy.port) as client:
                 client.send(startup({**ME, "options": options}))
                 client.message()
@@ -226,8 +285,15 @@ def _():
 @suite.check("S02: messages before startup, and a login that is never finished")
 def _():
     with stage.proxy() as proxy:
-        for first in (query("SELECT 1"), message("p", cstring("secret")), parse("", "SELECT 1"), message("X"),
-                      b"\0", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n\r\n"):
+        for first in (
+            query("SELECT 1"),
+            message("p", cstring("secret")),
+            parse("", "SELECT 1"),
+            message("X"),
+            b"\0",
+            b"\x16\x03\x01\x02\x00",
+            b"GET / HTTP/1.1\r\n\r\n",
+        ):
             with Wire(proxy.port, timeout_s=5) as client:
                 client.send(first)
                 client.sock.shutdown(1)
@@ -240,7 +306,12 @@ def _():
     stage.sql("DROP ROLE IF EXISTS mallory")
     stage.sql("CREATE ROLE mallory LOGIN")
     with stage.proxy() as proxy:
-        for again in (startup({"user": "mallory", "database": "app"}), ssl_request(), gss_request(), cancel_request(1, b"abcd")):
+        for again in (
+            startup({"user": "mallory", "database": "app"}),
+            ssl_request(),
+            gss_request(),
+            cancel_request(1, b"abcd"),
+        ):
             client = stage.client(proxy)
             client.send(again)
             kinds = {m.kind for m in client.rest()}
@@ -281,8 +352,15 @@ def _():
     with stage.proxy() as proxy:
         client = stage.client(proxy)
         client.send(query("SELECT pg_sleep(1)"))
-        for pid, key in ((client.pid, b"\0\0\0\0"), (client.pid ^ 1, client.key), (0, b""), (client.pid, client.key[:-1]),
-                         (client.pid, client.key + b"x"), (client.pid, b"k" * 256), (client.pid, b"k" * 5000)):
+        for pid, key in (
+            (client.pid, b"\0\0\0\0"),
+            (client.pid ^ 1, client.key),
+            (0, b""),
+            (client.pid, client.key[:-1]),
+            (client.pid, client.key + b"x"),
+            (client.pid, b"k" * 256),
+            (client.pid, b"k" * 5000),
+        ):
             equal(client.cancel(pid, key), [], "answer to a cancel request")
         equal([m.kind for m in client.ready() if m.kind == "E"], [], "errors of the query")
         still_serves(proxy)

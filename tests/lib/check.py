@@ -40,13 +40,16 @@ def raises(kind, sqlstate=None):
     try:
         yield
     except kind as error:
-        got = (getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-               or getattr(getattr(error, "orig", None), "sqlstate", None)
-               or getattr(getattr(error, "orig", None), "pgcode", None))
+        got = (
+            getattr(error, "sqlstate", None)
+            or getattr(error, "pgcode", None)
+            or getattr(getattr(error, "orig", None), "sqlstate", None)
+            or getattr(getattr(error, "orig", None), "pgcode", None)
+        )
         if sqlstate is not None and got != sqlstate:
             raise Failed(f"SQLSTATE {got} ({error}), wanted {sqlstate}") from error
         return
-    raise Failed(f"no {kind.__name__} was raised")
+    raise Failed(f"nothing was raised, wanted {sqlstate or kind}")
 
 
 def one_line(error):
@@ -65,9 +68,11 @@ class Suite:
 
     def check(self, name):
         """The function below is the check of this name."""
+
         def keep(function):
             self.checks.append((name, function))
             return function
+
         return keep
 
     def at_end(self, function):

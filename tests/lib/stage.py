@@ -73,18 +73,28 @@ class Stage:
 
     def backends(self, where="true"):
         """Pids of client backends in database app, without our own."""
-        return [row[0] for row in self.sql(
-            "SELECT pid FROM pg_stat_activity WHERE datname = 'app' AND backend_type = 'client backend'"
-            f" AND pid <> pg_backend_pid() AND ({where}) ORDER BY backend_start")]
+        return [
+            row[0]
+            for row in self.sql(
+                "SELECT pid FROM pg_stat_activity WHERE datname = 'app' AND backend_type = 'client backend'"
+                f" AND pid <> pg_backend_pid() AND ({where}) ORDER BY backend_start"
+            )
+        ]
 
     # --- the proxy's side ---
 
     def config(self, mode="transaction", primary=None, top=None, **pool):
         """A configuration: keys of `pool` by name, `top` for the other sections."""
-        database = {"primary": primary or f"postgres://127.0.0.1:{self.cluster.port}/app",
-                    "pool": {"mode": mode, **pool}}
-        config = {"workers": 1, "auth": {"method": "trust"}, "admin": {"users": ["admin"]},
-                  "databases": {"app": database}}
+        database = {
+            "primary": primary or f"postgres://127.0.0.1:{self.cluster.port}/app",
+            "pool": {"mode": mode, **pool},
+        }
+        config = {
+            "workers": 1,
+            "auth": {"method": "trust"},
+            "admin": {"users": ["admin"]},
+            "databases": {"app": database},
+        }
         for key, value in (top or {}).items():
             if key == "database":
                 database.update(value)

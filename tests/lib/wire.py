@@ -50,17 +50,18 @@ class ServerError(Exception):
 
 class Message(NamedTuple):
     """One backend message: its type's letter and its body without the length."""
+
     kind: str
     body: bytes
 
     @property
     def fields(self):
         """The fields of an ErrorResponse or NoticeResponse."""
-        return {part[:1].decode(): part[1:].decode("utf-8", "replace")
-                for part in self.body.split(b"\0") if part}
+        return {part[:1].decode(): part[1:].decode("utf-8", "replace") for part in self.body.split(b"\0") if part}
 
 
 # --- frontend messages ----------------------------------------------------------------------------
+
 
 def cstring(text):
     return (text if isinstance(text, bytes) else text.encode()) + b"\0"
@@ -101,9 +102,15 @@ def parse(name, sql, types=()):
 
 def bind(portal="", name="", params=(), formats=(), result_formats=()):
     values = b"".join(struct.pack("!i", -1) if p is None else struct.pack("!i", len(p)) + p for p in params)
-    return message("B", cstring(portal) + cstring(name) + struct.pack(f"!H{len(formats)}H", len(formats), *formats)
-                   + struct.pack("!H", len(params)) + values
-                   + struct.pack(f"!H{len(result_formats)}H", len(result_formats), *result_formats))
+    return message(
+        "B",
+        cstring(portal)
+        + cstring(name)
+        + struct.pack(f"!H{len(formats)}H", len(formats), *formats)
+        + struct.pack("!H", len(params))
+        + values
+        + struct.pack(f"!H{len(result_formats)}H", len(result_formats), *result_formats),
+    )
 
 
 def describe(what, name=""):
@@ -144,17 +151,27 @@ def copy_fail(reason):
 
 def function_call(oid, args, formats=(0,), result_format=0):
     values = b"".join(struct.pack("!i", -1) if a is None else struct.pack("!i", len(a)) + a for a in args)
-    return message("F", struct.pack(f"!IH{len(formats)}H", oid, len(formats), *formats)
-                   + struct.pack("!H", len(args)) + values + struct.pack("!H", result_format))
+    return message(
+        "F",
+        struct.pack(f"!IH{len(formats)}H", oid, len(formats), *formats)
+        + struct.pack("!H", len(args))
+        + values
+        + struct.pack("!H", result_format),
+    )
 
 
 def one_shot(sql, *params, name="", portal="", rows=0):
     """Parse, Bind, Describe, Execute of one statement, without Sync."""
-    return (parse(name, sql) + bind(portal, name, [p if p is None else p.encode() for p in params])
-            + describe("P", portal) + execute(portal, rows))
+    return (
+        parse(name, sql)
+        + bind(portal, name, [p if p is None else p.encode() for p in params])
+        + describe("P", portal)
+        + execute(portal, rows)
+    )
 
 
 # --- backend messages -----------------------------------------------------------------------------
+
 
 def data_row(body):
     """The values of a DataRow, as text."""
@@ -162,7 +179,7 @@ def data_row(body):
     for _ in range(count):
         length = struct.unpack_from("!i", body, at)[0]
         at += 4
-        values.append(None if length < 0 else body[at:at + length].decode("utf-8", "replace"))
+        values.append(None if length < 0 else body[at : at + length].decode("utf-8", "replace"))
         at += max(length, 0)
     return tuple(values)
 
@@ -242,7 +259,7 @@ class Wire:
     def drip(self, data, pause_s=0):
         """Sends the data byte by byte."""
         for at in range(len(data)):
-            self.sock.sendall(data[at:at + 1])
+            self.sock.sendall(data[at : at + 1])
             if pause_s:
                 time.sleep(pause_s)
 
@@ -272,8 +289,8 @@ class Wire:
         if length < 4:
             raise ValueError(f"message {kind!r} with length {length}")
         self._fill(1 + length)
-        body = bytes(self.buffer[5:1 + length])
-        del self.buffer[:1 + length]
+        body = bytes(self.buffer[5 : 1 + length])
+        del self.buffer[: 1 + length]
         if kind == "S":
             name, value = body.split(b"\0")[:2]
             self.parameters[name.decode()] = value.decode("utf-8", "replace")
@@ -354,8 +371,9 @@ class Wire:
                     self.send(message("p", cstring(md5_answer(user, password, body[4:8]))))
                 elif code == 10:
                     scram = Scram(password)
-                    self.send(message("p", cstring("SCRAM-SHA-256") + struct.pack("!I", len(scram.first()))
-                                      + scram.first()))
+                    self.send(
+                        message("p", cstring("SCRAM-SHA-256") + struct.pack("!I", len(scram.first())) + scram.first())
+                    )
                 elif code == 11:
                     self.send(message("p", scram.final(body[4:])))
                 elif code == 12:
@@ -423,6 +441,7 @@ class Wire:
 
 # --- secrets --------------------------------------------------------------------------------------
 
+
 def md5_secret(user, password):
     """As it stands in pg_authid."""
     return "md5" + hashlib.md5((password + user).encode()).hexdigest()
@@ -442,8 +461,10 @@ def scram_secret(password, salt=None, iterations=4096):
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
     stored = hashlib.sha256(digest(salted, b"Client Key")).digest()
     server = digest(salted, b"Server Key")
-    return (f"SCRAM-SHA-256${iterations}:{base64.b64encode(salt).decode()}$"
-            f"{base64.b64encode(stored).decode()}:{base64.b64encode(server).decode()}")
+    return (
+        f"SCRAM-SHA-256${iterations}:{base64.b64encode(salt).decode()}$"
+        f"{base64.b64encode(stored).decode()}:{base64.b64encode(server).decode()}"
+    )
 
 
 class Scram:

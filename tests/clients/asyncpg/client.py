@@ -20,6 +20,7 @@ DSN = suite.dsn_with()
 
 def check(name, session_only=False):
     """A check over one connection: async def f(conn)."""
+
     def keep(function):
         @functools.wraps(function)
         def run():
@@ -29,9 +30,12 @@ def check(name, session_only=False):
                     await function(conn)
                 finally:
                     conn.terminate()
+
             asyncio.run(asyncio.wait_for(body(), 55))
+
         suite.check(name, session_only)(run)
         return function
+
     return keep
 
 
@@ -44,8 +48,19 @@ async def _(conn):
 
 @check("types, both ways in binary")
 async def _(conn):
-    values = [True, 5, 2 ** 40, 1.5, decimal.Decimal("12.3400"), "ü", b"\0\xff", uuid.UUID(int=7),
-              datetime.date(2026, 1, 2), datetime.timedelta(days=1, seconds=3), [1, 2, None]]
+    values = [
+        True,
+        5,
+        2**40,
+        1.5,
+        decimal.Decimal("12.3400"),
+        "ü",
+        b"\0\xff",
+        uuid.UUID(int=7),
+        datetime.date(2026, 1, 2),
+        datetime.timedelta(days=1, seconds=3),
+        [1, 2, None],
+    ]
     types = "bool int4 int8 float8 numeric text bytea uuid date interval int4[]".split()
     sql = "SELECT " + ", ".join(f"${i + 1}::{t}" for i, t in enumerate(types))
     equal(list(await conn.fetchrow(sql, *values)), values)
@@ -84,7 +99,9 @@ async def _(conn):
     await conn.executemany(f"INSERT INTO {T} (who, n) VALUES ($1, $2)", [("many", i) for i in range(500)])
     equal(await conn.fetchval(f"SELECT sum(n) FROM {T} WHERE who = 'many'"), 124750)
     if hasattr(conn, "fetchmany"):
-        got = await conn.fetchmany(f"INSERT INTO {T} (who, n) VALUES ('f', $1) RETURNING n", [(i,) for i in range(50)])
+        got = await conn.fetchmany(
+            f"INSERT INTO {T} (who, n) VALUES ('f', $1) RETURNING n", [(i,) for i in range(50)]
+        )
         equal([row["n"] for row in got], list(range(50)))
 
 
@@ -125,12 +142,15 @@ async def _(conn):
 
 @check("copy_records_to_table and copy out")
 async def _(conn):
-    equal(await conn.copy_records_to_table(T, records=[("copied", i) for i in range(20000)],
-                                           columns=["who", "n"]), "COPY 20000")
+    equal(
+        await conn.copy_records_to_table(T, records=[("copied", i) for i in range(20000)], columns=["who", "n"]),
+        "COPY 20000",
+    )
     chunks = []
 
     async def take(data):
         chunks.append(bytes(data))
+
     await conn.copy_from_query(f"SELECT n FROM {T} WHERE who = 'copied' ORDER BY n", output=take)
     equal(sum(int(line) for line in b"".join(chunks).split()), 199990000)
 
@@ -140,6 +160,7 @@ async def _(conn):
     async def source():
         yield b"x\t1\n"
         yield b"y\tnot a number\n"
+
     with raises(asyncpg.InvalidTextRepresentationError, "22P02"):
         await conn.copy_to_table(T, source=source(), columns=["who", "n"])
     equal(await conn.fetchval("SELECT 1"), 1)
@@ -201,6 +222,7 @@ async def _(conn):
 @check("witness: 30 workers over a pool of 10")
 async def _(_conn):
     async with asyncpg.create_pool(DSN, min_size=2, max_size=10) as pool:
+
         async def work(number):
             me = f"worker {number}"
             for turn in range(20):
@@ -214,6 +236,7 @@ async def _(_conn):
                         await conn.fetch("SELECT $1::text::int", me)
                     except asyncpg.InvalidTextRepresentationError as error:
                         true(f'"{me}"' in str(error), f"{me} got the error {error}")
+
         await asyncio.gather(*(work(n) for n in range(30)))
 
 

@@ -23,8 +23,7 @@ def pgbench(*flags, script=None):
             with open(path, "w", encoding="utf-8") as file:
                 file.write(script)
             flags += ("-f", path)
-        done = subprocess.run(["pgbench", *flags, suite.dsn], capture_output=True, text=True, timeout=55,
-                              check=False)
+        done = subprocess.run(["pgbench", *flags, suite.dsn], capture_output=True, text=True, timeout=55, check=False)
     report = done.stdout + done.stderr
     if done.returncode or "aborted" in report:
         raise Failed(f"exit {done.returncode}: {report[-300:]}")
@@ -57,14 +56,20 @@ def _():
 
 def modes():
     for mode in ("simple", "extended", "prepared"):
+
         @suite.check(f"TPC-B, {mode}, 8 clients")
         def _(mode=mode):
             query("TRUNCATE pgbench_history")
             # -n: vacuum runs on its own connection and is checked below
             equal(processed(pgbench("-n", "-M", mode, "-c", "8", "-j", "2", "-t", "50")), 400)
             equal(query("SELECT count(*) FROM pgbench_history"), "400")
-            equal(query("SELECT (SELECT sum(abalance) FROM pgbench_accounts) ="
-                        " (SELECT sum(tbalance) FROM pgbench_tellers)"), "t")
+            equal(
+                query(
+                    "SELECT (SELECT sum(abalance) FROM pgbench_accounts) ="
+                    " (SELECT sum(tbalance) FROM pgbench_tellers)"
+                ),
+                "t",
+            )
             query("UPDATE pgbench_accounts SET abalance = 0 WHERE abalance <> 0")
             query("UPDATE pgbench_tellers SET tbalance = 0")
 
@@ -87,10 +92,12 @@ def _():
 
 @suite.check("witness: each client reads its own value")
 def _():
-    script = ("\\set me :client_id * 1000003\n"
-              "SELECT :me AS got, count(*) AS n FROM generate_series(1, 100) \\gset\n"
-              "BEGIN;\nSELECT :me AS again \\gset\nEND;\n"
-              "\\if :got <> :me OR :again <> :me\nSELECT 1/0;\n\\endif\n")
+    script = (
+        "\\set me :client_id * 1000003\n"
+        "SELECT :me AS got, count(*) AS n FROM generate_series(1, 100) \\gset\n"
+        "BEGIN;\nSELECT :me AS again \\gset\nEND;\n"
+        "\\if :got <> :me OR :again <> :me\nSELECT 1/0;\n\\endif\n"
+    )
     for mode in ("simple", "extended", "prepared"):
         equal(processed(pgbench("-n", "-M", mode, "-c", "24", "-j", "2", "-t", "40", script=script)), 960)
 
@@ -104,8 +111,10 @@ def _():
 
 @suite.check("pipelined transaction")
 def _():
-    script = ("\\startpipeline\nBEGIN;\nUPDATE pgbench_branches SET bbalance = bbalance + 1 WHERE bid = 1;\n"
-              "SELECT bbalance FROM pgbench_branches WHERE bid = 1;\nEND;\n\\endpipeline\n")
+    script = (
+        "\\startpipeline\nBEGIN;\nUPDATE pgbench_branches SET bbalance = bbalance + 1 WHERE bid = 1;\n"
+        "SELECT bbalance FROM pgbench_branches WHERE bid = 1;\nEND;\n\\endpipeline\n"
+    )
     query("UPDATE pgbench_branches SET bbalance = 0")
     pgbench("-n", "-M", "prepared", "-c", "8", "-t", "30", script=script)
     equal(query("SELECT bbalance FROM pgbench_branches WHERE bid = 1"), "240")
@@ -113,8 +122,10 @@ def _():
 
 @suite.check("serialisable with retries")
 def _():
-    script = ("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT bbalance FROM pgbench_branches WHERE bid = 1;\n"
-              "UPDATE pgbench_branches SET bbalance = bbalance + 1 WHERE bid = 1;\nEND;\n")
+    script = (
+        "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT bbalance FROM pgbench_branches WHERE bid = 1;\n"
+        "UPDATE pgbench_branches SET bbalance = bbalance + 1 WHERE bid = 1;\nEND;\n"
+    )
     version = subprocess.run(["pgbench", "--version"], capture_output=True, text=True, check=True).stdout
     if int(version.split()[2].split(".")[0]) < 15:
         raise Skip("--max-tries came with pgbench 15")

@@ -17,8 +17,15 @@ ENV = {**os.environ, "PGOPTIONS": "", "PSQLRC": "/dev/null", "PAGER": "cat", "LC
 
 def psql(script, *flags, dsn=None, want=0):
     """Run a script; returns (stdout, stderr). `want` is the exit code it must have."""
-    done = subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *flags, dsn or suite.dsn],
-                          input=script, capture_output=True, text=True, timeout=55, env=ENV, check=False)
+    done = subprocess.run(
+        ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *flags, dsn or suite.dsn],
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        env=ENV,
+        check=False,
+    )
     if done.returncode != want:
         raise Failed(f"psql exit {done.returncode}: {done.stderr.strip()}")
     return done.stdout.rstrip("\n"), done.stderr
@@ -35,9 +42,14 @@ def psql_major():
 
 @suite.check("script with many statements")
 def _():
-    equal(out(f"DROP TABLE IF EXISTS {T}; CREATE TABLE {T} (id int, who text);\n"
-              f"INSERT INTO {T} SELECT g, 'x' || g FROM generate_series(1, 1000) g;\n"
-              f"SELECT count(*), max(who) FROM {T};"), "1000|x999")
+    equal(
+        out(
+            f"DROP TABLE IF EXISTS {T}; CREATE TABLE {T} (id int, who text);\n"
+            f"INSERT INTO {T} SELECT g, 'x' || g FROM generate_series(1, 1000) g;\n"
+            f"SELECT count(*), max(who) FROM {T};"
+        ),
+        "1000|x999",
+    )
 
 
 @suite.check("several statements in one query string")
@@ -56,7 +68,7 @@ def _():
 @suite.check("errors show line, position, detail and hint")
 def _():
     _, err = psql("\\set VERBOSITY verbose\nSELECT\n nope;", want=3)
-    for part in ("42703", "LINE 2", "column \"nope\" does not exist"):
+    for part in ("42703", "LINE 2", 'column "nope" does not exist'):
         true(part in err, err)
     _, err = psql("\\set VERBOSITY sqlstate\nSELECT * FROM pg_clas;", want=3)
     true("42P01" in err, err)
@@ -85,7 +97,16 @@ def _():
     true("id|integer" in out(f"\\d {T}"), "\\d shows the columns")
     # An older psql asks newer servers for columns of pg_database that are gone.
     newer = int(out("SHOW server_version_num;")) // 10000 > psql_major()
-    for command in ("\\conninfo" if newer else "\\l", "\\dt", "\\du", "\\dn", "\\df pg_catalog.lower", "\\dx", "\\conninfo", "\\encoding"):
+    for command in (
+        "\\conninfo" if newer else "\\l",
+        "\\dt",
+        "\\du",
+        "\\dn",
+        "\\df pg_catalog.lower",
+        "\\dx",
+        "\\conninfo",
+        "\\encoding",
+    ):
         true(out(command) != "", f"{command} answers")
 
 
@@ -113,8 +134,13 @@ def _():
 
 @suite.check("transactions and savepoints")
 def _():
-    equal(out(f"BEGIN; DELETE FROM {T}; SAVEPOINT s; INSERT INTO {T} VALUES (5); ROLLBACK TO s;\n"
-              f"SELECT count(*) FROM {T}; ROLLBACK; SELECT count(*) FROM {T};"), "0\n2")
+    equal(
+        out(
+            f"BEGIN; DELETE FROM {T}; SAVEPOINT s; INSERT INTO {T} VALUES (5); ROLLBACK TO s;\n"
+            f"SELECT count(*) FROM {T}; ROLLBACK; SELECT count(*) FROM {T};"
+        ),
+        "0\n2",
+    )
     equal(out("BEGIN;\nSELECT 1/0;\nCOMMIT;\nSELECT 'alive';", "-v", "ON_ERROR_STOP=0"), "alive")
 
 
@@ -122,8 +148,12 @@ def _():
 def _():
     psql(f"INSERT INTO {T} VALUES (77);\nSELECT 1/0;", "-1", want=3)
     equal(out(f"SELECT count(*) FROM {T} WHERE id = 77"), "0")
-    equal(out("\\set ON_ERROR_ROLLBACK on\nBEGIN;\nSELECT 1/0;\nSELECT 'still here';\nCOMMIT;",
-              "-v", "ON_ERROR_STOP=0"), "still here")
+    equal(
+        out(
+            "\\set ON_ERROR_ROLLBACK on\nBEGIN;\nSELECT 1/0;\nSELECT 'still here';\nCOMMIT;", "-v", "ON_ERROR_STOP=0"
+        ),
+        "still here",
+    )
 
 
 @suite.check("a large result, whole and by FETCH_COUNT")
@@ -141,8 +171,14 @@ def _():
 
 @suite.check("SIGINT cancels the statement, psql lives on")
 def _():
-    process = subprocess.Popen(["psql", "-XAtq", suite.dsn], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, env=ENV)
+    process = subprocess.Popen(
+        ["psql", "-XAtq", suite.dsn],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENV,
+    )
     process.stdin.write("SELECT 'begun';\nSELECT pg_sleep(30);\nSELECT 'after';\n")
     process.stdin.flush()
     equal(process.stdout.readline(), "begun\n")
@@ -171,8 +207,14 @@ def _():
 
 @suite.check("sslmode require: TLS, or one clear refusal")
 def _():
-    done = subprocess.run(["psql", "-XAtq", suite.dsn_with(sslmode="require"), "-c", "SELECT 'tls'"],
-                          capture_output=True, text=True, timeout=20, env=ENV, check=False)
+    done = subprocess.run(
+        ["psql", "-XAtq", suite.dsn_with(sslmode="require"), "-c", "SELECT 'tls'"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env=ENV,
+        check=False,
+    )
     if done.returncode:
         true("server does not support SSL" in done.stderr, done.stderr)
     else:
@@ -198,20 +240,30 @@ def _():
 
 @suite.check("options at startup reach the session", session_only=True)
 def _():
-    equal(out("SHOW work_mem; SHOW search_path;", dsn=suite.dsn_with(
-        options="-c work_mem=9MB -csearch_path=pg_catalog,public")), "9MB\npg_catalog,public")
+    equal(
+        out(
+            "SHOW work_mem; SHOW search_path;",
+            dsn=suite.dsn_with(options="-c work_mem=9MB -csearch_path=pg_catalog,public"),
+        ),
+        "9MB\npg_catalog,public",
+    )
 
 
 @suite.check("SET, PREPARE, temporary table, WITH HOLD", session_only=True)
 def _():
-    equal(out("SET work_mem = '9MB';\nSHOW work_mem;\nPREPARE p AS SELECT $1::int;\nEXECUTE p(3);\n"
-              "CREATE TEMP TABLE t1 AS SELECT 4 AS a;\nSELECT a FROM t1;\n"
-              "DECLARE c CURSOR WITH HOLD FOR SELECT 5;\nFETCH c;"), "9MB\n3\n4\n5")
+    equal(
+        out(
+            "SET work_mem = '9MB';\nSHOW work_mem;\nPREPARE p AS SELECT $1::int;\nEXECUTE p(3);\n"
+            "CREATE TEMP TABLE t1 AS SELECT 4 AS a;\nSELECT a FROM t1;\n"
+            "DECLARE c CURSOR WITH HOLD FOR SELECT 5;\nFETCH c;"
+        ),
+        "9MB\n3\n4\n5",
+    )
 
 
 @suite.check("LISTEN and NOTIFY", session_only=True)
 def _():
-    true(f"\"{T}\" with payload \"hello\"" in out(f"LISTEN {T};\nNOTIFY {T}, 'hello';\nSELECT 1;"), "a notification")
+    true(f'"{T}" with payload "hello"' in out(f"LISTEN {T};\nNOTIFY {T}, 'hello';\nSELECT 1;"), "a notification")
 
 
 @suite.check("\\connect")
@@ -224,8 +276,11 @@ def _():
     def work(number):
         script = "".join(f"SELECT 'worker {number}', g FROM generate_series(1, 20) g;\n" for _ in range(30))
         lines = out(script).splitlines()
-        true(len(lines) == 600 and all(line.startswith(f"worker {number}|") for line in lines),
-             f"worker {number} got {lines[:2]}")
+        true(
+            len(lines) == 600 and all(line.startswith(f"worker {number}|") for line in lines),
+            f"worker {number} got {lines[:2]}",
+        )
+
     in_threads(8, work)
     out(f"DROP TABLE {T}")
 

@@ -122,9 +122,11 @@ def _():
 @suite.check("isolation levels")
 def _():
     conn = connect()
-    for level, name in ((ext.ISOLATION_LEVEL_SERIALIZABLE, "serializable"),
-                        (ext.ISOLATION_LEVEL_REPEATABLE_READ, "repeatable read"),
-                        (ext.ISOLATION_LEVEL_READ_COMMITTED, "read committed")):
+    for level, name in (
+        (ext.ISOLATION_LEVEL_SERIALIZABLE, "serializable"),
+        (ext.ISOLATION_LEVEL_REPEATABLE_READ, "repeatable read"),
+        (ext.ISOLATION_LEVEL_READ_COMMITTED, "read committed"),
+    ):
         conn.set_isolation_level(level)
         equal(rows(conn, "SHOW transaction_isolation"), [(name,)])
         conn.rollback()
@@ -223,6 +225,7 @@ def _():
         while (state := conn.poll()) != ext.POLL_OK:
             ready = ([conn], []) if state == ext.POLL_READ else ([], [conn])
             select.select(*ready, [], 10)
+
     conn = psycopg2.connect(suite.dsn, async_=True)
     wait(conn)
     cur = conn.cursor(cursor_factory=DictCursor)
@@ -243,8 +246,11 @@ def _():
 @suite.check("PREPARE, temporary table, advisory lock", session_only=True)
 def _():
     with connect() as conn:
-        for sql in ("PREPARE p AS SELECT $1::int + 1", "CREATE TEMP TABLE tmp AS SELECT 5 AS v",
-                    "SELECT pg_advisory_lock(4711)"):
+        for sql in (
+            "PREPARE p AS SELECT $1::int + 1",
+            "CREATE TEMP TABLE tmp AS SELECT 5 AS v",
+            "SELECT pg_advisory_lock(4711)",
+        ):
             rows(conn, sql)
             conn.commit()
         equal(rows(conn, "EXECUTE p(1)"), [(2,)])
@@ -286,6 +292,7 @@ def _():
             rows(conn, f"INSERT INTO {T} (who, n) VALUES (%s, %s)", (me, turn))
             conn.commit()
             pool.putconn(conn)
+
     in_threads(12, work)
     with connect() as conn:
         equal(rows(conn, f"SELECT count(*) FROM {T} WHERE who LIKE 'worker %%'"), [(300,)])

@@ -36,8 +36,9 @@ def _():
     with connect() as conn:
         values = (7, 2.5, "ü", b"\x00\xff", Jsonb({"a": [1, 2]}), [1, None, 3])
         for binary in (False, True):
-            got = conn.execute("SELECT %s::int8, %s::float8, %s::text, %s::bytea, %s::jsonb, %s::int4[]",
-                               values, binary=binary).fetchone()
+            got = conn.execute(
+                "SELECT %s::int8, %s::float8, %s::text, %s::bytea, %s::jsonb, %s::int4[]", values, binary=binary
+            ).fetchone()
             equal(got[:4] + got[5:], (7, 2.5, "ü", b"\x00\xff", [1, None, 3]))
             equal(got[4], {"a": [1, 2]})
 
@@ -48,8 +49,11 @@ def _():
         conn.execute(f"DROP TABLE IF EXISTS {T}")
         conn.execute(f"CREATE TABLE {T} (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, who text, n int)")
         with conn.cursor() as cur:
-            cur.executemany(f"INSERT INTO {T} (who, n) VALUES (%s, %s) RETURNING n",
-                            [("many", i) for i in range(300)], returning=True)
+            cur.executemany(
+                f"INSERT INTO {T} (who, n) VALUES (%s, %s) RETURNING n",
+                [("many", i) for i in range(300)],
+                returning=True,
+            )
             got = []
             while True:
                 got.append(cur.fetchone()[0])
@@ -244,6 +248,7 @@ def _():
             with raises(errors.QueryCanceled, "57014"):
                 await task
             await conn.rollback()
+
     asyncio.run(run())
 
 
@@ -294,11 +299,13 @@ def witness(conn, me, turn):
 @suite.check("witness: 12 workers of a pool see only their own rows")
 def _():
     with ConnectionPool(suite.dsn, min_size=2, max_size=12, kwargs={"autocommit": True}) as pool:
+
         def work(number):
             for turn in range(20):
                 with pool.connection() as conn:
                     conn.prepare_threshold = 1
                     witness(conn, f"worker {number}", turn)
+
         in_threads(12, work)
 
 
@@ -314,6 +321,7 @@ def _():
     async def run():
         async with AsyncConnectionPool(suite.dsn, min_size=2, max_size=6, open=False) as pool:
             await asyncio.gather(*(work(pool, n) for n in range(16)))
+
     asyncio.run(run())
     with connect() as conn:
         conn.execute(f"DROP TABLE {T}")

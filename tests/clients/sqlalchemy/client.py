@@ -5,12 +5,21 @@ import os
 import sys
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from sqlalchemy import (ForeignKey, MetaData, Table, create_engine, func, inspect, insert,  # noqa: E402
-                        select, text, update)
+from sqlalchemy import (
+    ForeignKey,
+    MetaData,
+    Table,
+    create_engine,
+    func,
+    inspect,
+    insert,  # noqa: E402
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError  # noqa: E402
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine  # noqa: E402
-from sqlalchemy.orm import (DeclarativeBase, Mapped, Session, mapped_column, relationship,  # noqa: E402
-                            selectinload)
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, selectinload  # noqa: E402
 
 from client_suite import Suite, equal, in_threads, raises, true  # noqa: E402
 
@@ -24,6 +33,7 @@ class Base(DeclarativeBase):
 
 class Author(Base):
     """One author, many books."""
+
     __tablename__ = suite.table("author")
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
@@ -32,6 +42,7 @@ class Author(Base):
 
 class Book(Base):
     """One book."""
+
     __tablename__ = suite.table("book")
     id: Mapped[int] = mapped_column(primary_key=True)
     title: Mapped[str]
@@ -42,21 +53,26 @@ class Book(Base):
 
 def each_driver(name):
     """The check once for each synchronous driver: def f(engine)."""
+
     def keep(function):
         for driver in SYNC_DRIVERS:
+
             def run(driver=driver):
                 engine = create_engine(suite.dsn_with(scheme=f"postgresql+{driver}"), pool_size=10)
                 try:
                     function(engine)
                 finally:
                     engine.dispose()
+
             suite.check(f"{driver}: {name}")(run)
         return function
+
     return keep
 
 
 def asynchronous(name):
     """The check over asyncpg: async def f(engine)."""
+
     def keep(function):
         def run():
             async def body():
@@ -65,9 +81,12 @@ def asynchronous(name):
                     await function(engine)
                 finally:
                     await engine.dispose()
+
             asyncio.run(body())
+
         suite.check(f"asyncpg: {name}")(run)
         return function
+
     return keep
 
 
@@ -92,8 +111,9 @@ def _(engine):
     with Session(engine) as session:
         session.add(Author(name="Borges", books=[Book(title="Ficciones"), Book(title="El Aleph")]))
         session.commit()
-        author = session.scalars(select(Author).options(selectinload(Author.books))
-                                 .where(Author.name == "Borges")).one()
+        author = session.scalars(
+            select(Author).options(selectinload(Author.books)).where(Author.name == "Borges")
+        ).one()
         equal(sorted(book.title for book in author.books), ["El Aleph", "Ficciones"])
         author.books[0].pages = 174
         session.commit()
@@ -105,8 +125,10 @@ def _(engine):
 @each_driver("bulk insert with RETURNING")
 def _(engine):
     with Session(engine) as session:
-        ids = session.scalars(insert(Author).returning(Author.id, sort_by_parameter_order=True),
-                              [{"name": f"bulk {i}"} for i in range(2500)]).all()
+        ids = session.scalars(
+            insert(Author).returning(Author.id, sort_by_parameter_order=True),
+            [{"name": f"bulk {i}"} for i in range(2500)],
+        ).all()
         equal(len(set(ids)), 2500)
         session.execute(insert(Book), [{"title": f"t{i}", "author_id": ids[i]} for i in range(2500)])
         session.execute(update(Book).values(pages=Book.pages + 1))
@@ -196,6 +218,7 @@ def _(engine):
                 session.commit()
                 titles = session.scalars(select(Book.title).join(Author).where(Author.name.like(f"{me}/%"))).all()
                 true(set(titles) == {me} and len(titles) == 2 * (turn + 1), f"{me} got {titles[:3]}")
+
     in_threads(10, work)
     with Session(engine) as session:
         delete_all(session)
@@ -257,6 +280,7 @@ async def _(engine):
                 await session.commit()
                 names = (await session.scalars(select(Author.name).where(Author.name.like(f"{me}/%")))).all()
                 true(len(names) == turn + 1 and all(n.startswith(me + "/") for n in names), f"{me} got {names[:3]}")
+
     await asyncio.gather(*(work(n) for n in range(20)))
     async with engine.begin() as conn:
         await conn.run_sync(Base.metadata.drop_all)

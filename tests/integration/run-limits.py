@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Caps: clients in all, per database, per user; servers per node and per user; descriptors."""
+
+import os
+import resource
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from check import Failed, Suite, equal, eventually, in_threads, raises, true  # noqa: E402
+from stage import Stage  # noqa: E402
+from wire import Closed, ServerError, Wire  # noqa: E402
+
+suite = Suite("limits")
+stage = Stage(suite)
+USERS = ("alice", "bob", "carol", "dave")
+
+
+def make_users():
+    for user in USERS:
+        stage.sql(f"DROP ROLE IF EXISTS {user}")
+        stage.sql(f"CREATE ROLE {user} LOGIN")
+
+
+@suite.check("max_clients: 53300 for the next, a place when one leaves")
+def _():
+    with stage.proxy(top={"max_clients": 5}) as proxy:
+        clients = [stage.client(proxy) for _ in range(5)]
+        with raises(ServerError, "53300"):
+            stage.client(proxy)
+        clients[0].terminate()
+
+        def admitted():
+            try:
+                return stage.client(proxy)
+            except (ServerError, Closed):
+                return None
+
+        equal(eventually(admitted, "a place").scalar("SELECT 1"), "1")
+
+
+@suite.check("users.NAME.max_clients: only that user is refused")
+def _():
+    make_users()
+    with stage.proxy(top={"users": {"bob": {"max_clients": 2}}}) as proxy:
+        kept = [stage.client(proxy, "bob") for _ in range(2)]
+        with raises(ServerError, "53300"):
+            stage.client(proxy, "bob")
+        equal(stage.client(proxy, "alice").scalar("SELECT session_user"), "alice")
+        equal(kept[0].scalar("SELECT session_user"), "bob")
+
+
+@suite.check("users.NAME.pool.size overrides the database's")
+def _():
+    make_users()
+    with stage.proxy(size=5, top={"users": {"bob": {"pool": {"size": 1}}}}) as proxy:
+
+        def work(user):
+            pids = set()
+
+            def one(_number):
+                client = stage.client(proxy, user)
+                for _ in range(5):
+                    pids.add(client.prepared("SELECT pg_backend_pid(), pg_sleep(0.02)").rows[0][0])
+
+            in_threads(6, one)
+            return len(pids)
+
+        equal(work("bob"), 1, "bob's servers")
+        true(work("alice") > 1, "alice has the database's size")
+
+
+@suite.check("max_server_connections over all users: idle links of others make room")
+def _():
+    make_users()
+    with stage.proxy(size=5, top={"database": {"max_server_connections": 3}}) as proxy:
+
+        def work(number):
+            client = stage.client(proxy, USERS[number % 4])
+            for _ in range(8):
+                equal(client.scalar("SELECT session_user"), USERS[number % 4])
+                count = len([1 for pid in stage_backends()])
+                true(count <= 3, f"{count} server connections")
+
+        in_threads(12, work)
+
+
+def stage_backends():
+    """As stage.backends, on a connection of the calling thread."""
+    control = stage.direct()
+    try:
+        return control.rows("SELECT pid FROM pg_stat_activity WHERE datname = 'app' AND usename <> 'postgres'")
+    finally:
+        control.close()
+
+
+@suite.check("the server's own limit: clients wait or are told, none hangs")
+def _():
+    with stage.proxy(
+        size=60, wait_timeout="3s", primary=f"postgres://carol@127.0.0.1:{stage.cluster.port}/app"
+    ) as proxy:
+        make_users()
+        stage.sql("ALTER ROLE carol CONNECTION LIMIT 2")
+        answers = []
+
+        def work(_number):
+            try:
+                client = stage.client(proxy)
+                answers.append(client.prepared("SELECT 'in', pg_sleep(0.05)").sqlstate or "ok")
+            except ServerError as error:
+                answers.append(error.sqlstate)
+
+        begun = time.monotonic()
+        in_threads(10, work)
+        true(time.monotonic() - begun < 20, "hung")
+        true("ok" in answers and set(answers) <= {"ok", "53300"}, str(answers))
+
+
+@suite.check("out of descriptors: no spin, no death, service when they are back")
+def _():
+    with stage.proxy(size=2) as proxy:
+        kept = stage.client(proxy)
+        kept.rows("SELECT 1")
+        used = len(os.listdir(f"/proc/{proxy.pid}/fd"))
+        soft, hard = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (used + 3, hard))
+        crowd = [Wire(proxy.port) for _ in range(20)]
+        equal(kept.scalar("SELECT 1"), "1", "who is in is served")
+        before = cpu_seconds(proxy.pid)
+        time.sleep(1)
+        spent = cpu_seconds(proxy.pid) - before
+        true(spent < 0.3, f"{spent:.2f} s of CPU in one idle second")
+        for client in crowd:
+            client.close()
+        resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+        def again():
+            try:
+                return stage.client(proxy).scalar("SELECT 1") == "1"
+            except (ServerError, Closed, OSError):
+                return False
+
+        eventually(again, "a new client is served")
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@suite.check("idle: no CPU")
+def _():
+    with stage.proxy(size=2, min_idle=2) as proxy:
+        clients = [stage.client(proxy) for _ in range(50)]
+        clients[0].rows("SELECT 1")
+        time.sleep(0.5)
+        before = cpu_seconds(proxy.pid)
+        time.sleep(3)
+        spent = cpu_seconds(proxy.pid) - before
+        if spent > 0.05 and not os.environ.get("HOWDAH_SANITIZER"):
+            raise Failed(f"{spent:.2f} s of CPU in three idle seconds")
+
+
+if __name__ == "__main__":
+    suite.main()
