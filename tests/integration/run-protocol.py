@@ -281,7 +281,8 @@ CONVERSATIONS = {
     "copy in, another message in it": [
         (
             query(
-                "SET client_min_messages = error; DROP TABLE IF EXISTS cm; CREATE TABLE cm (a int); RESET client_min_messages"
+                "SET client_min_messages = error; DROP TABLE IF EXISTS cm; "
+                "CREATE TABLE cm (a int); RESET client_min_messages"
             ),
             1,
         ),
