@@ -98,7 +98,7 @@ void engine_free(struct engine *engine)
     if (engine == NULL) {
         return;
     }
-    engine->draining = true;
+    engine->draining = engine->drained = true; /* nothing is dialed any more */
     free_connections(engine);
     LIST_EACH(&engine->pool_list, node)
     {

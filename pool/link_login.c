@@ -42,20 +42,31 @@ void link_login_free(struct link *link)
     }
 }
 
+/* The report is copied out of the scratch buffer, which telling the sessions writes to. */
+static void fail_login(struct engine *engine, struct link *link, const struct report *report)
+{
+    uint8_t *body = NULL;
+    uint32_t body_bytes = 0;
+    report_write(&engine->scratch, report);
+    if (!engine->scratch.failed) {
+        pool_copy_bytes(&body, &body_bytes, engine->scratch.bytes + MESSAGE_HEADER_BYTES,
+                        engine->scratch.len - MESSAGE_HEADER_BYTES);
+    }
+    writer_reset(&engine->scratch);
+    if (body != NULL) {
+        lend_login_failed(engine, link, body, body_bytes, report->code == ERR_CONNECT);
+        free(body);
+    }
+    link->terminated = true; /* whoever waits has been told by lend_login_failed */
+    link_fail(engine, link, report->code, report->detail);
+}
+
 void link_login_failed(struct engine *engine, struct link *link, int code, const char *detail)
 {
     struct report report = {.fatal = true, .code = code, .detail = detail};
-    if (link->conn.closing) {
-        return;
+    if (!link->conn.closing) {
+        fail_login(engine, link, &report);
     }
-    report_write(&engine->scratch, &report);
-    if (!engine->scratch.failed) {
-        lend_login_failed(engine, link, engine->scratch.bytes + MESSAGE_HEADER_BYTES,
-                          engine->scratch.len - MESSAGE_HEADER_BYTES, code == ERR_CONNECT);
-    }
-    writer_reset(&engine->scratch);
-    link->terminated = true; /* whoever waits has been told by lend_login_failed */
-    link_fail(engine, link, code, detail);
 }
 
 static void fail_with_hint(struct engine *engine, struct link *link, const char *detail)
@@ -66,14 +77,7 @@ static void fail_with_hint(struct engine *engine, struct link *link, const char 
                             .hint = "Give the user a password in the connection string or the users "
                                     "file, or copy the server's own SCRAM verifier there, so that "
                                     "the client's proof can be passed through."};
-    report_write(&engine->scratch, &report);
-    if (!engine->scratch.failed) {
-        lend_login_failed(engine, link, engine->scratch.bytes + MESSAGE_HEADER_BYTES,
-                          engine->scratch.len - MESSAGE_HEADER_BYTES, false);
-    }
-    writer_reset(&engine->scratch);
-    link->terminated = true;
-    link_fail(engine, link, ERR_AUTH_FAILED, detail);
+    fail_login(engine, link, &report);
 }
 
 /* --- transport ------------------------------------------------------------------------------------ */
