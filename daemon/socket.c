@@ -67,10 +67,15 @@ void sock_ended(struct sock *sock, int code, const char *text)
     sock_watch(sock);
 }
 
+/* A failure is told even if the peer's end has been: half closed is not yet gone. */
 void sock_failed(struct sock *sock, int error_number)
 {
+    bool known = (sock->flags & SOCK_BROKEN) != 0;
     sock->flags = (uint16_t)((sock->flags | SOCK_BROKEN) & ~SOCK_FULL);
-    sock_ended(sock, ERR_IO, strerror(error_number));
+    if (!known) {
+        sock->flags &= (uint16_t)~SOCK_EOF;
+        sock_ended(sock, ERR_IO, strerror(error_number));
+    }
     sock_watch(sock);
 }
 

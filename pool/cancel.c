@@ -33,6 +33,30 @@ void cancel_make_key(struct engine *engine, struct session *session)
     engine_random(engine, session->cancel_key, sizeof(session->cancel_key));
 }
 
+/* More than these under way for one link are pointless: each of them cancels. */
+enum { CANCELS_MAX = 8 };
+
+static bool send_cancel(struct engine *engine, struct link *link, uint32_t requester_worker,
+                        struct handle requester)
+{
+    if (link->cancel_key_bytes == 0 || link->cancels >= CANCELS_MAX) {
+        return false;
+    }
+    struct canceller *canceller = calloc(1, sizeof(*canceller));
+    if (canceller == NULL || conn_init(engine, &canceller->conn, CONN_CANCELLER) != 0) {
+        free(canceller);
+        return false;
+    }
+    canceller->pool = link->pool;
+    canceller->link = link->conn.handle;
+    canceller->requester_worker = requester_worker;
+    canceller->requester = requester;
+    link->cancels++;
+    conn_todo(engine, &canceller->conn, TODO_DIAL);
+    conn_wake_by(engine, &canceller->conn, engine->now_us + LIMIT_CANCEL_US);
+    return true;
+}
+
 /* --- requests from clients ------------------------------------------------------------------------- */
 
 static uint32_t key_bytes_of(const struct session *session)
@@ -50,73 +74,106 @@ static void cancel_waiting(struct engine *engine, struct session *session)
     }
 }
 
-static void cancel_at_slot(struct engine *engine, uint32_t slot, const uint8_t *key,
-                           uint32_t key_bytes)
+static struct session *session_at_slot(struct engine *engine, uint32_t slot)
 {
-    if (slot >= engine->connections.count) {
-        return;
-    }
-    struct conn *conn = engine->connections.slots[slot].object;
-    if (conn == NULL || conn->kind != CONN_CLIENT || conn->closing) {
-        return;
-    }
-    struct session *session = (struct session *)conn;
-    if (session->state != SESSION_READY || session->pool == NULL ||
-        key_bytes != key_bytes_of(session) ||
-        !crypto_equal(key, session->cancel_key, key_bytes)) {
-        return;
+    struct conn *conn =
+        slot < engine->connections.count ? engine->connections.slots[slot].object : NULL;
+    return conn == NULL || conn->kind != CONN_CLIENT || conn->closing ? NULL
+                                                                      : (struct session *)conn;
+}
+
+/* Who asked, and what it knows of whom. */
+struct request {
+    uint32_t worker;
+    struct handle requester;
+    uint32_t slot;
+    const uint8_t *key;
+    uint32_t key_bytes;
+};
+
+/* True when a CancelRequest is on its way to a server and will report its end. */
+static bool cancel_at_slot(struct engine *engine, const struct request *request)
+{
+    struct session *session = session_at_slot(engine, request->slot);
+    if (session == NULL || session->state != SESSION_READY || session->pool == NULL ||
+        request->key_bytes != key_bytes_of(session) ||
+        !crypto_equal(request->key, session->cancel_key, request->key_bytes)) {
+        return false;
     }
     if (session->waits) {
         cancel_waiting(engine, session);
-    } else if (session->link != NULL && !session->link->setup &&
-               !due_empty(&session->link->due)) {
-        cancel_link(engine, session->link);
+        return false;
+    }
+    if (session->link == NULL || session->link->setup || due_empty(&session->link->due)) {
+        return false;
+    }
+    return send_cancel(engine, session->link, request->worker, request->requester);
+}
+
+void cancel_done(struct engine *engine, uint32_t worker, struct handle requester)
+{
+    if (handle_is_none(requester)) {
+        return;
+    }
+    if (worker != engine->worker) {
+        struct letter *letter = letter_new(LETTER_CANCELED, worker, NULL, NULL);
+        if (letter != NULL) {
+            letter->requester = requester;
+            letter_post(engine, worker, letter);
+        }
+        return;
+    }
+    struct session *session = handle_table_get(&engine->connections, requester);
+    if (session != NULL) {
+        session_close(engine, session);
     }
 }
 
-void cancel_request(struct engine *engine, uint32_t pid, const uint8_t *key, uint32_t key_bytes)
+void cancel_request(struct engine *engine, struct session *requester, uint32_t pid,
+                    const uint8_t *key, uint32_t key_bytes)
 {
     uint32_t index = pid - VIRTUAL_PID_BASE; /* wraps below the base: then no such worker */
     uint32_t worker = index >> VIRTUAL_PID_SLOT_BITS;
-    uint32_t slot = index & ((1 << VIRTUAL_PID_SLOT_BITS) - 1);
-    if (worker >= shared_worker_count(engine->shared) || key_bytes > sizeof(((struct letter *)0)->key)) {
-        return;
+    struct request request = {.worker = engine->worker,
+                              .requester = requester->conn.handle,
+                              .slot = index & ((1 << VIRTUAL_PID_SLOT_BITS) - 1),
+                              .key = key,
+                              .key_bytes = key_bytes};
+    struct letter *letter = NULL;
+    if (worker < shared_worker_count(engine->shared) && worker != engine->worker &&
+        key_bytes <= sizeof(letter->key)) {
+        letter = letter_new(LETTER_CANCEL, worker, NULL, NULL);
     }
-    if (worker == engine->worker) {
-        cancel_at_slot(engine, slot, key, key_bytes);
-        return;
-    }
-    struct letter *letter = letter_new(LETTER_CANCEL, worker, NULL, NULL);
     if (letter != NULL) {
-        letter->target.slot = slot;
+        letter->target.slot = request.slot;
+        letter->requester = request.requester;
         memcpy(letter->key, key, key_bytes);
         letter->key_bytes = key_bytes;
         letter_post(engine, worker, letter);
+        return;
+    }
+    if (worker != engine->worker || !cancel_at_slot(engine, &request)) {
+        session_close(engine, requester);
     }
 }
 
 void cancel_letter(struct engine *engine, const struct letter *letter)
 {
-    cancel_at_slot(engine, letter->target.slot, letter->key, letter->key_bytes);
+    struct request request = {.worker = letter->sender,
+                              .requester = letter->requester,
+                              .slot = letter->target.slot,
+                              .key = letter->key,
+                              .key_bytes = letter->key_bytes};
+    if (!cancel_at_slot(engine, &request)) {
+        cancel_done(engine, letter->sender, letter->requester);
+    }
 }
 
 /* --- requests to servers ---------------------------------------------------------------------------- */
 
-void cancel_link(struct engine *engine, struct link *link)
+bool cancel_link(struct engine *engine, struct link *link)
 {
-    if (link->cancel_key_bytes == 0 || link->cancels > 0) {
-        return; /* one under way is enough */
-    }
-    struct canceller *canceller = calloc(1, sizeof(*canceller));
-    if (canceller == NULL || conn_init(engine, &canceller->conn, CONN_CANCELLER) != 0) {
-        free(canceller);
-        return;
-    }
-    canceller->pool = link->pool;
-    canceller->link = link->conn.handle;
-    link->cancels++;
-    conn_todo(engine, &canceller->conn, TODO_DIAL);
-    conn_wake_by(engine, &canceller->conn, engine->now_us + LIMIT_CANCEL_US);
+    return send_cancel(engine, link, engine->worker, (struct handle){0});
 }
 
 static struct link *link_of(struct engine *engine, const struct canceller *canceller)
@@ -231,6 +288,7 @@ void canceller_timer(struct engine *engine, struct canceller *canceller)
 void canceller_closed(struct engine *engine, struct canceller *canceller)
 {
     struct link *link = link_of(engine, canceller);
+    cancel_done(engine, canceller->requester_worker, canceller->requester);
     conn_fini(engine, &canceller->conn);
     free(canceller);
     if (link != NULL) {

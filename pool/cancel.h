@@ -9,6 +9,7 @@
 #ifndef POOL_CANCEL_H
 #define POOL_CANCEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/handle.h"
@@ -26,6 +27,8 @@ struct canceller {
     struct conn conn;
     struct pool *pool;
     struct handle link; /* none when the link has gone meanwhile */
+    uint32_t requester_worker;
+    struct handle requester; /* the client's connection, closed when the server has the request */
     bool tls_asked, sent;
 };
 
@@ -34,12 +37,17 @@ uint32_t cancel_virtual_pid(uint32_t worker, struct handle handle);
 /* Gives the session its cancel key. */
 void cancel_make_key(struct engine *engine, struct session *session);
 
-/* A client sent a CancelRequest; wrong ones are ignored without an answer, as PostgreSQL does. */
-void cancel_request(struct engine *engine, uint32_t pid, const uint8_t *key, uint32_t key_bytes);
+/* A client sent a CancelRequest. There is no answer, but its connection ends only when the server has
+ * taken the request, as a direct one would: so what the client sends next is not hit. Wrong requests
+ * end at once. */
+void cancel_request(struct engine *engine, struct session *requester, uint32_t pid,
+                    const uint8_t *key, uint32_t key_bytes);
+/* The request is dealt with. */
+void cancel_done(struct engine *engine, uint32_t worker, struct handle requester);
 void cancel_letter(struct engine *engine, const struct letter *letter);
 
-/* Asks the server to cancel what runs on the link. */
-void cancel_link(struct engine *engine, struct link *link);
+/* Asks the server to cancel what runs on the link. False when that can't be done. */
+bool cancel_link(struct engine *engine, struct link *link);
 
 /* The link is closing: its cancellers no longer refer to it. */
 void cancel_forget_link(struct engine *engine, struct link *link);

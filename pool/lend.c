@@ -250,15 +250,13 @@ static uint32_t pick(struct engine *engine, const struct pool *pool, uint32_t *r
     uint32_t mask = pool->line_capacity - 1;
     uint32_t depth = pool->line_count < LEND_LOOKAHEAD ? pool->line_count : LEND_LOOKAHEAD;
     const struct ticket *head = line_head(pool);
-    uint64_t slack_us = (engine->now_us - head->since_us) / 8;
-    slack_us = slack_us > LEND_SLACK_US ? slack_us : LEND_SLACK_US;
     *ret_from = worker_with_idle(engine, pool, head->worker);
     if (*ret_from == UINT32_MAX || *ret_from == head->worker) {
         return 0;
     }
     for (uint32_t i = 1; i < depth; i++) {
         const struct ticket *ticket = &pool->line[(pool->line_first + i) & mask];
-        if (ticket->worker == *ret_from && ticket->since_us <= head->since_us + slack_us) {
+        if (ticket->worker == *ret_from && ticket->since_us <= head->since_us + LEND_SLACK_US) {
             return i;
         }
     }
@@ -642,6 +640,7 @@ void lend_letter_for_pool(struct engine *engine, struct pool *pool, const struct
         return;
     case LETTER_LINK:
     case LETTER_CANCEL:
+    case LETTER_CANCELED:
     case LETTER_ADMIN:
         UNREACHABLE();
     }

@@ -127,6 +127,8 @@ void lend_letter(struct engine *engine, struct letter *letter)
     int code;
     if (letter->kind == LETTER_CANCEL) {
         cancel_letter(engine, letter);
+    } else if (letter->kind == LETTER_CANCELED) {
+        cancel_done(engine, engine->worker, letter->requester);
     } else if (letter->kind == LETTER_ADMIN) {
         admin_letter(engine, letter);
         return;

@@ -20,6 +20,7 @@ enum letter_kind {
     LETTER_LINK,   /* a link with its socket (ACTION_LEND_OUT) */
     LETTER_EVICT,  /* close one idle link of the pool: another user of the database needs its place */
     LETTER_CANCEL, /* a CancelRequest for a client of yours */
+    LETTER_CANCELED, /* it has been dealt with: the requester's connection may end */
     LETTER_ADMIN,  /* a console command that visits every engine (pool/admin.h) */
 };
 
@@ -30,7 +31,8 @@ struct letter {
     char *database, *user; /* the pool; NULL when none is meant */
     struct link *link;     /* LETTER_LINK: detached from the engine that sent it */
     struct lent *lent;     /* LETTER_LINK: what of it belonged to that engine's stores */
-    struct handle target;  /* LETTER_CANCEL: the session */
+    struct handle target;    /* LETTER_CANCEL: the slot of the session */
+    struct handle requester; /* LETTER_CANCEL, LETTER_CANCELED: who asked, at the asker's worker */
     uint8_t key[32];
     uint32_t key_bytes;
     struct admin_task *task;

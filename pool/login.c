@@ -386,8 +386,9 @@ uint32_t login_take_packet(struct engine *engine, struct session *session, uint8
         take_encryption_request(engine, session, startup.code, have > total);
         return total;
     case STARTUP_CANCEL:
-        cancel_request(engine, startup.cancel_pid, startup.cancel_key, startup.cancel_key_bytes);
-        session_close(engine, session);
+        session->state = SESSION_CANCEL;
+        cancel_request(engine, session, startup.cancel_pid, startup.cancel_key,
+                       startup.cancel_key_bytes);
         return total;
     }
     if (startup.code >> 16 != 3) {

@@ -28,7 +28,9 @@ static void end_run(struct relay *relay, uint8_t *at)
 {
     struct session *owner = relay->link->owner;
     uint32_t len = (uint32_t)(at - relay->run);
-    if (owner != NULL && len > 0) {
+    if (owner != NULL && owner->deaf) {
+        session_unheard(relay->engine, owner);
+    } else if (owner != NULL && len > 0) {
         conn_send(relay->engine, &owner->conn, relay->block, relay->run, len);
         owner->pool->stats.bytes_sent += len;
     }
@@ -40,6 +42,15 @@ static void leave_out(struct relay *relay, uint8_t *at, uint32_t len)
 {
     end_run(relay, at);
     relay->run = at + len;
+}
+
+/* The ledger does not allow the message at `at`: what came before it passes on, then link and client
+ * end. */
+static void violated(struct relay *relay, uint8_t *at, const char *what)
+{
+    end_run(relay, at);
+    relay->stop = true;
+    link_fail(relay->engine, relay->link, ERR_SERVER_PROTOCOL, what);
 }
 
 /* Whether what the server says aside (notices, parameters) is for the client. */
@@ -160,13 +171,22 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
 
 /* --- one message ------------------------------------------------------------------------------------ */
 
-static void take_ready(struct relay *relay, const uint8_t *body)
+/* In statement mode a transaction block ends before the client is told that it has one. */
+static void refuse_transaction(struct relay *relay, uint8_t *at)
 {
     struct link *link = relay->link;
-    char status = (char)body[0];
+    leave_out(relay, at, MESSAGE_HEADER_BYTES + 1);
+    relay->stop = true;
+    due_pop(&link->due);
+    session_refuse_transaction(relay->engine, link->owner);
+}
+
+static void take_ready(struct relay *relay, uint8_t *at)
+{
+    struct link *link = relay->link;
+    char status = (char)at[MESSAGE_HEADER_BYTES];
     if (status != 'I' && status != 'T' && status != 'E') {
-        link_fail(relay->engine, link, ERR_SERVER_PROTOCOL, "ReadyForQuery with an unknown status");
-        relay->stop = true;
+        violated(relay, at, "ReadyForQuery with an unknown status");
         return;
     }
     link->status = status;
@@ -176,6 +196,9 @@ static void take_ready(struct relay *relay, const uint8_t *body)
     if (link->owner != NULL && link->owner->query_from_us != 0) {
         link->pool->stats.query_us += link->used_us - link->owner->query_from_us;
         link->owner->query_from_us = 0;
+    }
+    if (status != 'I' && link->owner != NULL && link->pool->limits.mode == POOL_STATEMENT) {
+        refuse_transaction(relay, at);
     }
 }
 
@@ -195,7 +218,7 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
     struct link *link = relay->link;
     switch (at[0]) {
     case BACKEND_READY_FOR_QUERY:
-        take_ready(relay, at + MESSAGE_HEADER_BYTES);
+        take_ready(relay, at);
         break;
     case BACKEND_COMMAND_COMPLETE:
         if (total <= MESSAGE_HEADER_BYTES + LIMIT_NAME_BYTES) {
@@ -229,8 +252,7 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     struct link *link = relay->link;
     uint32_t body_bytes;
     if (!message_header(message_backend_bounds, at, &body_bytes)) {
-        link_fail(relay->engine, link, ERR_SERVER_PROTOCOL, "unknown message type or length");
-        relay->stop = true;
+        violated(relay, at, "unknown message type or length");
         return 0;
     }
     uint32_t total = MESSAGE_HEADER_BYTES + body_bytes;
@@ -246,14 +268,12 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     if (type == BACKEND_ERROR_RESPONSE) {
         forward = take_error(relay, at, total, whole, verdict);
         if (verdict == DUE_VERDICT_VIOLATION && !link->terminated) {
-            link_fail(relay->engine, link, ERR_SERVER_PROTOCOL, "ErrorResponse that nothing asked for");
-            relay->stop = true;
+            violated(relay, at, "ErrorResponse that nothing asked for");
             return 0;
         }
         verdict = verdict == DUE_VERDICT_VIOLATION ? DUE_VERDICT_PART : verdict;
     } else if (verdict == DUE_VERDICT_VIOLATION) {
-        link_fail(relay->engine, link, ERR_SERVER_PROTOCOL, message_backend_name(type));
-        relay->stop = true;
+        violated(relay, at, message_backend_name(type));
         return 0;
     } else if (verdict == DUE_VERDICT_ASIDE) {
         forward = aside_passes(link);
@@ -346,10 +366,10 @@ void relay_bytes(struct engine *engine, struct link *link, struct block *block, 
         }
         at += taken;
     }
-    end_run(&relay, at);
     if (link->conn.closing || relay.stop) {
         return;
     }
+    end_run(&relay, at);
     if (link->conn.held != NULL || at < end) {
         if (!conn_hold(engine, &link->conn, block, at, (uint32_t)(end - at), relay.whole)) {
             link_fail(engine, link, ERR_NO_MEMORY, NULL);

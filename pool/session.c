@@ -207,10 +207,6 @@ void session_idle(struct engine *engine, struct session *session)
         pool->stats.transactions++;
         pool->stats.transaction_us += engine->now_us - session->transaction_from_us;
         session->transaction_from_us = 0;
-    } else if (pool->limits.mode == POOL_STATEMENT) {
-        struct report report = {.code = ERR_STATEMENT_MODE};
-        session_fail(engine, session, &report);
-        return;
     }
     if (!session_mode(session) && link_may_release(link)) {
         session->link = NULL;
@@ -542,6 +538,7 @@ static uint32_t take(struct engine *engine, struct session *session, struct bloc
         return take_ready(engine, session, block, at, have, ret_whole);
     case SESSION_TLS:
     case SESSION_LOGIN:
+    case SESSION_CANCEL:
     case SESSION_CLOSING:
         return 0;
     }
@@ -587,6 +584,23 @@ void session_bytes(struct engine *engine, struct session *session, struct block 
     }
 }
 
+void session_refuse_transaction(struct engine *engine, struct session *session)
+{
+    struct report report = {.code = ERR_STATEMENT_MODE,
+                            .hint = "Use pool.mode transaction or session for this database."};
+    struct link *link = session->link;
+    if (!due_empty(&link->due)) {
+        session_fail(engine, session, &report); /* more is on its way into the block */
+        return;
+    }
+    report_write(&engine->scratch, &report);
+    write_ready(engine, 'I');
+    engine_flush_scratch(engine, &session->conn);
+    session->link = NULL;
+    link_abandon(engine, link);
+    session_resume_later(engine, session);
+}
+
 /* A link that was needed only for the greeting goes back. */
 static void release_unused(struct engine *engine, struct session *session)
 {
@@ -630,8 +644,8 @@ void session_end_of_input(struct engine *engine, struct session *session)
         session_close(engine, session);
         return;
     }
-    if (link != NULL && (link->due.copy_in || session->body_left > 0)) {
-        session_close(engine, session);
+    if (link != NULL && (link->due.copy_in || link->unsynced || session->body_left > 0)) {
+        session_close(engine, session); /* what was begun can't be completed any more */
         return;
     }
     if (session->waits || busy) {
@@ -647,6 +661,23 @@ void session_end_of_input(struct engine *engine, struct session *session)
 static uint64_t after_ms(uint64_t from_us, uint32_t ms)
 {
     return from_us + ms * UINT64_C(1000);
+}
+
+/* The socket has failed: nobody is there to read an answer. */
+static void grow_deaf(struct engine *engine, struct session *session)
+{
+    session->deaf = true;
+    stream_clear(&engine->blocks, &session->conn.tx);
+    if (session->link != NULL) {
+        conn_set_reading(engine, &session->link->conn, true);
+    }
+}
+
+void session_unheard(struct engine *engine, struct session *session)
+{
+    if (!session->cancel_sent && session->link != NULL && !due_empty(&session->link->due)) {
+        session->cancel_sent = cancel_link(engine, session->link);
+    }
 }
 
 /* Each check returns when to look again, or acts and returns TIMER_NEVER. */
@@ -721,6 +752,10 @@ static uint64_t check_idle(struct engine *engine, struct session *session)
 
 void session_timer(struct engine *engine, struct session *session)
 {
+    if (session->state == SESSION_CANCEL) {
+        session_close(engine, session);
+        return;
+    }
     if (session->state != SESSION_READY && session->state != SESSION_LOGIN) {
         login_timer(engine, session);
         return;
@@ -747,8 +782,8 @@ void session_event(struct engine *engine, struct session *session, const struct 
         if (session->conn.closing) {
             return;
         }
-        if (event->code != 0) { /* reset: nobody is there to read an answer */
-            stream_clear(&engine->blocks, &session->conn.tx);
+        if (event->code != 0) {
+            grow_deaf(engine, session);
         }
         session_end_of_input(engine, session);
         return;

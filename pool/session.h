@@ -2,6 +2,7 @@
  *
  *    STARTUP -> TLS -> STARTUP -> AUTH -> LOGIN -> READY -> CLOSING
  *        \___________________________________________________^
+ *         \-> CANCEL ----------------------------------------^
  *
  * STARTUP: a startup packet is awaited. AUTH: pool/login.c proves who it is; identity is written once.
  * LOGIN: authenticated, and waiting for a link that tells what the server's parameters are. READY:
@@ -33,6 +34,7 @@ enum session_state {
     SESSION_AUTH,
     SESSION_LOGIN,
     SESSION_READY,
+    SESSION_CANCEL, /* it carried a CancelRequest, and ends when the server has that */
     SESSION_CLOSING,
 };
 
@@ -66,6 +68,7 @@ struct session {
     bool skipping;     /* no link, and an error was told: skip to Sync */
     bool refused;      /* with skipping: the first message held is the one that was refused */
     bool terminated;   /* it has said Terminate */
+    bool deaf;         /* its socket has failed: what it would be told is dropped */
     bool replication;
     bool query_is_read;    /* what runs now may be cancelled when the client is gone */
     bool cancel_sent;
@@ -86,6 +89,12 @@ void session_timer(struct engine *engine, struct session *session);
  * that one session's progress never runs inside another's. */
 void session_resume(struct engine *engine, struct session *session);
 void session_resume_later(struct engine *engine, struct session *session);
+
+/* A statement opened a transaction block in statement mode: an error, a rollback, and on. */
+void session_refuse_transaction(struct engine *engine, struct session *session);
+
+/* The server has more for a client that can't hear it. As a backend that can't send: it is canceled. */
+void session_unheard(struct engine *engine, struct session *session);
 
 /* Nothing more will come from the client; what it asked for is finished first. */
 void session_end_of_input(struct engine *engine, struct session *session);
