@@ -1,0 +1,28 @@
+/* The checkers. Each judges by itself, calls sim_fail, and changes nothing. */
+#ifndef TESTS_SIM_CHECK_H
+#define TESTS_SIM_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct client;
+struct shell;
+struct sim;
+
+/* Around every step of an engine: pool size and conservation (check_pool.c), the order in which links
+ * are granted (check_order.c). */
+void check_before(struct sim *sim, struct shell *shell);
+void check_after(struct sim *sim, struct shell *shell);
+
+void check_pool(struct sim *sim);
+void check_order_before(struct sim *sim, struct shell *shell);
+void check_order_after(struct sim *sim, struct shell *shell);
+
+/* check_witness.c: whose tags the bytes of a message carry. */
+void check_witness(struct sim *sim, uint64_t client_id, const uint8_t *body, size_t len);
+
+/* check_quiesce.c: after all clients have left and time has passed. */
+void check_quiesce(struct sim *sim);
+
+#endif

@@ -1,0 +1,206 @@
+#include "tests/sim/oracle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "protocol/message.h"
+#include "protocol/report.h"
+#include "tests/sim/client.h"
+#include "tests/sim/sim.h"
+
+void oracle_init(struct oracle *oracle)
+{
+    *oracle = (struct oracle){0};
+    pg_init(&oracle->pg);
+}
+
+void oracle_fini(struct oracle *oracle)
+{
+    pg_fini(&oracle->pg);
+}
+
+void oracle_sent(struct oracle *oracle, const void *bytes, size_t len)
+{
+    pg_feed(&oracle->pg, bytes, len);
+}
+
+/* --- what chance may decide ----------------------------------------------------------------------- */
+
+static bool one_of(const char *sqlstate, const char *const *codes)
+{
+    for (; *codes != NULL; codes++) {
+        if (strcmp(sqlstate, *codes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Errors of the pool's own when it has no server connection to give. */
+static bool may_refuse(const struct client *client, const char *sqlstate)
+{
+    static const char *const full[] = {"53300", NULL};
+    static const char *const down[] = {"08001", "08004", "08006", "57P03", "28P01", "3D000", NULL};
+    const struct swarm *swarm = &client->sim->swarm;
+    return (one_of(sqlstate, full) && (swarm->pool.wait_timeout_ms > 0 || swarm_server_fails(swarm))) ||
+           (one_of(sqlstate, down) && swarm_server_fails(swarm)) ||
+           (strcmp(sqlstate, "57014") == 0 && client->cancels > 0);
+}
+
+static bool may_end(const struct client *client, const char *sqlstate)
+{
+    static const char *const lost[] = {"57P01", "08006", "08P01", NULL};
+    static const char *const idle[] = {"25P03", "57P05", NULL};
+    const struct swarm *swarm = &client->sim->swarm;
+    return (one_of(sqlstate, lost) && swarm_server_fails(swarm)) ||
+           (one_of(sqlstate, idle) && (swarm->pool.idle_transaction_timeout_ms > 0 ||
+                                       swarm->pool.client_idle_timeout_ms > 0)) ||
+           (strcmp(sqlstate, "0A000") == 0 && swarm->pool.mode == POOL_STATEMENT) ||
+           client->hostile;
+}
+
+static void show(char *text, size_t room, const uint8_t *message, size_t len)
+{
+    size_t at = 0;
+    at += (size_t)snprintf(text, room, "%c[%zu] ", message[0], len);
+    for (size_t i = MESSAGE_HEADER_BYTES; i < len && at + 2 < room && i < 110; i++) {
+        text[at++] = message[i] >= 32 && message[i] < 127 ? (char)message[i] : '.';
+    }
+    text[at] = '\0';
+}
+
+static void objects(struct client *client, const char *what, const uint8_t *message, size_t len)
+{
+    struct pg *pg = &client->oracle.pg;
+    char got[160], wanted[160] = "nothing";
+    show(got, sizeof(got), message, len);
+    if (pg->out.len > 0) {
+        show(wanted, sizeof(wanted), pg->out.bytes, message_load_u32(pg->out.bytes + 1) + 1);
+    }
+    sim_fail(client->sim, "c%u: %s: got %s, wanted %s", client->number, what, got, wanted);
+}
+
+/* --- comparing -------------------------------------------------------------------------------------- */
+
+static bool same_report(const uint8_t *message, size_t len, const uint8_t *wanted, size_t wanted_len)
+{
+    struct report_fields got, want;
+    if (!report_parse(message + MESSAGE_HEADER_BYTES, len - MESSAGE_HEADER_BYTES, &got) ||
+        !report_parse(wanted + MESSAGE_HEADER_BYTES, wanted_len - MESSAGE_HEADER_BYTES, &want)) {
+        return false;
+    }
+    /* Names in these texts may be the pool's own. */
+    bool free_text = strcmp(want.sqlstate, "42P05") == 0 || strcmp(want.sqlstate, "57014") == 0;
+    return strcmp(got.severity, want.severity) == 0 && strcmp(got.sqlstate, want.sqlstate) == 0 &&
+           (free_text || strcmp(got.message, want.message) == 0);
+}
+
+static void compare(struct client *client, const uint8_t *message, size_t len)
+{
+    struct pg *pg = &client->oracle.pg;
+    size_t wanted_len = message_load_u32(pg->out.bytes + 1) + 1;
+    bool same = message[0] == 'E' || message[0] == 'N'
+                    ? pg->out.bytes[0] == message[0] &&
+                          same_report(message, len, pg->out.bytes, wanted_len)
+                    : len == wanted_len && memcmp(message, pg->out.bytes, len) == 0;
+    if (!same) {
+        objects(client, "TRANSCRIPT", message, len);
+        return;
+    }
+    pg->flushed = pg->out.len;
+    pg_sent(pg, (uint32_t)wanted_len);
+}
+
+/* Messages that a pool needs no connection for. */
+static bool needs_nothing(uint8_t type)
+{
+    return type == FRONTEND_SYNC || type == FRONTEND_FLUSH || type == FRONTEND_COPY_DATA ||
+           type == FRONTEND_COPY_DONE || type == FRONTEND_COPY_FAIL;
+}
+
+/* An error has come where the oracle has not said anything yet: did chance strike? */
+static bool follow(struct client *client, const struct report_fields *fields)
+{
+    struct pg *pg = &client->oracle.pg;
+    if (pg->asleep) {
+        if (strcmp(fields->sqlstate, "57014") == 0 &&
+            (client->cancels > 0 || client->sim->swarm.pool.query_timeout_ms > 0)) {
+            pg_interrupt(pg, "57014", fields->message);
+            return true;
+        }
+        return false;
+    }
+    uint8_t next = pg_next_type(pg);
+    if (pg_at_rest(pg) && next != 0 && !needs_nothing(next) && may_refuse(client, fields->sqlstate) &&
+        strncmp(fields->message, "error asked for", 15) != 0) {
+        client->sim->refused++;
+        pg_refuse_next(pg, fields->sqlstate, fields->message);
+        return true;
+    }
+    return false;
+}
+
+void oracle_received(struct client *client, const uint8_t *message, size_t len)
+{
+    struct pg *pg = &client->oracle.pg;
+    struct report_fields fields = {0};
+    bool error = message[0] == 'E' &&
+                 report_parse(message + MESSAGE_HEADER_BYTES, len - MESSAGE_HEADER_BYTES, &fields);
+    if (client->oracle.blind) {
+        return;
+    }
+    if (error && strcmp(fields.severity, "FATAL") == 0) {
+        client->told_fatal = true;
+        client->sim->fatals++;
+        if (++client->fatal_count > 1 || !may_end(client, fields.sqlstate)) {
+            objects(client, "a FATAL error that nothing explains", message, len);
+        }
+        return;
+    }
+    while (pg->out.len == 0) {
+        if (error && follow(client, &fields)) {
+            continue;
+        }
+        if (pg->asleep) {
+            pg_wake(pg);
+        }
+        if (!pg_step(pg)) {
+            objects(client, "TRANSCRIPT: nothing was asked", message, len);
+            return;
+        }
+    }
+    compare(client, message, len);
+}
+
+void oracle_parameter(struct client *client, const char *name, const char *value)
+{
+    struct pg *pg = &client->oracle.pg;
+    for (uint32_t i = 0; i < PG_PARAMETER_COUNT; i++) {
+        if (strcasecmp(name, pg_parameter_names[i]) == 0 &&
+            strcmp(value, pg->parameters[i].current) != 0) {
+            sim_fail(client->sim, "c%u: greeted with %s = \"%s\", not \"%s\"", client->number, name,
+                     value, pg->parameters[i].current);
+        }
+    }
+}
+
+void oracle_ended(struct client *client)
+{
+    struct pg *pg = &client->oracle.pg;
+    if (client->oracle.blind || client->told_fatal || client->cut) {
+        return;
+    }
+    while (pg->out.len == 0 && !pg->ended) {
+        if (pg->asleep) {
+            pg_wake(pg);
+        }
+        if (!pg_step(pg)) {
+            break;
+        }
+    }
+    if (pg->out.len > 0) {
+        objects(client, "MISSING: the connection ended before", (const uint8_t *)"-\0\0\0\4", 5);
+    }
+}

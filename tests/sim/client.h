@@ -1,0 +1,63 @@
+/* One session of a client: it connects, says things in the style of a driver, checks every answer
+ * against its oracle, and leaves in one way or another. */
+#ifndef TESTS_SIM_CLIENT_H
+#define TESTS_SIM_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/random.h"
+#include "base/writer.h"
+#include "tests/sim/bytes.h"
+#include "tests/sim/oracle.h"
+
+struct sim;
+struct wire;
+
+enum client_state { CLIENT_NEW, CLIENT_ACTIVE, CLIENT_LEAVING, CLIENT_DONE };
+
+enum { CLIENT_NAMES = 4, CLIENT_ID_TEXT_BYTES = 40 };
+
+struct client {
+    struct sim *sim;
+    uint32_t number;
+    uint64_t id, sequence;
+    struct random random; /* its own: what it says does not depend on how bytes travel */
+    enum client_state state;
+    struct wire *wire;
+    struct bytes in;
+    struct writer out; /* the batch being made */
+    struct oracle oracle;
+    uint8_t cancel_body[36]; /* pid and key */
+    uint32_t cancel_bytes;
+    uint32_t cancels;
+    char status; /* of the last ReadyForQuery */
+    uint32_t ops_left;
+    uint32_t due_ready; /* ReadyForQuery awaited */
+    uint32_t due_acks;  /* answers awaited behind a Flush */
+    bool open_pipeline; /* a Flush was sent and no Sync since */
+    bool pipelined;     /* the batch has several Syncs */
+    bool copy_extended;
+    bool half_closed, told_fatal, cut, hostile;
+    uint32_t fatal_count;
+    uint64_t waiting_from_us; /* 0: nothing is awaited */
+};
+
+struct client *client_new(struct sim *sim, uint32_t number);
+void client_free(struct client *client);
+
+/* Connects. */
+void client_start(struct sim *sim, void *object, uint64_t argument);
+
+/* client_ops.c: makes the next batch in client->out. */
+void client_make_batch(struct client *client);
+/* … the lines of a COPY. */
+void client_make_copy(struct client *client);
+
+/* For client_ops.c. */
+uint64_t client_random(struct client *client, uint64_t bound);
+/* A tag that is the client's own. */
+void client_tag(struct client *client, char text[CLIENT_ID_TEXT_BYTES]);
+
+#endif
