@@ -80,41 +80,24 @@ static struct block *shared_block(struct blocks *blocks)
     return block;
 }
 
-struct block *blocks_reserve(struct blocks *blocks, uint32_t bytes_min)
+struct block *blocks_renew(struct blocks *blocks, uint32_t bytes_min)
 {
-    struct block *block = blocks->current;
+    struct block *before = blocks->current;
     ASSERT(bytes_min <= LIMIT_BLOCK_BYTES);
-    if (block != NULL) {
-        if (block->references == 1) {
-            block->used = 0;
-        }
-        if (block->capacity - block->used >= bytes_min) {
-            return block;
-        }
-    }
     struct block *fresh = shared_block(blocks);
     if (fresh == NULL) {
         return NULL;
     }
     blocks->current = fresh;
-    if (block != NULL) {
-        block_unref(blocks, block);
+    if (before != NULL) {
+        block_unref(blocks, before);
     }
     return fresh;
 }
 
-void block_ref(struct block *block)
+void blocks_take_back(struct blocks *blocks, struct block *block)
 {
-    ASSERT(block->references > 0);
-    block->references++;
-}
-
-void block_unref(struct blocks *blocks, struct block *block)
-{
-    ASSERT(block->references > 0);
-    if (--block->references > 0) {
-        return;
-    }
+    ASSERT(block->references == 0);
     if (block->capacity == LIMIT_BLOCK_BYTES && blocks->free_count < BLOCKS_FREE_MAX) {
         block->next_free = blocks->free_first;
         blocks->free_first = block;
@@ -132,29 +115,16 @@ void block_unref(struct blocks *blocks, struct block *block)
     free(block);
 }
 
-int stream_append(struct blocks *blocks, struct stream *stream, struct block *block,
-                  uint8_t *bytes, uint32_t len)
+int stream_append_piece(struct blocks *blocks, struct stream *stream, struct block *block,
+                        uint8_t *bytes, uint32_t len)
 {
-    struct piece *last = stream->last;
-    if (len == 0) {
-        return 0;
-    }
-    if (last != NULL && last->block == block && last->bytes + last->len == bytes) {
-        last->len += len;
-        stream->bytes += len;
-        return 0;
-    }
-    struct piece *piece = last == NULL ? &stream->own : slab_alloc(&blocks->pieces);
+    struct piece *piece = slab_alloc(&blocks->pieces);
     if (piece == NULL) {
         return ERR_NO_MEMORY;
     }
     block_ref(block);
     *piece = (struct piece){.block = block, .bytes = bytes, .len = len};
-    if (last == NULL) {
-        stream->first = piece;
-    } else {
-        last->next = piece;
-    }
+    stream->last->next = piece;
     stream->last = piece;
     stream->bytes += len;
     return 0;
@@ -192,7 +162,7 @@ int stream_peek(const struct stream *stream, struct iovec *vectors, int max)
     return count;
 }
 
-void stream_consume(struct blocks *blocks, struct stream *stream, uint32_t len)
+void stream_consume_pieces(struct blocks *blocks, struct stream *stream, uint32_t len)
 {
     ASSERT(len <= stream->bytes);
     stream->bytes -= len;

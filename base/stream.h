@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "base/slab.h"
 
 struct iovec;
@@ -50,9 +51,24 @@ struct stream {
 void blocks_init(struct blocks *blocks);
 void blocks_fini(struct blocks *blocks);
 
+/* blocks_reserve where the current block has no room: it is replaced by an empty one. */
+struct block *blocks_renew(struct blocks *blocks, uint32_t bytes_min);
+
 /* Makes sure that the current block has room for `bytes_min` more (at most LIMIT_BLOCK_BYTES).
  * Returns the block, whose free room begins at bytes + used; NULL when memory is out. */
-struct block *blocks_reserve(struct blocks *blocks, uint32_t bytes_min);
+static inline struct block *blocks_reserve(struct blocks *blocks, uint32_t bytes_min)
+{
+    struct block *block = blocks->current;
+    if (block != NULL) {
+        if (block->references == 1) {
+            block->used = 0;
+        }
+        if (block->capacity - block->used >= bytes_min) {
+            return block;
+        }
+    }
+    return blocks_renew(blocks, bytes_min);
+}
 
 /* A block of its own for bytes that must be held together; one reference, the caller's. */
 struct block *blocks_private(struct blocks *blocks, uint32_t capacity);
@@ -61,12 +77,47 @@ struct block *blocks_private(struct blocks *blocks, uint32_t capacity);
  * first call fixes that size. */
 struct block *blocks_small(struct blocks *blocks, uint32_t capacity);
 
-void block_ref(struct block *block);
-void block_unref(struct blocks *blocks, struct block *block);
+/* Where a block goes that nobody refers to any more. */
+void blocks_take_back(struct blocks *blocks, struct block *block);
+
+static inline void block_ref(struct block *block)
+{
+    ASSERT(block->references > 0);
+    block->references++;
+}
+
+static inline void block_unref(struct blocks *blocks, struct block *block)
+{
+    ASSERT(block->references > 0);
+    if (--block->references == 0) {
+        blocks_take_back(blocks, block);
+    }
+}
+
+/* stream_append where the stream has pieces and the bytes do not lie behind the last one's. */
+int stream_append_piece(struct blocks *blocks, struct stream *stream, struct block *block,
+                        uint8_t *bytes, uint32_t len);
 
 /* Appends by reference. 0, or ERR_NO_MEMORY with the stream unchanged. */
-int stream_append(struct blocks *blocks, struct stream *stream, struct block *block,
-                  uint8_t *bytes, uint32_t len);
+static inline int stream_append(struct blocks *blocks, struct stream *stream, struct block *block,
+                                uint8_t *bytes, uint32_t len)
+{
+    struct piece *last = stream->last;
+    if (len == 0) {
+        return 0;
+    }
+    if (last == NULL) {
+        block_ref(block);
+        stream->own = (struct piece){.block = block, .bytes = bytes, .len = len};
+        stream->first = stream->last = &stream->own;
+    } else if (last->block == block && last->bytes + last->len == bytes) {
+        last->len += len;
+    } else {
+        return stream_append_piece(blocks, stream, block, bytes, len);
+    }
+    stream->bytes += len;
+    return 0;
+}
 
 /* Appends a copy. 0, or ERR_NO_MEMORY, after which a part may have been appended. */
 int stream_write(struct blocks *blocks, struct stream *stream, const void *bytes, uint32_t len);
@@ -74,8 +125,21 @@ int stream_write(struct blocks *blocks, struct stream *stream, const void *bytes
 /* Fills at most `max` vectors with what comes first; returns how many. */
 int stream_peek(const struct stream *stream, struct iovec *vectors, int max);
 
+/* stream_consume in all cases. */
+void stream_consume_pieces(struct blocks *blocks, struct stream *stream, uint32_t len);
+
 /* Drops the first `len` bytes, which must be there. */
-void stream_consume(struct blocks *blocks, struct stream *stream, uint32_t len);
+static inline void stream_consume(struct blocks *blocks, struct stream *stream, uint32_t len)
+{
+    if (len == stream->bytes && stream->last == &stream->own) {
+        /* All of it, in the one piece that most streams are. */
+        stream->first = stream->last = NULL;
+        stream->bytes = 0;
+        block_unref(blocks, stream->own.block);
+        return;
+    }
+    stream_consume_pieces(blocks, stream, len);
+}
 
 void stream_clear(struct blocks *blocks, struct stream *stream);
 

@@ -50,10 +50,19 @@ struct sock *sock_new(struct worker *worker)
     return sock;
 }
 
-static void step(struct sock *sock, enum event_kind kind, uint32_t bytes)
+/* That many bytes lie in the room that engine_rx has lent. */
+static void received_some(struct worker *worker, uint32_t bytes)
 {
-    struct event event = {.kind = kind, .handle = sock->handle, .bytes = bytes};
-    worker_step(sock_worker(sock), &event);
+    worker->dirty = true;
+    engine_received(worker->engine, bytes, worker_now_us(worker));
+}
+
+/* That many bytes of what engine_tx showed are written; 0 = the socket is full. */
+static void sent_some(struct sock *sock, uint32_t bytes)
+{
+    struct worker *worker = sock_worker(sock);
+    worker->dirty = true;
+    engine_sent(worker->engine, sock->handle, bytes, worker_now_us(worker));
 }
 
 void sock_ended(struct sock *sock, int code, const char *text)
@@ -82,13 +91,15 @@ void sock_failed(struct sock *sock, int error_number)
 void sock_sent(struct sock *sock, uint32_t bytes, bool full)
 {
     if (bytes > 0) {
-        sock->flags |= SOCK_SENT;
-        worker_want_sweep(sock_worker(sock));
-        step(sock, EVENT_SENT, bytes);
+        if ((sock->flags & SOCK_SENT) == 0) {
+            sock->flags |= SOCK_SENT;
+            worker_want_sweep(sock_worker(sock)); /* it goes on while any socket has the flag */
+        }
+        sent_some(sock, bytes);
     }
     if (full) {
         sock->flags |= SOCK_FULL;
-        step(sock, EVENT_SENT, 0);
+        sent_some(sock, 0);
         sock_watch(sock);
     } else if ((sock->flags & SOCK_FULL) != 0) {
         sock->flags &= (uint16_t)~SOCK_FULL;
@@ -125,8 +136,8 @@ static void flush_plain(struct sock *sock)
             sock_sent(sock, 0, false);
             return;
         }
-        size_t wanted = 0;
-        for (int i = 0; i < count; i++) {
+        size_t wanted = vectors[0].iov_len;
+        for (int i = 1; i < count; i++) {
             wanted += vectors[i].iov_len;
         }
         ssize_t sent = send_vectors(sock->fd, vectors, count);
@@ -182,7 +193,7 @@ static bool read_plain(struct sock *sock)
     }
     ssize_t received = recv(sock->fd, room, room_bytes, MSG_DONTWAIT);
     if (received > 0) {
-        step(sock, EVENT_BYTES, (uint32_t)received);
+        received_some(worker, (uint32_t)received);
         return true;
     }
     if (received == 0) {
@@ -233,9 +244,9 @@ static void poll_failed(struct sock *sock)
 
 static void client_first(struct sock *sock);
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+/* All that may be ready, in any state. */
+static void on_ready(struct sock *sock, int status, int events)
 {
-    struct sock *sock = (struct sock *)(void *)poll;
     if ((sock->flags & SOCK_NASCENT) != 0) {
         client_first(sock);
         return;
@@ -255,6 +266,17 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         } else {
             read_plain(sock);
         }
+    }
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct sock *sock = (struct sock *)(void *)poll;
+    if (status == 0 && events == UV_READABLE && (sock->flags & SOCK_NOT_READING) == 0 &&
+        sock->tls == NULL) {
+        read_plain(sock);
+    } else {
+        on_ready(sock, status, events);
     }
 }
 
@@ -406,7 +428,7 @@ static void feed(struct sock *sock, const uint8_t *bytes, size_t count)
         }
         uint32_t part = count < room_bytes ? (uint32_t)count : room_bytes;
         memcpy(room, bytes, part);
-        step(sock, EVENT_BYTES, part);
+        received_some(worker, part);
         bytes += part;
         count -= part;
     }
@@ -558,6 +580,10 @@ void sock_do(struct worker *worker, const struct todo *todo)
             struct event event = {.kind = EVENT_CLOSED, .handle = todo->handle};
             worker_step(worker, &event);
         }
+        return;
+    }
+    if (bits == TODO_SEND && (sock->flags & SOCK_NOT_WRITING) == 0 && sock->tls == NULL) {
+        flush_plain(sock);
         return;
     }
     if ((bits & TODO_CLOSE) != 0) {

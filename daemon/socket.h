@@ -45,6 +45,13 @@ enum {
     SOCK_HANDSHAKE = 1 << 14, /* of TLS: bytes are wanted whatever the engine says */
 };
 
+/* Flags that keep a plain socket from being simply read, and from being simply written. */
+enum {
+    SOCK_NOT_READING = SOCK_NASCENT | SOCK_DIALING | SOCK_EOF | SOCK_STARVED | SOCK_STOPPED,
+    SOCK_NOT_WRITING = SOCK_NASCENT | SOCK_DIALING | SOCK_FULL | SOCK_BROKEN | SOCK_TLS_ACCEPT |
+                       SOCK_TLS_CONNECT,
+};
+
 struct sock {
     uv_poll_t poll; /* first: the callback gets this. poll.data is the worker */
     struct handle handle;

@@ -365,12 +365,35 @@ static void process_event(struct engine *engine, const struct event *event)
     }
 }
 
+static void end_step(struct engine *engine)
+{
+    if (!list_empty(&engine->resumable)) {
+        engine_run_resumable(engine);
+    }
+}
+
 void engine_step(struct engine *engine, const struct event *event)
 {
     engine->now_us = event->now_us;
     process_event(engine, event);
-    if (!list_empty(&engine->resumable)) {
-        engine_run_resumable(engine);
+    end_step(engine);
+}
+
+void engine_received(struct engine *engine, uint32_t bytes, uint64_t now_us)
+{
+    ASSERT(engine->rx_conn != NULL);
+    engine->now_us = now_us;
+    conn_bytes(engine, engine->rx_conn, bytes);
+    end_step(engine);
+}
+
+void engine_sent(struct engine *engine, struct handle handle, uint32_t bytes, uint64_t now_us)
+{
+    struct conn *conn = handle_table_get(&engine->connections, handle);
+    engine->now_us = now_us;
+    if (conn != NULL) {
+        conn_sent(engine, conn, bytes);
+        end_step(engine);
     }
 }
 

@@ -188,6 +188,11 @@ void letter_free(struct letter *letter);
 
 void engine_step(struct engine *engine, const struct event *event);
 
+/* The two that every query is made of, without an event: EVENT_BYTES for the connection that
+ * engine_rx has just lent room to, and EVENT_SENT. */
+void engine_received(struct engine *engine, uint32_t bytes, uint64_t now_us);
+void engine_sent(struct engine *engine, struct handle handle, uint32_t bytes, uint64_t now_us);
+
 /* Room for the next bytes of that connection. False when the connection wants none (closing, or out
  * of memory): report nothing. */
 bool engine_rx(struct engine *engine, struct handle handle, uint8_t **ret_room, uint32_t *ret_bytes);
