@@ -47,7 +47,7 @@ struct due_entry {
     uint8_t kind; /* enum due_kind */
     uint8_t flags;
     struct link_statement *prepared;   /* Parse: what the link will have; may be NULL */
-    struct session_statement *named;   /* Parse, Close: what the client has; may be NULL */
+    struct session_statement *named;   /* Parse, Close: what the client has; NULL = none, or gone */
     struct statement *unnamed_before;  /* Parse of the unnamed: what to go back to; owned */
 };
 

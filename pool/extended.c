@@ -16,11 +16,25 @@
 #include "protocol/message.h"
 #include "protocol/report.h"
 
-static bool violates(struct engine *engine, struct session *session, const char *what)
+static bool name_too_long(struct engine *engine, struct session *session)
 {
-    struct report report = {.code = ERR_PROTOCOL, .message = what};
+    struct report report = {.code = ERR_LIMIT,
+                            .detail = "The name of a prepared statement is too long for a pool in "
+                                      "transaction mode."};
     session_fail(engine, session, &report);
     return false;
+}
+
+/* What does not parse here does not parse at the server either: it says so in its own words. */
+static bool pass_malformed(struct engine *engine, struct session *session, enum due_what what,
+                           struct block *block, uint8_t *message, uint32_t body_bytes)
+{
+    if (!link_due(engine, session->link, what, DUE_FORWARD, 0)) {
+        return false;
+    }
+    session->link->unsynced = true;
+    link_send(engine, session->link, block, message, MESSAGE_HEADER_BYTES + body_bytes);
+    return true;
 }
 
 static bool no_memory(struct engine *engine, struct session *session)
@@ -111,7 +125,7 @@ static struct link_statement *prepare(struct engine *engine, struct link *link,
 static bool ensure_unnamed(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
-    if (link->unnamed == session->unnamed) {
+    if (session->unnamed == NULL ? link->no_unnamed : link->unnamed == session->unnamed) {
         return true;
     }
     if (session->unnamed == NULL) {
@@ -131,6 +145,7 @@ static bool ensure_unnamed(struct engine *engine, struct session *session)
     flush_to_link(engine, link);
     statement_unref(&engine->statements, link->unnamed);
     link->unnamed = session->unnamed;
+    link->no_unnamed = session->unnamed == NULL;
     return !session->conn.closing;
 }
 
@@ -176,10 +191,12 @@ static bool parse_unnamed(struct engine *engine, struct session *session,
                             .flags = DUE_FLAG_UNNAMED,
                             .unnamed_before = session->unnamed};
     if (!link_due_entry(engine, link, &due)) {
+        statement_unref(&engine->statements, statement);
         return false;
     }
     write_parse(engine, "", statement);
     flush_to_link(engine, link);
+    link->no_unnamed = false;
     session->unnamed = statement; /* the store's reference; the one before is the entry's */
     statement_unref(&engine->statements, link->unnamed);
     statement_ref(statement);
@@ -190,14 +207,17 @@ static bool parse_unnamed(struct engine *engine, struct session *session,
 
 /* The client has a statement of that name: a Parse of its new text under the old one's name on the
  * link fails where and how the server wants it; only the name in the message is put right. */
-static bool parse_duplicate(struct engine *engine, struct session *session, const char *name,
-                            struct statement *statement)
+static bool parse_duplicate(struct engine *engine, struct session *session,
+                            struct session_statement *named, struct statement *statement)
 {
     char buffer[STATEMENT_NAME_BYTES];
     struct statement *old;
-    const char *on_link = name_on_link(engine, session, name, buffer, &old);
-    if (on_link == NULL || !link_due(engine, session->link, DUE_PARSE, DUE_FORWARD,
-                                     DUE_FLAG_DUPLICATE)) {
+    struct due_entry due = {.what = DUE_PARSE,
+                            .kind = DUE_FORWARD,
+                            .flags = DUE_FLAG_DUPLICATE,
+                            .named = named};
+    const char *on_link = name_on_link(engine, session, named->name, buffer, &old);
+    if (on_link == NULL || !link_due_entry(engine, session->link, &due)) {
         return false;
     }
     write_parse(engine, on_link, statement);
@@ -205,20 +225,46 @@ static bool parse_duplicate(struct engine *engine, struct session *session, cons
     return true;
 }
 
+/* Whether a Parse of the name or the text is under way with a Sync behind it: what a Parse sent now
+ * means shows only when that one is answered. (In the same batch an error skips both.) */
+static bool hangs_on_reply(const struct link *link, const struct session_statement *named,
+                           const struct link_statement *prepared)
+{
+    bool under_way = false;
+    if ((named == NULL || !named->pending_parse) && (prepared == NULL || prepared->pending == 0)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < link->due.count; i++) {
+        const struct due_entry *entry = due_at(&link->due, i);
+        if (entry->what == DUE_SYNC && under_way) {
+            return true;
+        }
+        under_way = under_way || (entry->what == DUE_PARSE &&
+                                  ((named != NULL && entry->named == named) ||
+                                   (prepared != NULL && entry->prepared == prepared)));
+    }
+    return false;
+}
+
 static bool parse_named(struct engine *engine, struct session *session, const char *name,
                         struct statement *statement)
 {
     struct link *link = session->link;
-    if (session_statement_find(&session->statements, engine->hash_key, name) != NULL) {
-        return parse_duplicate(engine, session, name, statement);
-    }
     struct session_statement *named =
-        session_statement_add(&session->statements, engine->hash_key, name, statement);
+        session_statement_find(&session->statements, engine->hash_key, name);
+    struct link_statement *prepared = link_statement_find(&link->statements, statement);
+    if (hangs_on_reply(link, named, prepared)) {
+        session->blocked = true; /* link_after_reply comes back to it */
+        return false;
+    }
+    if (named != NULL) {
+        return parse_duplicate(engine, session, named, statement);
+    }
+    named = session_statement_add(&session->statements, engine->hash_key, name, statement);
     if (named == NULL) {
         return no_memory(engine, session);
     }
     named->pending_parse = true;
-    struct link_statement *prepared = link_statement_find(&link->statements, statement);
     if (prepared == NULL) {
         return prepare(engine, link, statement, DUE_FORWARD, named) != NULL;
     }
@@ -231,8 +277,8 @@ static bool parse_named(struct engine *engine, struct session *session, const ch
     return true;
 }
 
-bool extended_parse(struct engine *engine, struct session *session, uint8_t *message,
-                    uint32_t body_bytes)
+bool extended_parse(struct engine *engine, struct session *session, struct block *block,
+                    uint8_t *message, uint32_t body_bytes)
 {
     struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, body_bytes);
     const char *name = reader_cstr(&reader);
@@ -242,11 +288,12 @@ bool extended_parse(struct engine *engine, struct session *session, uint8_t *mes
     uint16_t types = reader_u16(&reader);
     reader_bytes(&reader, (size_t)types * 4);
     if (reader.failed || reader.left != 0) {
-        return violates(engine, session, "invalid message format");
+        return pass_malformed(engine, session, DUE_PARSE, block, message, body_bytes);
     }
     if (strlen(name) >= LIMIT_STATEMENT_NAME_BYTES) {
-        return violates(engine, session, "prepared statement name too long");
+        return name_too_long(engine, session);
     }
+    session->keeps_unnamed = session->keeps_unnamed && name[0] != '\0';
     struct statement *statement = statement_intern(&engine->statements, body, statement_bytes);
     if (statement == NULL) {
         return no_memory(engine, session);
@@ -274,8 +321,11 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     const char *portal = reader_cstr(&reader);
     const char *name = reader_cstr(&reader);
     if (reader.failed) {
-        if (here == total || here > 2 * LIMIT_STATEMENT_NAME_BYTES) {
-            violates(engine, session, "invalid message format");
+        if (here == total) {
+            return pass_malformed(engine, session, DUE_BIND, block, message, body_bytes) ? total : 0;
+        }
+        if (here > 2 * LIMIT_STATEMENT_NAME_BYTES) {
+            name_too_long(engine, session);
             return 0;
         }
         *ret_whole = total < 2 * LIMIT_STATEMENT_NAME_BYTES ? total : 2 * LIMIT_STATEMENT_NAME_BYTES;
@@ -311,6 +361,9 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
 /* Describe and Close: a kind byte and a name. */
 static const char *target_name(const uint8_t *message, uint32_t body_bytes)
 {
+    if (body_bytes == 0) {
+        return NULL;
+    }
     struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES + 1, body_bytes - 1);
     const char *name = reader_cstr(&reader);
     return reader.failed || reader.left != 0 ? NULL : name;
@@ -320,12 +373,15 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
                        uint8_t *message, uint32_t body_bytes)
 {
     struct link *link = session->link;
-    uint8_t kind = message[MESSAGE_HEADER_BYTES];
     const char *name = target_name(message, body_bytes);
+    if (name == NULL) {
+        return pass_malformed(engine, session, DUE_DESCRIBE_PORTAL, block, message, body_bytes);
+    }
+    uint8_t kind = message[MESSAGE_HEADER_BYTES];
     char buffer[STATEMENT_NAME_BYTES];
     struct statement *statement;
     const char *on_link = name;
-    if (kind == 'S' && name != NULL) {
+    if (kind == 'S') {
         on_link = name_on_link(engine, session, name, buffer, &statement);
         if (on_link == NULL) {
             return false;
@@ -353,8 +409,11 @@ bool extended_close(struct engine *engine, struct session *session, struct block
 {
     struct link *link = session->link;
     const char *name = target_name(message, body_bytes);
-    if (message[MESSAGE_HEADER_BYTES] != 'S' || name == NULL || name[0] == '\0') {
-        bool unnamed = message[MESSAGE_HEADER_BYTES] == 'S' && name != NULL;
+    if (name == NULL) {
+        return pass_malformed(engine, session, DUE_CLOSE, block, message, body_bytes);
+    }
+    if (message[MESSAGE_HEADER_BYTES] != 'S' || name[0] == '\0') {
+        bool unnamed = message[MESSAGE_HEADER_BYTES] == 'S';
         if (!link_due(engine, link, DUE_CLOSE, DUE_FORWARD, 0)) {
             return false;
         }
@@ -363,8 +422,8 @@ bool extended_close(struct engine *engine, struct session *session, struct block
         if (unnamed) {
             statement_unref(&engine->statements, session->unnamed);
             session->unnamed = NULL;
-            statement_unref(&engine->statements, link->unnamed);
-            link->unnamed = NULL;
+            link_unnamed_unknown(engine, link);
+            link->no_unnamed = true;
         }
         return true;
     }

@@ -224,8 +224,7 @@ bool lend_move_out(struct engine *engine, struct pool *pool, uint32_t to)
     }
     ASSERT(link_may_release(link));
     link_statements_clear(&engine->statements, &link->statements);
-    statement_unref(&engine->statements, link->unnamed);
-    link->unnamed = NULL;
+    link_unnamed_unknown(engine, link);
     settings_unref(&engine->settings, link->settings);
     settings_unref(&engine->settings, link->baseline);
     link->settings = link->baseline = NULL;

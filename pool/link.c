@@ -83,6 +83,7 @@ void link_free(struct engine *engine, struct link *link)
     link_statements_clear(&engine->statements, &link->statements);
     statement_unref(&engine->statements, link->unnamed);
     settings_unref(&engine->settings, link->settings);
+    settings_unref(&engine->settings, link->settings_before);
     settings_unref(&engine->settings, link->baseline);
     free(link->deferred_error);
     conn_fini(engine, &link->conn);
@@ -224,16 +225,27 @@ static void setup_ended(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
     link->setup = false;
+    if (link->setup_failed) { /* one transaction, rolled back as a whole */
+        settings_unref(&engine->settings, link->settings);
+        link->settings = link->settings_before;
+    } else {
+        settings_unref(&engine->settings, link->settings_before);
+    }
+    link->settings_before = NULL;
     if (owner == NULL) {
+        link->setup_failed = false;
+        free(link->deferred_error);
+        link->deferred_error = NULL;
         return;
     }
     if (link->setup_failed) {
         uint8_t *body = link->deferred_error;
+        struct report report = {.code = ERR_BAD_VALUE};
         link->setup_failed = false;
         link->deferred_error = NULL;
         owner->link = NULL;
         link->owner = NULL;
-        session_refuse(engine, owner, NULL, body, link->deferred_error_bytes);
+        session_refuse(engine, owner, &report, body, link->deferred_error_bytes);
         free(body);
         link_release(engine, link);
         return;
@@ -244,12 +256,20 @@ static void setup_ended(struct engine *engine, struct link *link)
     session_link_ready(engine, owner);
 }
 
+void link_unnamed_unknown(struct engine *engine, struct link *link)
+{
+    statement_unref(&engine->statements, link->unnamed);
+    link->unnamed = NULL;
+    link->no_unnamed = false;
+}
+
 void link_entry_done(struct engine *engine, struct link *link, const struct due_entry *entry)
 {
     if (entry->prepared != NULL) {
         entry->prepared->pending--;
     }
-    if (entry->named != NULL && entry->what == DUE_PARSE) {
+    if (entry->named != NULL && entry->what == DUE_PARSE &&
+        (entry->flags & DUE_FLAG_DUPLICATE) == 0) {
         entry->named->pending_parse = false;
     }
     if (entry->named != NULL && entry->what == DUE_CLOSE && link->owner != NULL) {
@@ -265,23 +285,30 @@ void link_entry_done(struct engine *engine, struct link *link, const struct due_
     }
 }
 
+/* The ledger refers to it no more. */
+static void disown_entry(struct link *link, const struct session_statement *named)
+{
+    for (uint32_t i = 0; i < link->due.count; i++) {
+        struct due_entry *entry = due_at(&link->due, i);
+        entry->named = entry->named == named ? NULL : entry->named;
+    }
+}
+
 void link_entry_undone(struct engine *engine, struct link *link, const struct due_entry *entry)
 {
     struct session *owner = link->owner;
     if (entry->prepared != NULL && --entry->prepared->pending == 0) {
         link_statement_remove(&engine->statements, &link->statements, entry->prepared);
     }
-    if (entry->named != NULL && owner != NULL) {
+    if (entry->named != NULL && owner != NULL && (entry->flags & DUE_FLAG_DUPLICATE) == 0) {
         if (entry->what == DUE_PARSE) {
+            disown_entry(link, entry->named); /* a duplicate further on refers to it */
             session_statement_remove(&engine->statements, &owner->statements, entry->named);
         } else {
             entry->named->pending_close = false;
         }
     }
     if (entry->what == DUE_PARSE && (entry->flags & DUE_FLAG_UNNAMED) != 0) {
-        /* Whether the server still has its unnamed statement is not known: neither is assumed. */
-        statement_unref(&engine->statements, link->unnamed);
-        link->unnamed = NULL;
         if (owner != NULL) {
             statement_unref(&engine->statements, owner->unnamed);
             owner->unnamed = entry->unnamed_before;
@@ -295,8 +322,13 @@ void link_skip_to_sync(struct engine *engine, struct link *link)
 {
     /* The newest first: each puts back what it found. */
     uint32_t drop = 0;
+    const struct due_entry *head = due_head(&link->due);
+    bool unnamed_failed = head != NULL && (head->flags & DUE_FLAG_UNNAMED) != 0;
     while (drop < link->due.count && due_at(&link->due, drop)->what != DUE_SYNC) {
         drop++;
+    }
+    if (drop > 0) { /* which of them ran and which were skipped shows only by and by */
+        link_unnamed_unknown(engine, link);
     }
     for (uint32_t i = drop; i > 0; i--) {
         struct due_entry entry = *due_at(&link->due, i - 1);
@@ -304,6 +336,10 @@ void link_skip_to_sync(struct engine *engine, struct link *link)
     }
     for (uint32_t i = 0; i < drop; i++) {
         due_pop(&link->due);
+    }
+    if (unnamed_failed && link->owner != NULL) { /* a Parse that fails has ended what was before */
+        statement_unref(&engine->statements, link->owner->unnamed);
+        link->owner->unnamed = NULL;
     }
     link->due.skipping = due_empty(&link->due);
 }
@@ -358,13 +394,13 @@ bool link_setup(struct engine *engine, struct link *link)
     writer_end(&engine->scratch, writer_begin(&engine->scratch, FRONTEND_SYNC));
     link->setup = true;
     link->setup_failed = false;
-    statement_unref(&engine->statements, link->unnamed);
-    link->unnamed = NULL;
+    link_unnamed_unknown(engine, link);
     if (!push_setup(engine, link, changes)) {
         return false;
     }
     /* What the server reports while this runs corrects the spelling (link_parameter). */
-    settings_unref(&engine->settings, link->settings);
+    settings_unref(&engine->settings, link->settings_before);
+    link->settings_before = link->settings;
     link->settings = wanted;
     settings_ref(wanted);
     engine_flush_scratch(engine, &link->conn);
@@ -381,8 +417,7 @@ static void clean_by(struct engine *engine, struct link *link, const char *sql)
     writer_cstr(scratch, sql);
     writer_end(scratch, mark);
     link->state = LINK_RESET;
-    statement_unref(&engine->statements, link->unnamed);
-    link->unnamed = NULL;
+    link_unnamed_unknown(engine, link);
     if (link_due(engine, link, DUE_QUERY, DUE_SWALLOW, 0)) {
         engine_flush_scratch(engine, &link->conn);
     } else {
@@ -430,7 +465,7 @@ void link_ready(struct engine *engine, struct link *link)
     struct pool *pool = link->pool;
     ASSERT(link_may_release(link) && link->owner == NULL);
     leave_lists(engine, link);
-    if (pool->retired || link->epoch != pool->epoch || engine->now_us >= link->expires_us) {
+    if (pool->retired || link->spoilt || link->epoch != pool->epoch || engine->now_us >= link->expires_us) {
         link->state = LINK_RESET; /* in no list any more: only to be closed */
         close_link(engine, link);
         return;
@@ -447,12 +482,31 @@ static void disown_entries(struct link *link)
     }
 }
 
-void link_forget_statements(struct link *link)
+void link_forget_statements(struct engine *engine, struct link *link)
 {
-    disown_entries(link);
-    for (uint32_t i = 0; i < link->due.count; i++) {
-        due_at(&link->due, i)->prepared = NULL;
+    struct session *owner = link->owner;
+    LIST_EACH(&link->statements.recent, node)
+    {
+        struct link_statement *entry = CONTAINER_OF(node, struct link_statement, recent);
+        if (entry->pending == 0) {
+            link_statement_remove(&engine->statements, &link->statements, entry);
+        }
     }
+    link_unnamed_unknown(engine, link);
+    if (owner == NULL) {
+        return;
+    }
+    struct map_node *next, *node = map_walk(&owner->statements, NULL);
+    for (; node != NULL; node = next) {
+        struct session_statement *entry = CONTAINER_OF(node, struct session_statement, node);
+        next = map_walk(&owner->statements, node); /* removing this one leaves it where it is */
+        if (!entry->pending_parse) {
+            disown_entry(link, entry);
+            session_statement_remove(&engine->statements, &owner->statements, entry);
+        }
+    }
+    statement_unref(&engine->statements, owner->unnamed);
+    owner->unnamed = NULL;
 }
 
 void link_abandon(struct engine *engine, struct link *link)

@@ -57,6 +57,7 @@ struct link {
     bool replication;
     bool unsynced;    /* extended-query messages were sent and no Sync since */
     bool query_timed_out; /* the cancel under way is query_timeout's */
+    bool spoilt;      /* holds what its last session alone knows of: not lent again */
     bool client_body; /* the client's message was sent in part: nothing may follow but its rest */
     bool session_used; /* session mode: must be reset before the next client */
     uint32_t epoch;
@@ -66,9 +67,11 @@ struct link {
     bool body_forward;
 
     struct settings *settings; /* what differs from the baseline; NULL before login has ended */
+    struct settings *settings_before; /* during a setup: what holds again if it fails */
     struct settings *baseline;
     struct link_statements statements;
-    struct statement *unnamed; /* what the unnamed statement is there; NULL = none */
+    struct statement *unnamed; /* what the unnamed statement is there; NULL = not known */
+    bool no_unnamed;           /* it is known that there is none */
     uint8_t *deferred_error;   /* of a failed setup: the ErrorResponse's body; NULL = none */
     uint32_t deferred_error_bytes;
 
@@ -171,8 +174,12 @@ void link_skip_to_sync(struct engine *engine, struct link *link);
 void link_entry_done(struct engine *engine, struct link *link, const struct due_entry *entry);
 void link_entry_undone(struct engine *engine, struct link *link, const struct due_entry *entry);
 
-/* All prepared statements of client and link are gone: the ledger refers to none any more. */
-void link_forget_statements(struct link *link);
+/* What the unnamed statement is at the server is not known any more. */
+void link_unnamed_unknown(struct engine *engine, struct link *link);
+
+/* DISCARD ALL or DEALLOCATE ALL was done: the prepared statements of client and link are gone, but
+ * for those whose Parse the server has yet to answer. */
+void link_forget_statements(struct engine *engine, struct link *link);
 
 /* Sends synthesised answers that have come to the head of the ledger. */
 void link_synthesise(struct engine *engine, struct link *link);

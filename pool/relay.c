@@ -2,6 +2,8 @@
  *
  * Bytes that pass on are gathered into runs: what lies together is sent together, by reference.
  */
+#include <stdio.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -90,15 +92,7 @@ static void note_command(struct relay *relay, const uint8_t *body, uint32_t body
     if (!all) {
         return;
     }
-    link_forget_statements(link);
-    link_statements_clear(&engine->statements, &link->statements);
-    statement_unref(&engine->statements, link->unnamed);
-    link->unnamed = NULL;
-    if (link->owner != NULL) {
-        session_statements_clear(&engine->statements, &link->owner->statements);
-        statement_unref(&engine->statements, link->owner->unnamed);
-        link->owner->unnamed = NULL;
-    }
+    link_forget_statements(engine, link);
     if (body[1] == 'I') { /* RESET ALL is part of DISCARD ALL */
         settings_unref(&engine->settings, link->settings);
         link->settings = engine->settings.none;
@@ -126,9 +120,12 @@ static bool error_replaced(struct relay *relay, const struct due_entry *head,
         replace_error(relay, &report);
         return true;
     }
-    if (head != NULL && (head->flags & DUE_FLAG_DUPLICATE) != 0 &&
+    if (head != NULL && (head->flags & DUE_FLAG_DUPLICATE) != 0 && head->named != NULL &&
         strcmp(fields->sqlstate, "42P05") == 0) {
-        struct report report = {.code = ERR_DUPLICATE_STATEMENT};
+        char text[LIMIT_NAME_BYTES + 64];
+        struct report report = {.code = ERR_DUPLICATE_STATEMENT, .message = text};
+        snprintf(text, sizeof(text), "prepared statement \"%.*s\" already exists",
+                 LIMIT_NAME_BYTES - 1, head->named->name);
         replace_error(relay, &report);
         return true;
     }
@@ -138,7 +135,6 @@ static bool error_replaced(struct relay *relay, const struct due_entry *head,
 static void setup_error(struct relay *relay, const uint8_t *body, uint32_t body_bytes)
 {
     struct link *link = relay->link;
-    link->setup_failed = true;
     pool_copy_bytes(&link->deferred_error, &link->deferred_error_bytes, body, body_bytes);
 }
 
@@ -149,14 +145,14 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     struct link *link = relay->link;
     const struct due_entry *head = due_head(&link->due);
     bool setup = head != NULL && (head->flags & DUE_FLAG_SETUP) != 0;
-    bool forward = head == NULL || head->kind == DUE_FORWARD || !setup;
+    bool forward = !setup;
     struct report_fields fields;
     link->due.copy_in = false;
+    link->setup_failed |= setup;
     if (whole && report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields)) {
         link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
         if (setup) {
             setup_error(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
-            forward = false;
         } else {
             end_run(relay, at);
             forward = !error_replaced(relay, head, &fields);

@@ -21,6 +21,9 @@
 /* Entries that the handling of one message may add to the ledger. */
 enum { DUE_SLACK = 8 };
 
+/* Enough of a Query to see its first word, wherever the segments were cut */
+enum { QUERY_FRONT_BYTES = 64 };
+
 struct session *session_new(struct engine *engine, const struct origin *origin)
 {
     struct session *session = slab_alloc(&engine->sessions);
@@ -180,9 +183,13 @@ void session_refuse(struct engine *engine, struct session *session, const struct
             session_fail(engine, session, report);
             return;
         }
-        uint32_t mark = writer_begin(&engine->scratch, 'E');
-        writer_bytes(&engine->scratch, body, body_bytes);
-        writer_end(&engine->scratch, mark);
+        if (report_parse(body, body_bytes, &fields) && strcmp(fields.severity, "ERROR") == 0) {
+            report_write_fields(&engine->scratch, "FATAL", &fields); /* there is no session yet */
+        } else {
+            uint32_t mark = writer_begin(&engine->scratch, 'E');
+            writer_bytes(&engine->scratch, body, body_bytes);
+            writer_end(&engine->scratch, mark);
+        }
         engine_flush_scratch(engine, &session->conn);
         session_close(engine, session);
         return;
@@ -289,6 +296,7 @@ static void drop_unnamed(struct engine *engine, struct session *session)
         statement_unref(&engine->statements, link->unnamed);
         link->unnamed = NULL;
     }
+    link->no_unnamed = true;
 }
 
 static uint32_t take_query(struct engine *engine, struct session *session, struct block *block,
@@ -439,6 +447,10 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
     if (link->due.skipping) {
         return discard_message(session, total, have);
     }
+    if (type == FRONTEND_QUERY && have < total && have < QUERY_FRONT_BYTES) {
+        *ret_whole = total < QUERY_FRONT_BYTES ? total : QUERY_FRONT_BYTES;
+        return 0;
+    }
     if (type == FRONTEND_QUERY) {
         return take_query(engine, session, block, message, total, have);
     }
@@ -479,7 +491,7 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
                            uint8_t *at, uint32_t have, uint32_t *ret_whole)
 {
     uint32_t body_bytes;
-    if (have < MESSAGE_HEADER_BYTES) {
+    if (have < MESSAGE_HEADER_BYTES || session->blocked) {
         return 0;
     }
     if (!message_header(message_frontend_bounds, at, &body_bytes) || at[0] == FRONTEND_PASSWORD) {
