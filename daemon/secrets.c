@@ -18,7 +18,7 @@
 #include "protocol/crypto.h"
 #include "protocol/userlist.h"
 
-#define FOUND_US (60 * 1000000ULL)
+#define FOUND_US (10 * 1000000ULL)
 #define NOT_FOUND_US (5 * 1000000ULL)
 #define FAILED_US (1 * 1000000ULL)
 

@@ -376,6 +376,10 @@ uint32_t login_take_packet(struct engine *engine, struct session *session, uint8
         return 0;
     }
     int code = startup_parse(at, total, &startup);
+    if (code != 0 && startup.code == STARTUP_CANCEL) {
+        session_close(engine, session); /* a CancelRequest is never answered */
+        return total;
+    }
     if (code != 0) {
         fail(engine, session, code, "invalid startup packet layout");
         return 0;

@@ -95,6 +95,7 @@ void session_close(struct engine *engine, struct session *session)
     if (link != NULL) {
         session->link = NULL;
         link->client_body = session->body_left > 0 && session->body_fate == BODY_FORWARD;
+        link->spoilt = session->keeps_named || session->keeps_unnamed;
         link_abandon(engine, link);
     }
 }
@@ -137,6 +138,12 @@ void session_drain(struct engine *engine, struct session *session)
 static bool session_mode(const struct session *session)
 {
     return session->pool->limits.mode == POOL_SESSION || session->replication;
+}
+
+/* Whether its link stays the session's between transactions. */
+static bool keeps_link(const struct session *session)
+{
+    return session_mode(session) || session->keeps_named || session->keeps_unnamed;
 }
 
 bool session_virtual_statements(const struct session *session)
@@ -215,7 +222,7 @@ void session_idle(struct engine *engine, struct session *session)
         pool->stats.transaction_us += engine->now_us - session->transaction_from_us;
         session->transaction_from_us = 0;
     }
-    if (!session_mode(session) && link_may_release(link)) {
+    if (!keeps_link(session) && link_may_release(link)) {
         session->link = NULL;
         link_release(engine, link);
         if (engine->draining) {
@@ -288,6 +295,7 @@ static void query_begins(struct engine *engine, struct session *session)
 static void drop_unnamed(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
+    session->keeps_unnamed = false;
     if (session->unnamed != NULL) {
         statement_unref(&engine->statements, session->unnamed);
         session->unnamed = NULL;
@@ -340,8 +348,9 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
         break;
     case FRONTEND_DESCRIBE:
         due = link_due(engine, link,
-                       message[MESSAGE_HEADER_BYTES] == 'S' ? DUE_DESCRIBE_STATEMENT
-                                                            : DUE_DESCRIBE_PORTAL,
+                       have > MESSAGE_HEADER_BYTES && message[MESSAGE_HEADER_BYTES] == 'S'
+                           ? DUE_DESCRIBE_STATEMENT
+                           : DUE_DESCRIBE_PORTAL,
                        DUE_FORWARD, 0);
         link->unsynced = true;
         break;
@@ -366,7 +375,7 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
 }
 
 static uint32_t take_sync(struct engine *engine, struct session *session, struct block *block,
-                          uint8_t *message)
+                          uint8_t *message, uint32_t total, uint32_t have)
 {
     struct link *link = session->link;
     if (!link->due.copy_in) {
@@ -376,8 +385,8 @@ static uint32_t take_sync(struct engine *engine, struct session *session, struct
         link->unsynced = false;
         link->due.skipping = false;
     }
-    link_send(engine, link, block, message, MESSAGE_HEADER_BYTES);
-    return MESSAGE_HEADER_BYTES;
+    forward_message(engine, session, block, message, total, have);
+    return have < total ? have : total;
 }
 
 /* An error was told without a link: skips what a server would, and answers the Sync. */
@@ -395,6 +404,24 @@ static uint32_t take_skipping(struct engine *engine, struct session *session, ui
     return discard_message(session, total, have);
 }
 
+/* A Parse too large to be stored passes as it is. What it prepares exists on this link only, so the
+ * session keeps the link. */
+static uint32_t take_large_parse(struct engine *engine, struct session *session,
+                                 struct block *block, uint8_t *message, uint32_t total,
+                                 uint32_t have)
+{
+    if (have < MESSAGE_HEADER_BYTES + 1) {
+        return 0;
+    }
+    if (message[MESSAGE_HEADER_BYTES] == '\0') {
+        drop_unnamed(engine, session);
+        session->keeps_unnamed = true;
+    } else {
+        session->keeps_named = true;
+    }
+    return take_plain(engine, session, block, message, total, have);
+}
+
 /* Parse, Bind, Describe and Close of sessions whose statements have virtual names. */
 static uint32_t take_extended(struct engine *engine, struct session *session, struct block *block,
                               uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
@@ -404,12 +431,11 @@ static uint32_t take_extended(struct engine *engine, struct session *session, st
     if (type == FRONTEND_BIND) {
         return extended_bind(engine, session, block, message, body_bytes, have, ret_whole);
     }
-    if (body_bytes > (type == FRONTEND_PARSE ? LIMIT_PARSE_BYTES : LIMIT_STATEMENT_NAME_BYTES)) {
-        struct report report = {.code = ERR_LIMIT,
-                                .detail = "A Parse, Describe or Close message is too long for a "
-                                          "pool in transaction mode."};
-        session_fail(engine, session, &report);
-        return 0;
+    if (type == FRONTEND_PARSE && body_bytes > LIMIT_PARSE_BYTES) {
+        return take_large_parse(engine, session, block, message, total, have);
+    }
+    if (type != FRONTEND_PARSE && body_bytes > LIMIT_STATEMENT_NAME_BYTES) {
+        return take_plain(engine, session, block, message, total, have); /* nobody has that name */
     }
     if (have < total) {
         *ret_whole = total;
@@ -417,7 +443,7 @@ static uint32_t take_extended(struct engine *engine, struct session *session, st
     }
     switch (type) {
     case FRONTEND_PARSE:
-        return extended_parse(engine, session, message, body_bytes) ? total : 0;
+        return extended_parse(engine, session, block, message, body_bytes) ? total : 0;
     case FRONTEND_DESCRIBE:
         return extended_describe(engine, session, block, message, body_bytes) ? total : 0;
     case FRONTEND_CLOSE:
@@ -442,7 +468,7 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
         return 0;
     }
     if (type == FRONTEND_SYNC) {
-        return take_sync(engine, session, block, message);
+        return take_sync(engine, session, block, message, total, have);
     }
     if (link->due.skipping) {
         return discard_message(session, total, have);
@@ -459,7 +485,7 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
          type == FRONTEND_CLOSE)) {
         return take_extended(engine, session, block, message, total, have, ret_whole);
     }
-    if (type == FRONTEND_DESCRIBE && have < MESSAGE_HEADER_BYTES + 1) {
+    if (type == FRONTEND_DESCRIBE && have < total && have < MESSAGE_HEADER_BYTES + 1) {
         *ret_whole = MESSAGE_HEADER_BYTES + 1;
         return 0;
     }
@@ -475,9 +501,12 @@ static uint32_t take_without_link(struct engine *engine, struct session *session
     }
     switch (type) {
     case FRONTEND_SYNC:
+        if (total > MESSAGE_HEADER_BYTES) {
+            return 0; /* a server is to say what is wrong with it */
+        }
         write_ready(engine, 'I');
         engine_flush_scratch(engine, &session->conn);
-        return discard_message(session, total, have);
+        return total;
     case FRONTEND_FLUSH:
     case FRONTEND_COPY_DATA: /* of a COPY that has failed: PostgreSQL ignores them too */
     case FRONTEND_COPY_DONE:
@@ -485,6 +514,16 @@ static uint32_t take_without_link(struct engine *engine, struct session *session
         return discard_message(session, total, have);
     }
     return 0;
+}
+
+/* As PostgreSQL: an unknown type is told, a length that can't be is not worth an answer. */
+static void refuse_message(struct engine *engine, struct session *session, uint8_t type)
+{
+    char text[64];
+    bool known = type != FRONTEND_PASSWORD && message_frontend_bounds[type].body_end > 0;
+    snprintf(text, sizeof(text), known ? "invalid message length" : "invalid frontend message type %u",
+             type);
+    session_violates(engine, session, text);
 }
 
 static uint32_t take_ready(struct engine *engine, struct session *session, struct block *block,
@@ -495,9 +534,7 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
         return 0;
     }
     if (!message_header(message_frontend_bounds, at, &body_bytes) || at[0] == FRONTEND_PASSWORD) {
-        char text[64];
-        snprintf(text, sizeof(text), "invalid frontend message type %u or length", at[0]);
-        session_violates(engine, session, text);
+        refuse_message(engine, session, at[0]);
         return 0;
     }
     uint32_t total = MESSAGE_HEADER_BYTES + body_bytes;
@@ -617,7 +654,7 @@ void session_refuse_transaction(struct engine *engine, struct session *session)
 static void release_unused(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
-    if (link != NULL && !link->used && session->state == SESSION_READY && !session_mode(session) &&
+    if (link != NULL && !link->used && session->state == SESSION_READY && !keeps_link(session) &&
         session->conn.held_len == 0 && link_may_release(link)) {
         session->link = NULL;
         link_release(engine, link);

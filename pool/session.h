@@ -68,6 +68,7 @@ struct session {
     bool skipping;     /* no link, and an error was told: skip to Sync */
     bool refused;      /* with skipping: the first message held is the one that was refused */
     bool terminated;   /* it has said Terminate */
+    bool keeps_named, keeps_unnamed; /* a statement too large to be stored is on its link */
     bool deaf;         /* its socket has failed: what it would be told is dropped */
     bool replication;
     bool query_is_read;    /* what runs now may be cancelled when the client is gone */
@@ -151,8 +152,8 @@ void session_welcome(struct engine *engine, struct session *session, struct sett
 
 /* Extended query with virtual names (pool/extended.c); the link is there. True: the whole message
  * was taken; false: the session is closing. */
-bool extended_parse(struct engine *engine, struct session *session, uint8_t *message,
-                    uint32_t body_bytes);
+bool extended_parse(struct engine *engine, struct session *session, struct block *block,
+                    uint8_t *message, uint32_t body_bytes);
 bool extended_describe(struct engine *engine, struct session *session, struct block *block,
                        uint8_t *message, uint32_t body_bytes);
 bool extended_close(struct engine *engine, struct session *session, struct block *block,
