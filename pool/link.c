@@ -103,6 +103,7 @@ static void close_link(struct engine *engine, struct link *link)
         link_write(engine, link, terminate, sizeof(terminate));
     }
     leave_lists(engine, link);
+    lend_grant_lost(link);
     cancel_forget_link(engine, link);
     conn_close(engine, &link->conn);
     link->state = LINK_CLOSING;
@@ -294,7 +295,29 @@ static void disown_entry(struct link *link, const struct session_statement *name
     }
 }
 
-void link_entry_undone(struct engine *engine, struct link *link, const struct due_entry *entry)
+/* The client's unnamed statement is `statement` again (whose reference it takes), but for what its
+ * Parse messages from ledger entry `behind` on have made of it since. */
+static void put_unnamed_back(struct engine *engine, struct link *link, uint32_t behind,
+                             struct statement *statement)
+{
+    struct statement **at = link->owner == NULL ? NULL : &link->owner->unnamed;
+    for (uint32_t i = behind; i < link->due.count; i++) {
+        if ((due_at(&link->due, i)->flags & DUE_FLAG_UNNAMED) != 0) {
+            at = &due_at(&link->due, i)->unnamed_before;
+            break;
+        }
+    }
+    if (at == NULL) {
+        statement_unref(&engine->statements, statement);
+        return;
+    }
+    statement_unref(&engine->statements, *at);
+    *at = statement;
+}
+
+/* An entry that will never be answered; `behind` is the first that may be. */
+static void entry_undone(struct engine *engine, struct link *link, const struct due_entry *entry,
+                         uint32_t behind)
 {
     struct session *owner = link->owner;
     if (entry->prepared != NULL && --entry->prepared->pending == 0) {
@@ -309,12 +332,7 @@ void link_entry_undone(struct engine *engine, struct link *link, const struct du
         }
     }
     if (entry->what == DUE_PARSE && (entry->flags & DUE_FLAG_UNNAMED) != 0) {
-        if (owner != NULL) {
-            statement_unref(&engine->statements, owner->unnamed);
-            owner->unnamed = entry->unnamed_before;
-        } else {
-            statement_unref(&engine->statements, entry->unnamed_before);
-        }
+        put_unnamed_back(engine, link, behind, entry->unnamed_before);
     }
 }
 
@@ -332,14 +350,13 @@ void link_skip_to_sync(struct engine *engine, struct link *link)
     }
     for (uint32_t i = drop; i > 0; i--) {
         struct due_entry entry = *due_at(&link->due, i - 1);
-        link_entry_undone(engine, link, &entry);
+        entry_undone(engine, link, &entry, drop);
+    }
+    if (unnamed_failed) { /* a Parse that fails has ended what was before */
+        put_unnamed_back(engine, link, drop, NULL);
     }
     for (uint32_t i = 0; i < drop; i++) {
         due_pop(&link->due);
-    }
-    if (unnamed_failed && link->owner != NULL) { /* a Parse that fails has ended what was before */
-        statement_unref(&engine->statements, link->owner->unnamed);
-        link->owner->unnamed = NULL;
     }
     link->due.skipping = due_empty(&link->due);
 }
@@ -465,7 +482,8 @@ void link_ready(struct engine *engine, struct link *link)
     struct pool *pool = link->pool;
     ASSERT(link_may_release(link) && link->owner == NULL);
     leave_lists(engine, link);
-    if (pool->retired || link->spoilt || link->epoch != pool->epoch || engine->now_us >= link->expires_us) {
+    if (pool->retired || pool->paused || link->spoilt || link->epoch != pool->epoch ||
+        engine->now_us >= link->expires_us) {
         link->state = LINK_RESET; /* in no list any more: only to be closed */
         close_link(engine, link);
         return;

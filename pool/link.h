@@ -170,9 +170,8 @@ bool link_setup(struct engine *engine, struct link *link);
 /* Drops pending entries of the ledger up to the next Sync, undoing what they would have changed. */
 void link_skip_to_sync(struct engine *engine, struct link *link);
 
-/* An entry has been answered (done) or will never be (undone). */
+/* An entry has been answered. */
 void link_entry_done(struct engine *engine, struct link *link, const struct due_entry *entry);
-void link_entry_undone(struct engine *engine, struct link *link, const struct due_entry *entry);
 
 /* What the unnamed statement is at the server is not known any more. */
 void link_unnamed_unknown(struct engine *engine, struct link *link);
