@@ -305,6 +305,8 @@ int config_load(const struct config_sources *sources, struct options **ret_optio
         options_unref(options);
         return error;
     }
+    options->list_rows = config_rows;
+    options->free_rows = config_rows_free;
     *ret_options = options;
     return 0;
 }

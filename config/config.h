@@ -41,14 +41,6 @@ int config_load(const struct config_sources *sources, struct options **ret_optio
 /* The effective configuration as JSON that Howdah reads, secrets as "********". */
 void config_print(const struct options *options, FILE *out);
 
-/* One option, as SHOW CONFIG lists it. */
-struct config_row {
-    char *key;            /* dotted path */
-    char *value;          /* JSON text, secrets masked */
-    const char *fallback; /* JSON text, static; NULL: none */
-    bool changeable;      /* by a reload */
-};
-
 /* Every option of the snapshot, in the table's order. 0 or ERR_NO_MEMORY. */
 int config_rows(const struct options *options, struct config_row **ret_rows, size_t *ret_count);
 void config_rows_free(struct config_row *rows, size_t count);

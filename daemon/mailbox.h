@@ -49,7 +49,7 @@ struct message {
     struct handle handle; /* whom it concerns there */
     int fd;               /* of LENT, CLIENT */
     bool tcp;             /* of LENT */
-    bool drain;           /* of ASK_SHUTDOWN: running transactions may finish */
+    uint8_t shutdown;     /* of ASK_SHUTDOWN, DRAIN: enum shutdown_kind */
     struct letter *letter;
     struct tls_sock *tls; /* of LENT; NULL for a plain socket */
     union {
@@ -57,6 +57,7 @@ struct message {
         struct snapshot *snapshot;
         struct secret_copy *secret;
         char *why_not; /* of RELOADED; NULL: it worked */
+        char *setting; /* of ASK_RELOAD: "key=value" to be laid over; NULL: none */
         struct {
             char *database, *user;
         } ask;

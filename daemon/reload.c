@@ -15,15 +15,20 @@
 
 struct waiter {
     struct list node;
+    bool has_asker;
     struct reload_asker asker;
+    char *setting; /* NULL: the sources alone */
 };
 
 struct reload {
     struct reload_setup setup;
     uv_work_t request;
     bool running;
-    bool again;
-    struct list waiting, next_waiting; /* for the one under way; for the one after it */
+    struct list waiting, next_waiting; /* for the one under way; for those after it */
+    char **settings; /* what was set since the last reload from the sources alone */
+    size_t setting_count;
+    const char *new_setting;           /* of the one under way; its waiter's */
+    struct config_override *overrides; /* of the one under way: the sources' and the settings */
     struct snapshot *before;           /* held while running */
     struct snapshot *after;            /* what the thread has made; NULL: refused */
     char *why_not;                     /* lines; NULL with `after` NULL: memory is out */
@@ -51,6 +56,22 @@ static struct waiter *take_waiter(struct list *waiters)
     return CONTAINER_OF(node, struct waiter, node);
 }
 
+static void free_waiter(struct waiter *waiter)
+{
+    free(waiter->setting);
+    free(waiter);
+}
+
+static void drop_settings(struct reload *reload)
+{
+    for (size_t i = 0; i < reload->setting_count; i++) {
+        free(reload->settings[i]);
+    }
+    free(reload->settings);
+    reload->settings = NULL;
+    reload->setting_count = 0;
+}
+
 void reload_free(struct reload *reload)
 {
     if (reload == NULL) {
@@ -59,12 +80,39 @@ void reload_free(struct reload *reload)
     list_splice_back(&reload->waiting, &reload->next_waiting);
     for (struct waiter *waiter = take_waiter(&reload->waiting); waiter != NULL;
          waiter = take_waiter(&reload->waiting)) {
-        free(waiter);
+        free_waiter(waiter);
     }
+    drop_settings(reload);
+    free(reload->overrides);
     snapshot_unref(reload->after);
     snapshot_unref(reload->before);
     free(reload->why_not);
     free(reload);
+}
+
+/* The sources with the settings laid over them; false when memory is out. */
+static bool lay_over(struct reload *reload, struct config_sources *ret_sources)
+{
+    const struct config_sources *sources = reload->setup.sources;
+    size_t count = sources->override_count;
+    free(reload->overrides);
+    reload->overrides = calloc(count + reload->setting_count + 1, sizeof(*reload->overrides));
+    if (reload->overrides == NULL) {
+        return false;
+    }
+    *ret_sources = *sources;
+    if (count > 0) {
+        memcpy(reload->overrides, sources->overrides, count * sizeof(*reload->overrides));
+    }
+    if (reload->new_setting != NULL) {
+        for (size_t i = 0; i < reload->setting_count; i++) {
+            reload->overrides[count++] = (struct config_override){CONFIG_SET, reload->settings[i]};
+        }
+        reload->overrides[count++] = (struct config_override){CONFIG_SET, reload->new_setting};
+    }
+    ret_sources->overrides = reload->overrides;
+    ret_sources->override_count = count;
+    return true;
 }
 
 /* In the thread pool: touches nothing but the files and its own fields. */
@@ -74,8 +122,12 @@ static void load(uv_work_t *request)
     struct options *options = NULL;
     struct config_errors errors;
     char text[SNAPSHOT_ERROR_BYTES];
+    struct config_sources sources;
+    if (!lay_over(reload, &sources)) {
+        return;
+    }
     config_errors_init(&errors);
-    int code = config_load(reload->setup.sources, &options, &errors);
+    int code = config_load(&sources, &options, &errors);
     if (code != 0) {
         size_t bytes;
         FILE *lines = open_memstream(&reload->why_not, &bytes);
@@ -115,7 +167,48 @@ static void log_refusal(const struct reload *reload)
     }
 }
 
+/* What was accepted counts for later settings, too; a newer value of the same key replaces it. */
+static void keep_setting(struct reload *reload)
+{
+    if (reload->new_setting == NULL) {
+        drop_settings(reload);
+        return;
+    }
+    size_t key_bytes = strcspn(reload->new_setting, "=") + 1;
+    char *copy = strdup(reload->new_setting);
+    for (size_t i = 0; copy != NULL && i < reload->setting_count; i++) {
+        if (strncmp(reload->settings[i], copy, key_bytes) == 0) {
+            free(reload->settings[i]);
+            reload->settings[i] = copy;
+            return;
+        }
+    }
+    char **grown = realloc(reload->settings, (reload->setting_count + 1) * sizeof(*grown));
+    if (copy == NULL || grown == NULL) {
+        reload->settings = grown != NULL ? grown : reload->settings;
+        free(copy);
+        return;
+    }
+    reload->settings = grown;
+    reload->settings[reload->setting_count++] = copy;
+}
+
 static void start(struct reload *reload);
+
+static void tell_waiter(struct reload *reload, struct waiter *waiter, bool refused)
+{
+    struct worker *worker = reload->setup.worker;
+    struct message message = {.kind = MESSAGE_RELOADED, .handle = waiter->asker.handle};
+    if (refused) {
+        const char *why = reload->why_not != NULL ? reload->why_not : error_message(ERR_NO_MEMORY);
+        message.why_not = strdup(why);
+    }
+    if (waiter->has_asker) {
+        worker_post(worker, server_worker(reload->setup.server, waiter->asker.worker), &message);
+    } else {
+        free(message.why_not);
+    }
+}
 
 static void on_loaded(uv_work_t *request, int status)
 {
@@ -134,32 +227,43 @@ static void on_loaded(uv_work_t *request, int status)
         log_refusal(reload);
     } else {
         log_line(reload->setup.log, LOG_NOTICE, LOG_NO_WORKER, "the configuration was reloaded");
+        keep_setting(reload);
     }
     reload->setup.done(reload->setup.argument, after);
     for (struct waiter *waiter = take_waiter(&reload->waiting); waiter != NULL;
          waiter = take_waiter(&reload->waiting)) {
-        struct message message = {.kind = MESSAGE_RELOADED, .handle = waiter->asker.handle};
-        if (refused) {
-            const char *why =
-                reload->why_not != NULL ? reload->why_not : error_message(ERR_NO_MEMORY);
-            message.why_not = strdup(why);
-        }
-        worker_post(worker, server_worker(reload->setup.server, waiter->asker.worker), &message);
-        free(waiter);
+        tell_waiter(reload, waiter, refused);
+        free_waiter(waiter);
     }
+    reload->new_setting = NULL;
     free(reload->why_not);
     reload->why_not = NULL;
     snapshot_unref(reload->before);
     reload->before = NULL;
-    if (reload->again) {
-        reload->again = false;
-        list_splice_back(&reload->waiting, &reload->next_waiting);
+    if (!list_empty(&reload->next_waiting)) {
         start(reload);
+    }
+}
+
+/* Who is served by the next one: a setting alone, or all reloads up to the next setting. */
+static void choose(struct reload *reload)
+{
+    struct waiter *waiter = take_waiter(&reload->next_waiting);
+    list_push_back(&reload->waiting, &waiter->node);
+    reload->new_setting = waiter->setting;
+    while (waiter->setting == NULL && !list_empty(&reload->next_waiting)) {
+        struct list *node = list_first(&reload->next_waiting);
+        if (CONTAINER_OF(node, struct waiter, node)->setting != NULL) {
+            return;
+        }
+        list_remove(node);
+        list_push_back(&reload->waiting, node);
     }
 }
 
 static void start(struct reload *reload)
 {
+    choose(reload);
     struct worker *worker = reload->setup.worker;
     reload->setup.started(reload->setup.argument);
     reload->before = snapshot_ref(reload->setup.current(reload->setup.argument));
@@ -170,16 +274,23 @@ static void start(struct reload *reload)
     }
 }
 
-void reload_ask(struct reload *reload, const struct reload_asker *asker)
+void reload_ask(struct reload *reload, const struct reload_asker *asker, const char *setting)
 {
-    struct waiter *waiter = asker != NULL ? calloc(1, sizeof(*waiter)) : NULL;
-    if (waiter != NULL) {
-        waiter->asker = *asker;
-        list_push_back(reload->running ? &reload->next_waiting : &reload->waiting, &waiter->node);
+    struct waiter *waiter = calloc(1, sizeof(*waiter));
+    char *copy = setting == NULL ? NULL : strdup(setting);
+    if (waiter == NULL || (setting != NULL && copy == NULL)) {
+        log_line(reload->setup.log, LOG_ERROR, LOG_NO_WORKER, "out of memory: no reload");
+        free(waiter);
+        free(copy);
+        return;
     }
-    if (reload->running) {
-        reload->again = true;
-    } else {
+    waiter->setting = copy;
+    waiter->has_asker = asker != NULL;
+    if (asker != NULL) {
+        waiter->asker = *asker;
+    }
+    list_push_back(&reload->next_waiting, &waiter->node);
+    if (!reload->running) {
         start(reload);
     }
 }

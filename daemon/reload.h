@@ -37,7 +37,9 @@ struct reload_setup {
 struct reload *reload_new(const struct reload_setup *setup);
 void reload_free(struct reload *reload);
 
-/* Reloads now or after the one under way; `asker` may be NULL, and is told by MESSAGE_RELOADED. */
-void reload_ask(struct reload *reload, const struct reload_asker *asker);
+/* Reloads now or after the one under way; `asker` may be NULL, and is told by MESSAGE_RELOADED.
+ * `setting` is NULL, or "key=value" as --set takes it (copied): laid over the sources and over what
+ * was set before. A reload without one drops what was set. */
+void reload_ask(struct reload *reload, const struct reload_asker *asker, const char *setting);
 
 #endif

@@ -19,6 +19,7 @@
 #include "daemon/snapshot.h"
 #include "daemon/worker.h"
 #include "pool/account.h"
+#include "pool/admin.h"
 #include "pool/options.h"
 #include "protocol/crypto.h"
 
@@ -92,21 +93,23 @@ static void on_shutdown_timeout(uv_timer_t *timer)
     end(server);
 }
 
-static void drain(struct server *server, const char *why)
+static void drain(struct server *server, const char *why, enum shutdown_kind kind)
 {
     uint32_t timeout_ms = server->snapshot->options->shutdown_timeout_ms;
-    struct message message = {.kind = MESSAGE_DRAIN};
+    struct message message = {.kind = MESSAGE_DRAIN, .shutdown = (uint8_t)kind};
     if (server->draining) {
         log_line(server->log, LOG_NOTICE, LOG_NO_WORKER, "%s again: ending at once", why);
         end(server);
         return;
     }
     log_line(server->log, LOG_NOTICE, LOG_NO_WORKER,
-             "%s: no new clients; running transactions may finish", why);
+             kind == SHUTDOWN_CLIENTS ? "%s: no new clients; those that are in may stay"
+                                      : "%s: no new clients; running transactions may finish",
+             why);
     notify_stopping(&server->notify);
     server->draining = true;
     listeners_close(&server->listeners);
-    if (timeout_ms > 0) {
+    if (timeout_ms > 0 && kind != SHUTDOWN_CLIENTS) {
         uv_timer_start(&server->shutdown_timer, on_shutdown_timeout, timeout_ms, 0);
     }
     tell_all(server, &message);
@@ -116,9 +119,9 @@ static void on_signal(uv_signal_t *signal, int number)
 {
     struct server *server = signal->data;
     if (number == SIGHUP) {
-        reload_ask(server->reload, NULL);
+        reload_ask(server->reload, NULL, NULL);
     } else {
-        drain(server, number == SIGTERM ? "SIGTERM" : "SIGINT");
+        drain(server, number == SIGTERM ? "SIGTERM" : "SIGINT", SHUTDOWN_SERVERS);
     }
 }
 
@@ -169,16 +172,17 @@ void server_control(struct server *server, const struct message *message)
         return;
     case MESSAGE_ASK_RELOAD: {
         const struct reload_asker asker = {.worker = message->worker, .handle = message->handle};
-        reload_ask(server->reload, &asker);
+        reload_ask(server->reload, &asker, message->setting);
+        free(message->setting);
         return;
     }
     case MESSAGE_ASK_SHUTDOWN:
-        if (!message->drain) {
+        if (message->shutdown == SHUTDOWN_NOW) {
             log_line(server->log, LOG_NOTICE, LOG_NO_WORKER, "SHUTDOWN: ending at once");
             listeners_close(&server->listeners);
             end(server);
         } else if (!server->draining) {
-            drain(server, "SHUTDOWN");
+            drain(server, "SHUTDOWN", (enum shutdown_kind)message->shutdown);
         }
         return;
     case MESSAGE_DRAINED:

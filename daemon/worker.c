@@ -15,6 +15,7 @@
 #include "daemon/socket.h"
 #include "daemon/tcp.h"
 #include "daemon/tls_socket.h"
+#include "pool/admin.h"
 #include "protocol/crypto.h"
 
 enum {
@@ -69,7 +70,10 @@ static void tell_control(struct worker *worker, enum message_kind kind, const st
     struct message message = {.kind = kind,
                               .worker = worker->index,
                               .handle = action->handle,
-                              .drain = action->worker != 0};
+                              .shutdown = (uint8_t)action->worker};
+    if (kind == MESSAGE_ASK_RELOAD && action->text[0] != '\0') {
+        message.setting = copy_text(action->text);
+    }
     worker_post(worker, server_worker(worker->server, 0), &message);
 }
 
@@ -219,6 +223,7 @@ static void handle_message(struct worker *worker, const struct message *message)
         free(message->why_not);
         return;
     case MESSAGE_DRAIN:
+        event.code = message->shutdown == SHUTDOWN_CLIENTS;
         worker_step(worker, &event);
         return;
     case MESSAGE_STOP:
@@ -441,6 +446,8 @@ static void discard_mail(struct worker *worker)
             secret_copy_free(message->secret);
         } else if (message->kind == MESSAGE_RELOADED) {
             free(message->why_not);
+        } else if (message->kind == MESSAGE_ASK_RELOAD) {
+            free(message->setting);
         } else if (message->kind == MESSAGE_ASK_SECRET) {
             free(message->ask.database);
             free(message->ask.user);

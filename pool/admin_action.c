@@ -51,16 +51,14 @@ static bool check_database(struct engine *engine, struct admin_task *task)
 
 static void apply_gates(struct engine *engine)
 {
-    LIST_EACH(&engine->pool_list, node)
-    {
+    LIST_EACH (&engine->pool_list, node) {
         gates_apply(&engine->gates, CONTAINER_OF(node, struct pool, listed), false);
     }
 }
 
 static void close_idle(struct engine *engine, struct pool *pool)
 {
-    LIST_EACH(&pool->idle, node)
-    {
+    LIST_EACH (&pool->idle, node) {
         pool_close_idle(engine, pool, CONTAINER_OF(node, struct link, in_pool));
     }
 }
@@ -106,8 +104,7 @@ void admin_pause(struct engine *engine, struct admin_task *task)
     } else if (!still_paused(engine, task)) {
         return;
     }
-    LIST_EACH(&engine->pool_list, node)
-    {
+    LIST_EACH (&engine->pool_list, node) {
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
         if (concerns(task, pool)) {
             close_idle(engine, pool);
@@ -120,10 +117,10 @@ void admin_pause(struct engine *engine, struct admin_task *task)
 static void serve_all(struct engine *engine)
 {
     apply_gates(engine);
-    LIST_EACH(&engine->pool_list, node)
-    {
+    LIST_EACH (&engine->pool_list, node) {
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
         if (!pool->paused) {
+            lend_escalate(engine, pool, true);
             lend_serve(engine, pool);
             pool_wake_by(engine, pool, engine->now_us);
         }
@@ -144,8 +141,7 @@ static void reread_all(struct engine *engine)
 static void resume_all(struct engine *engine, struct admin_task *task)
 {
     bool any = engine->gates.paused || engine->gates.suspended;
-    LIST_EACH(&engine->gates.named, node)
-    {
+    LIST_EACH (&engine->gates.named, node) {
         struct gate *gate = CONTAINER_OF(node, struct gate, node);
         any = any || gate->paused;
         gate->paused = false;
@@ -245,8 +241,7 @@ void admin_reconnect(struct engine *engine, struct admin_task *task)
         }
         gate->epoch++;
     }
-    LIST_EACH(&engine->pool_list, node)
-    {
+    LIST_EACH (&engine->pool_list, node) {
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
         if (concerns(task, pool)) {
             pool->epoch++;
@@ -258,12 +253,10 @@ void admin_reconnect(struct engine *engine, struct admin_task *task)
 static uint32_t count_old(const struct pool *pool)
 {
     uint32_t count = 0;
-    LIST_EACH(&pool->busy, node)
-    {
+    LIST_EACH (&pool->busy, node) {
         count += CONTAINER_OF(node, struct link, in_pool)->epoch != pool->epoch;
     }
-    LIST_EACH(&pool->dialing, node)
-    {
+    LIST_EACH (&pool->dialing, node) {
         count += CONTAINER_OF(node, struct link, in_pool)->epoch != pool->epoch;
     }
     return count;
@@ -274,8 +267,7 @@ void admin_wait_close(struct engine *engine, struct admin_task *task)
     if (!check_database(engine, task)) {
         return;
     }
-    LIST_EACH(&engine->pool_list, node)
-    {
+    LIST_EACH (&engine->pool_list, node) {
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
         if (concerns(task, pool)) {
             task->busy += count_old(pool);
@@ -294,12 +286,10 @@ static void kill_session(struct engine *engine, struct session *session)
 static void kill_links(struct engine *engine, struct pool *pool)
 {
     close_idle(engine, pool);
-    LIST_EACH(&pool->busy, node)
-    {
+    LIST_EACH (&pool->busy, node) {
         link_fail(engine, CONTAINER_OF(node, struct link, in_pool), ERR_SHUTTING_DOWN, NULL);
     }
-    LIST_EACH(&pool->dialing, node)
-    {
+    LIST_EACH (&pool->dialing, node) {
         link_fail(engine, CONTAINER_OF(node, struct link, in_pool), ERR_SHUTTING_DOWN, NULL);
     }
 }
@@ -310,8 +300,7 @@ void admin_kill(struct engine *engine, struct admin_task *task)
         return;
     }
     apply_gates(engine);
-    LIST_EACH(&engine->pool_list, node)
-    {
+    LIST_EACH (&engine->pool_list, node) {
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
         if (concerns(task, pool)) {
             kill_links(engine, pool);
@@ -349,8 +338,8 @@ void admin_kill_client(struct engine *engine, struct admin_task *task)
     }
     for (uint32_t slot = 0; slot < engine->connections.count && !task->found; slot++) {
         struct conn *conn = engine->connections.slots[slot].object;
-        bool own = conn != NULL && engine->worker == task->home &&
-                   handle_equal(conn->handle, task->asker);
+        bool own =
+            conn != NULL && engine->worker == task->home && handle_equal(conn->handle, task->asker);
         if (conn == NULL || own || conn->kind != CONN_CLIENT || conn->closing ||
             !names_client(engine, task->argument, conn->handle)) {
             continue;

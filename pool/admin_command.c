@@ -6,16 +6,40 @@
 #include "pool/admin_action.h"
 #include "pool/show.h"
 
-#define TEXT(name) {name, ADMIN_TEXT, MERGE_FIRST}
-#define INT4(name) {name, ADMIN_INT4, MERGE_FIRST}
-#define INT8(name) {name, ADMIN_INT8, MERGE_FIRST}
-#define NUMERIC(name) {name, ADMIN_NUMERIC, MERGE_FIRST}
-#define KEY(name) {name, ADMIN_TEXT, MERGE_KEY}
-#define SUM(name) {name, ADMIN_INT4, MERGE_SUM}
-#define SUM8(name) {name, ADMIN_INT8, MERGE_SUM}
-#define MAX(name) {name, ADMIN_INT4, MERGE_MAX}
+#define TEXT(name)                    \
+    {                                 \
+        name, ADMIN_TEXT, MERGE_FIRST \
+    }
+#define INT4(name)                    \
+    {                                 \
+        name, ADMIN_INT4, MERGE_FIRST \
+    }
+#define INT8(name)                    \
+    {                                 \
+        name, ADMIN_INT8, MERGE_FIRST \
+    }
+#define NUMERIC(name)                    \
+    {                                    \
+        name, ADMIN_NUMERIC, MERGE_FIRST \
+    }
+#define KEY(name)                   \
+    {                               \
+        name, ADMIN_TEXT, MERGE_KEY \
+    }
+#define SUM(name)                   \
+    {                               \
+        name, ADMIN_INT4, MERGE_SUM \
+    }
+#define SUM8(name)                  \
+    {                               \
+        name, ADMIN_INT8, MERGE_SUM \
+    }
+#define MAX(name)                   \
+    {                               \
+        name, ADMIN_INT4, MERGE_MAX \
+    }
 
-static const struct admin_column columns_none[1];
+static const struct admin_column columns_none[] = {};
 
 #define CLIENT_COLUMNS                                                                            \
     TEXT("type"), TEXT("user"), TEXT("database"), TEXT("replication"), TEXT("state"),             \
@@ -27,8 +51,9 @@ static const struct admin_column columns_none[1];
 static const struct admin_column columns_clients[] = {CLIENT_COLUMNS, INT4("worker")};
 
 static const struct admin_column columns_sockets[] = {
-    CLIENT_COLUMNS,      INT4("recv_pos"),  INT4("pkt_pos"),    INT4("pkt_remain"), INT4("send_pos"),
-    INT4("send_remain"), INT4("pkt_avail"), INT4("send_avail"), INT4("worker"),
+    CLIENT_COLUMNS,     INT4("recv_pos"),   INT4("pkt_pos"),
+    INT4("pkt_remain"), INT4("send_pos"),   INT4("send_remain"),
+    INT4("pkt_avail"),  INT4("send_avail"), INT4("worker"),
 };
 
 static const struct admin_column columns_config[] = {
@@ -81,11 +106,7 @@ static const struct admin_column columns_lists[] = {TEXT("list"), INT4("items")}
 static const struct admin_column columns_lists_raw[] = {KEY("list"), KEY("item"), SUM("count")};
 
 static const struct admin_column columns_mem[] = {
-    KEY("name"),
-    INT4("size"),
-    SUM("used"),
-    SUM("free"),
-    SUM("memtotal"),
+    KEY("name"), INT4("size"), SUM("used"), SUM("free"), SUM("memtotal"),
 };
 
 static const struct admin_column columns_peers[] = {
@@ -130,12 +151,11 @@ static const struct admin_column columns_prepared[] = {
 
 static const struct admin_column columns_state[] = {TEXT("key"), TEXT("value")};
 
-#define COUNTER_COLUMNS(prefix)                                                               \
-    SUM8(prefix "server_assignment_count"), SUM8(prefix "xact_count"),                        \
-        SUM8(prefix "query_count"), SUM8(prefix "bytes_received"), SUM8(prefix "bytes_sent"), \
-        SUM8(prefix "xact_time"), SUM8(prefix "query_time"), SUM8(prefix "wait_time"),        \
-        SUM8(prefix "client_parse_count"), SUM8(prefix "server_parse_count"),                 \
-        SUM8(prefix "bind_count")
+#define COUNTER_COLUMNS(prefix)                                                                    \
+    SUM8(prefix "server_assignment_count"), SUM8(prefix "xact_count"), SUM8(prefix "query_count"), \
+        SUM8(prefix "bytes_received"), SUM8(prefix "bytes_sent"), SUM8(prefix "xact_time"),        \
+        SUM8(prefix "query_time"), SUM8(prefix "wait_time"), SUM8(prefix "client_parse_count"),    \
+        SUM8(prefix "server_parse_count"), SUM8(prefix "bind_count")
 
 /* Totals, what of them is of the last period, and how long that was. */
 static const struct admin_column columns_stats_raw[] = {
@@ -171,9 +191,9 @@ static const struct admin_column columns_stats[] = {
     NUMERIC("avg_bind_count"),
 };
 
-#define STATS_COLUMNS                                                                       \
-    TEXT("database"), NUMERIC("server_assignment_count"), NUMERIC("xact_count"),            \
-        NUMERIC("query_count"), NUMERIC("bytes_received"), NUMERIC("bytes_sent"),           \
+#define STATS_COLUMNS                                                             \
+    TEXT("database"), NUMERIC("server_assignment_count"), NUMERIC("xact_count"),  \
+        NUMERIC("query_count"), NUMERIC("bytes_received"), NUMERIC("bytes_sent"), \
         NUMERIC("xact_time"), NUMERIC("query_time"), NUMERIC("wait_time")
 
 static const struct admin_column columns_stats_totals[] = {
@@ -207,20 +227,20 @@ static const struct admin_column columns_version[] = {TEXT("version")};
 
 /* --- the rows ---------------------------------------------------------------------------------------- */
 
-#define COUNT(list) ((list) == columns_none ? 0 : (uint32_t)(sizeof(list) / sizeof((list)[0])))
+#define COUNT(list) ((uint32_t)(sizeof(list) / sizeof(struct admin_column)))
 
 static const struct admin_command commands[] = {
-#define COMMAND(words, shape, role, scope, visit, finish, columns, shown, help)    \
-    {words,                                                                        \
-     SHAPE_##shape,                                                                \
-     ROLE_##role,                                                                  \
-     SCOPE_##scope,                                                                \
-     visit,                                                                        \
-     finish,                                                                       \
-     columns_##columns,                                                            \
-     columns_##shown,                                                              \
-     COUNT(columns_##columns),                                                     \
-     COUNT(columns_##shown),                                                       \
+#define COMMAND(words, shape, role, scope, visit, finish, columns, shown, help) \
+    {words,                                                                     \
+     SHAPE_##shape,                                                             \
+     ROLE_##role,                                                               \
+     SCOPE_##scope,                                                             \
+     visit,                                                                     \
+     finish,                                                                    \
+     columns_##columns,                                                         \
+     columns_##shown,                                                           \
+     COUNT(columns_##columns),                                                  \
+     COUNT(columns_##shown),                                                    \
      help},
 #include "pool/commands.def"
 #undef COMMAND

@@ -31,9 +31,9 @@ struct admin_command {
     enum admin_shape shape;
     enum admin_role role;
     enum admin_scope scope;
-    admin_visit *visit, *finish; /* finish may be NULL */
+    admin_visit *visit, *finish;                /* finish may be NULL */
     const struct admin_column *columns, *shown; /* shown: what the client gets to see */
-    uint32_t column_count, shown_count; /* 0: the command has no rows */
+    uint32_t column_count, shown_count;         /* 0: the command has no rows */
     const char *help;
 };
 

@@ -326,12 +326,18 @@ struct phrase {
 
 /* What has nothing to do here, by its first word. */
 static const struct phrase phrases[] = {
-    {"set", "SET", EFFECT_NONE},           {"reset", "RESET", EFFECT_NONE},
-    {"begin", "BEGIN", EFFECT_BEGIN},      {"start", "START TRANSACTION", EFFECT_BEGIN},
-    {"commit", "COMMIT", EFFECT_END},      {"end", "COMMIT", EFFECT_END},
-    {"rollback", "ROLLBACK", EFFECT_END},  {"abort", "ROLLBACK", EFFECT_END},
-    {"discard", "DISCARD ALL", EFFECT_DISCARD}, {"deallocate", "DEALLOCATE ALL", EFFECT_DISCARD},
-    {"close", "CLOSE CURSOR ALL", EFFECT_NONE}, {"unlisten", "UNLISTEN", EFFECT_NONE},
+    {"set", "SET", EFFECT_NONE},
+    {"reset", "RESET", EFFECT_NONE},
+    {"begin", "BEGIN", EFFECT_BEGIN},
+    {"start", "START TRANSACTION", EFFECT_BEGIN},
+    {"commit", "COMMIT", EFFECT_END},
+    {"end", "COMMIT", EFFECT_END},
+    {"rollback", "ROLLBACK", EFFECT_END},
+    {"abort", "ROLLBACK", EFFECT_END},
+    {"discard", "DISCARD ALL", EFFECT_DISCARD},
+    {"deallocate", "DEALLOCATE ALL", EFFECT_DISCARD},
+    {"close", "CLOSE CURSOR ALL", EFFECT_NONE},
+    {"unlisten", "UNLISTEN", EFFECT_NONE},
 };
 
 /* ALL, or * for UNLISTEN: one thing by its name is nothing that we have. */

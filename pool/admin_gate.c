@@ -13,16 +13,14 @@ void gates_init(struct gates *gates)
 
 void gates_fini(struct gates *gates)
 {
-    LIST_EACH(&gates->named, node)
-    {
+    LIST_EACH (&gates->named, node) {
         free(CONTAINER_OF(node, struct gate, node));
     }
 }
 
 struct gate *gate_find(const struct gates *gates, const char *database)
 {
-    LIST_EACH(&gates->named, node)
-    {
+    LIST_EACH (&gates->named, node) {
         struct gate *gate = CONTAINER_OF(node, struct gate, node);
         if (strcmp(gate->name, database) == 0) {
             return gate;

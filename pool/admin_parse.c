@@ -11,7 +11,8 @@
 
 static const char use_help[] = "Use SHOW HELP.";
 
-static void fail(struct admin_error *error, int code, const char *message, const struct admin_token *token)
+static void fail(struct admin_error *error, int code, const char *message,
+                 const struct admin_token *token)
 {
     error->code = code;
     error->hint = use_help;

@@ -65,35 +65,35 @@ static bool send_on(struct engine *engine, struct admin_task *task)
     return true;
 }
 
-bool admin_task_home(struct engine *engine, struct admin_task *task)
+enum admin_progress admin_task_home(struct engine *engine, struct admin_task *task)
 {
     if (task->table.failed) {
         admin_task_fail(task, ERR_NO_MEMORY, NULL, "%s", error_message(ERR_NO_MEMORY));
     }
     if (task->error.code != 0) {
-        return true;
+        return PROGRESS_DONE;
     }
     if (task->command->scope == SCOPE_UNTIL_DONE && task->busy > 0) {
-        return false;
+        return PROGRESS_PARKED;
     }
     if (task->command->finish != NULL) {
         task->command->finish(engine, task);
     }
-    return true;
+    return PROGRESS_DONE;
 }
 
-bool admin_task_begin(struct engine *engine, struct admin_task *task)
+enum admin_progress admin_task_begin(struct engine *engine, struct admin_task *task)
 {
     const struct admin_command *command = task->command;
     ASSERT(engine->worker == task->home);
     task->busy = 0;
     command->visit(engine, task);
     if (task->error.code != 0) {
-        return true;
+        return PROGRESS_DONE;
     }
     switch (command->scope) {
     case SCOPE_SHELL:
-        return false;
+        return PROGRESS_PARKED;
     case SCOPE_HERE:
         return admin_task_home(engine, task);
     case SCOPE_EVERYWHERE:
@@ -103,9 +103,9 @@ bool admin_task_begin(struct engine *engine, struct admin_task *task)
         }
         if (!send_on(engine, task)) {
             admin_task_fail(task, ERR_NO_MEMORY, NULL, "%s", error_message(ERR_NO_MEMORY));
-            return true;
+            return PROGRESS_DONE;
         }
-        return false;
+        return PROGRESS_AWAY;
     }
     UNREACHABLE();
 }
@@ -114,8 +114,7 @@ void admin_task_visit(struct engine *engine, struct admin_task *task)
 {
     task->command->visit(engine, task);
     if (!send_on(engine, task)) {
-        engine_log(engine, LOG_ERROR, "out of memory: %s was not finished",
-                   task->command->words);
+        engine_log(engine, LOG_ERROR, "out of memory: %s was not finished", task->command->words);
         admin_task_free(task);
     }
 }

@@ -22,10 +22,10 @@ struct admin_task {
     char *argument, *value; /* as in struct admin_statement */
     struct handle asker;    /* a session of engine `home` */
     uint32_t home;
-    uint32_t round;   /* of SCOPE_UNTIL_DONE: 0 is the first */
-    uint32_t busy;    /* what this round has found that is still to be waited for */
-    bool found;       /* the client that KILL_CLIENT names */
-    bool unanswered;  /* the command ends the process: nothing is said */
+    uint32_t round;           /* of SCOPE_UNTIL_DONE: 0 is the first */
+    uint32_t busy;            /* what this round has found that is still to be waited for */
+    bool found;               /* the client that KILL_CLIENT names */
+    bool unanswered;          /* the command ends the process: nothing is said */
     struct admin_error error; /* code 0: none */
     struct admin_table table;
 };
@@ -34,15 +34,20 @@ struct admin_task {
 struct admin_task *admin_task_new(struct engine *engine, struct session *session,
                                   struct admin_statement *statement);
 
-/* Begins a round at the asker's engine. True: the task is done; false: it is on its way, waits for the
- * next round, or for the shell. */
-bool admin_task_begin(struct engine *engine, struct admin_task *task);
+enum admin_progress {
+    PROGRESS_DONE,
+    PROGRESS_AWAY,   /* on its way: no longer the caller's */
+    PROGRESS_PARKED, /* waits for the next round, or for the shell */
+};
+
+/* Begins a round at the asker's engine. */
+enum admin_progress admin_task_begin(struct engine *engine, struct admin_task *task);
 
 /* The task has arrived at this engine, which is not the asker's: does its part and sends it on. */
 void admin_task_visit(struct engine *engine, struct admin_task *task);
 
-/* All engines were visited. False when another round is needed. */
-bool admin_task_home(struct engine *engine, struct admin_task *task);
+/* All engines were visited. DONE, or PARKED when another round is needed. */
+enum admin_progress admin_task_home(struct engine *engine, struct admin_task *task);
 
 /* Ends the task with an error; the first one counts. */
 void admin_task_fail(struct admin_task *task, int code, const char *hint, const char *format, ...)

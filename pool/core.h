@@ -13,6 +13,7 @@
 #include "base/stream.h"
 #include "base/timer.h"
 #include "base/writer.h"
+#include "pool/admin_gate.h"
 #include "pool/engine.h"
 #include "pool/settings.h"
 #include "pool/statement.h"
@@ -41,6 +42,11 @@ struct engine {
     struct random random;
     bool tls_available;
     bool draining, drained;
+    bool patient; /* with draining: sessions stay until their clients leave */
+    struct gates gates; /* what an administrator has paused */
+    uint32_t console_count; /* sessions of the admin database */
+    uint64_t stats_due_us;    /* when the present period of averages ends */
+    uint64_t stats_period_us; /* how long the last one was; 0: none has ended */
 
     struct handle_table connections;
     struct slab sessions;

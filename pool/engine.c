@@ -19,6 +19,7 @@
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/session.h"
+#include "pool/show.h"
 #include "protocol/crypto.h"
 
 /* Held bytes up to this length are copied in front of the next receive, so that a message cut by the
@@ -49,6 +50,7 @@ struct engine *engine_new(const struct engine_setup *setup)
     list_init(&engine->resumable);
     list_init(&engine->actions);
     list_init(&engine->pool_list);
+    gates_init(&engine->gates);
     map_init(&engine->pools);
     verifier_cache_init(&engine->verifiers);
     writer_init(&engine->scratch);
@@ -115,6 +117,7 @@ void engine_free(struct engine *engine)
     statement_store_fini(&engine->statements);
     settings_store_fini(&engine->settings);
     verifier_cache_fini(&engine->verifiers);
+    gates_fini(&engine->gates);
     writer_fini(&engine->scratch);
     timer_heap_fini(&engine->timers);
     timer_heap_fini(&engine->pool_timers);
@@ -234,10 +237,17 @@ int engine_tx(struct engine *engine, struct handle handle, struct iovec *vectors
     return conn == NULL ? 0 : stream_peek(&conn->tx, vectors, max);
 }
 
+/* What SUSPEND stops: links at work, and clients of a database. */
+static bool is_frozen(const struct conn *conn)
+{
+    return (conn->kind == CONN_LINK && ((const struct link *)conn)->state >= LINK_IDLE) ||
+           (conn->kind == CONN_CLIENT && ((const struct session *)conn)->pool != NULL);
+}
+
 bool engine_reading(const struct engine *engine, struct handle handle)
 {
     const struct conn *conn = handle_table_get(&engine->connections, handle);
-    return conn != NULL && conn->reading;
+    return conn != NULL && conn->reading && !(engine->gates.suspended && is_frozen(conn));
 }
 
 static void conn_sent(struct engine *engine, struct conn *conn, uint32_t bytes)
@@ -337,6 +347,7 @@ static void process_event(struct engine *engine, const struct event *event)
         take_options(engine, event->options);
         return;
     case EVENT_DRAIN:
+        engine->patient = event->code != 0;
         engine_drain(engine);
         return;
     case EVENT_TICK:
@@ -369,6 +380,9 @@ static void end_step(struct engine *engine)
 {
     if (!list_empty(&engine->resumable)) {
         engine_run_resumable(engine);
+    }
+    if (engine->now_us >= engine->stats_due_us) {
+        show_stats_period(engine);
     }
 }
 
@@ -408,7 +422,8 @@ uint64_t engine_deadline_us(const struct engine *engine)
 
 static void drained_if_empty(struct engine *engine)
 {
-    if (engine->draining && !engine->drained && engine->client_count == 0) {
+    if (engine->draining && !engine->drained &&
+        engine->client_count == engine->console_count) {
         engine->drained = engine_action(engine, ACTION_DRAINED) != NULL;
     }
 }
@@ -426,7 +441,7 @@ void engine_drain(struct engine *engine)
     engine->draining = true;
     for (uint32_t slot = 0; slot < engine->connections.count; slot++) {
         struct conn *conn = engine->connections.slots[slot].object;
-        if (conn != NULL && conn->kind == CONN_CLIENT && !conn->closing) {
+        if (conn != NULL && conn->kind == CONN_CLIENT && !conn->closing && !engine->patient) {
             session_drain(engine, (struct session *)conn);
         }
     }

@@ -88,7 +88,8 @@ enum event_kind {
     EVENT_DERIVED, /* keys: the answer to ACTION_DERIVE for this connection */
     EVENT_MAIL,    /* letter: from another engine; the engine owns it now */
     EVENT_OPTIONS, /* options: a new snapshot; the engine takes its own reference */
-    EVENT_DRAIN,   /* no new clients; sessions end after their transaction, then ACTION_DRAINED */
+    EVENT_DRAIN,   /* no new clients; sessions end after their transaction, or (code not 0) when
+                    * their clients leave, then ACTION_DRAINED */
     EVENT_TICK,    /* nothing but the time */
 };
 
@@ -134,9 +135,11 @@ enum action_kind {
     ACTION_LEND_OUT,   /* detach the socket of `handle`, answer EVENT_CLOSED for it, and give the socket
                         * with letter to worker `worker`: there engine_adopt() makes the new handle */
     ACTION_LOG,        /* text, level */
-    ACTION_RELOAD,     /* an administrator asks for a reload; text: its outcome is reported by
-                        * EVENT_OPTIONS to every engine and engine_reload_done() to this one */
-    ACTION_SHUTDOWN,   /* an administrator asks the process to end; worker: 0 now, 1 drain */
+    ACTION_RELOAD,     /* an administrator asks for a reload; text: "", or "key=value" to be laid over
+                        * the configuration until the next reload without one; EVENT_OPTIONS tells
+                        * the outcome to every engine, engine_reload_done() to this one */
+    ACTION_SHUTDOWN,   /* an administrator asks the process to end; worker: enum shutdown_kind of
+                        * pool/admin.h */
     ACTION_DRAINED,    /* after EVENT_DRAIN: the last session is gone */
 };
 

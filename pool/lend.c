@@ -481,6 +481,14 @@ void lend_link_free(struct engine *engine, struct link *link)
     }
 }
 
+void lend_grant_lost(struct link *link)
+{
+    if (link->granted) {
+        link->granted = false;
+        ticket_done(link->pool);
+    }
+}
+
 /* Other pools may have waited for a place under a cap that they share with this one. */
 static void serve_sharers(struct engine *engine, struct pool *pool)
 {

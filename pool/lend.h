@@ -46,6 +46,10 @@ void lend_leave(struct engine *engine, struct session *session);
 /* A link is free: to the first that waits, or idle in its pool. It is in no list. */
 void lend_link_free(struct engine *engine, struct link *link);
 
+/* A link closes before it could serve the ticket that it was made or moved for: whoever waits gets a
+ * new one when lend_link_ended is told. */
+void lend_grant_lost(struct link *link);
+
 /* A link is gone (or its dial failed): its place is free. */
 void lend_link_ended(struct engine *engine, struct pool *pool);
 

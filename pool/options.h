@@ -92,6 +92,14 @@ struct tls_options {
     bool min_version_13;
 };
 
+/* One option, as SHOW CONFIG lists it. */
+struct config_row {
+    char *key;            /* dotted path */
+    char *value;          /* JSON text, secrets masked */
+    const char *fallback; /* JSON text, static; NULL: none */
+    bool changeable;      /* by a reload */
+};
+
 struct options {
     atomic_uint references; /* options_ref, options_unref */
     uint64_t generation;    /* grows by one with each accepted reload */
@@ -118,6 +126,12 @@ struct options {
 
     struct hba *hba;                /* the parsed auth.hba; NULL unless the method is AUTH_HBA */
     struct userlist *users_secrets; /* the parsed auth.users_file; NULL: none */
+
+    /* Lists every option, for SHOW CONFIG: whoever fills a snapshot knows its table. NULL: nobody
+     * does. 0 or ERR_NO_MEMORY; rows are given back to free_rows. */
+    int (*list_rows)(const struct options *options, struct config_row **ret_rows,
+                     size_t *ret_count);
+    void (*free_rows)(struct config_row *rows, size_t count);
 };
 
 /* A snapshot with one reference, everything zero or NULL; NULL when memory is out. */

@@ -131,6 +131,7 @@ struct pool *pool_get(struct engine *engine, const char *database, const char *u
         return NULL;
     }
     set_options(engine, pool, found);
+    gates_apply(&engine->gates, pool, true);
     list_push_back(&engine->pool_list, &pool->listed);
     if (pool->limits.min_idle > 0) {
         pool_wake_by(engine, pool, engine->now_us);
@@ -299,13 +300,16 @@ static void reload_pool(struct engine *engine, struct pool *pool)
     const struct database_options *found = options_find_database(engine->options, pool->name);
     struct options *before = pool->options;
     if (found == NULL || found->server_count == 0) {
-        pool->disabled = true; /* clients that are in stay; nobody comes in any more */
+        pool->orphaned = true; /* clients that are in stay; nobody comes in any more */
+        gates_apply(&engine->gates, pool, false);
         return;
     }
     bool same = same_server(pool->server, &found->servers[0]);
     options_ref(engine->options);
     pool->options = engine->options;
     set_options(engine, pool, found);
+    pool->orphaned = false;
+    gates_apply(&engine->gates, pool, false);
     if (!same) {
         pool_change_server(engine, pool);
     }

@@ -89,6 +89,7 @@ struct pool {
     uint64_t retry_at_us;
 
     bool paused, disabled, retired; /* retired: of an old snapshot, drains */
+    bool orphaned;                  /* the configuration no longer has its database */
     uint32_t epoch;                 /* RECONNECT: links of an older epoch close when they are free */
     struct timer timer;             /* upkeep: idle links, lifetimes, min_idle, retries */
     struct pool_stats stats, stats_at_period, stats_average;

@@ -810,6 +810,7 @@ void session_timer(struct engine *engine, struct session *session)
         return;
     }
     if (session->pool == NULL) {
+        admin_timer(engine, session);
         return;
     }
     uint64_t wait_us = check_wait(engine, session);

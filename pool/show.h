@@ -1,0 +1,42 @@
+/* What SHOW finds at each engine (pool/commands.def): adds rows to the task's table. */
+#ifndef POOL_SHOW_H
+#define POOL_SHOW_H
+
+#include <stdint.h>
+
+#include "base/handle.h"
+
+struct admin_task;
+struct engine;
+struct pool;
+
+void show_active_sockets(struct engine *engine, struct admin_task *task);
+void show_clients(struct engine *engine, struct admin_task *task);
+void show_config(struct engine *engine, struct admin_task *task);
+void show_databases(struct engine *engine, struct admin_task *task);
+void show_help(struct engine *engine, struct admin_task *task);
+void show_lists(struct engine *engine, struct admin_task *task);
+void show_lists_finish(struct engine *engine, struct admin_task *task);
+void show_mem(struct engine *engine, struct admin_task *task);
+void show_nothing(struct engine *engine, struct admin_task *task);
+void show_pools(struct engine *engine, struct admin_task *task);
+void show_pools_finish(struct engine *engine, struct admin_task *task);
+void show_prepared(struct engine *engine, struct admin_task *task);
+void show_servers(struct engine *engine, struct admin_task *task);
+void show_sockets(struct engine *engine, struct admin_task *task);
+void show_state(struct engine *engine, struct admin_task *task);
+void show_stats(struct engine *engine, struct admin_task *task);
+void show_stats_finish(struct engine *engine, struct admin_task *task);
+void show_stats_averages_finish(struct engine *engine, struct admin_task *task);
+void show_stats_totals_finish(struct engine *engine, struct admin_task *task);
+void show_totals_finish(struct engine *engine, struct admin_task *task);
+void show_users(struct engine *engine, struct admin_task *task);
+void show_version(struct engine *engine, struct admin_task *task);
+
+/* Ends a period of averages and begins the next; the engine calls it when stats_due_us has come. */
+void show_stats_period(struct engine *engine);
+
+/* "session", "transaction" or "statement". */
+const char *show_pool_mode(int mode);
+
+#endif
