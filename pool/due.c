@@ -45,21 +45,16 @@ int due_push(struct due *due, const struct due_entry *entry)
             return code;
         }
     }
-    due->count++;
-    *due_at(due, due->count - 1) = *entry;
+    struct due_entry *last = due_at(due, due->count++);
+    *last = *entry;
+    if (entry->prepared != NULL || entry->named != NULL || entry->unnamed_before != NULL) {
+        last->flags |= DUE_FLAG_REFERS;
+    }
     return 0;
 }
 
-void due_pop(struct due *due)
-{
-    ASSERT(due->count > 0);
-    due->first = (due->first + 1) & (due->capacity - 1);
-    due->count--;
-}
-
-
 /* Reply messages by what is due. What is not named is a violation. */
-const uint8_t due_rules[DUE_WHAT_COUNT][128] = {
+const uint8_t due_rules[DUE_WHAT_COUNT][256] = {
     [DUE_QUERY] = {[BACKEND_ROW_DESCRIPTION] = DUE_VERDICT_PLAIN,
                    [BACKEND_DATA_ROW] = DUE_VERDICT_PLAIN,
                    [BACKEND_COMMAND_COMPLETE] = DUE_VERDICT_PART,
@@ -71,16 +66,16 @@ const uint8_t due_rules[DUE_WHAT_COUNT][128] = {
                    [BACKEND_COPY_DATA] = DUE_VERDICT_PLAIN,
                    [BACKEND_COPY_DONE] = DUE_VERDICT_PLAIN,
                    [BACKEND_READY_FOR_QUERY] = DUE_VERDICT_LAST},
-    [DUE_PARSE] = {[BACKEND_PARSE_COMPLETE] = DUE_VERDICT_LAST,
+    [DUE_PARSE] = {[BACKEND_PARSE_COMPLETE] = DUE_VERDICT_PLAIN_LAST,
                    [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_ERROR},
-    [DUE_BIND] = {[BACKEND_BIND_COMPLETE] = DUE_VERDICT_LAST,
+    [DUE_BIND] = {[BACKEND_BIND_COMPLETE] = DUE_VERDICT_PLAIN_LAST,
                   [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_ERROR},
     [DUE_DESCRIBE_STATEMENT] = {[BACKEND_PARAMETER_DESCRIPTION] = DUE_VERDICT_PLAIN,
-                                [BACKEND_ROW_DESCRIPTION] = DUE_VERDICT_LAST,
-                                [BACKEND_NO_DATA] = DUE_VERDICT_LAST,
+                                [BACKEND_ROW_DESCRIPTION] = DUE_VERDICT_PLAIN_LAST,
+                                [BACKEND_NO_DATA] = DUE_VERDICT_PLAIN_LAST,
                                 [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_ERROR},
-    [DUE_DESCRIBE_PORTAL] = {[BACKEND_ROW_DESCRIPTION] = DUE_VERDICT_LAST,
-                             [BACKEND_NO_DATA] = DUE_VERDICT_LAST,
+    [DUE_DESCRIBE_PORTAL] = {[BACKEND_ROW_DESCRIPTION] = DUE_VERDICT_PLAIN_LAST,
+                             [BACKEND_NO_DATA] = DUE_VERDICT_PLAIN_LAST,
                              [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_ERROR},
     [DUE_EXECUTE] = {[BACKEND_DATA_ROW] = DUE_VERDICT_PLAIN,
                      [BACKEND_COPY_IN_RESPONSE] = DUE_VERDICT_PART,
@@ -89,10 +84,10 @@ const uint8_t due_rules[DUE_WHAT_COUNT][128] = {
                      [BACKEND_COPY_DATA] = DUE_VERDICT_PLAIN,
                      [BACKEND_COPY_DONE] = DUE_VERDICT_PLAIN,
                      [BACKEND_COMMAND_COMPLETE] = DUE_VERDICT_LAST,
-                     [BACKEND_EMPTY_QUERY_RESPONSE] = DUE_VERDICT_LAST,
-                     [BACKEND_PORTAL_SUSPENDED] = DUE_VERDICT_LAST,
+                     [BACKEND_EMPTY_QUERY_RESPONSE] = DUE_VERDICT_PLAIN_LAST,
+                     [BACKEND_PORTAL_SUSPENDED] = DUE_VERDICT_PLAIN_LAST,
                      [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_ERROR},
-    [DUE_CLOSE] = {[BACKEND_CLOSE_COMPLETE] = DUE_VERDICT_LAST,
+    [DUE_CLOSE] = {[BACKEND_CLOSE_COMPLETE] = DUE_VERDICT_PLAIN_LAST,
                    [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_ERROR},
     /* A Sync commits, and that may fail (deferred constraints): an error, then ReadyForQuery. */
     [DUE_SYNC] = {[BACKEND_ERROR_RESPONSE] = DUE_VERDICT_PART,
@@ -102,18 +97,18 @@ const uint8_t due_rules[DUE_WHAT_COUNT][128] = {
                            [BACKEND_READY_FOR_QUERY] = DUE_VERDICT_LAST},
 };
 
-
-enum due_verdict due_judge(const struct due *due, uint8_t type)
+enum due_verdict due_judge(const struct due_entry *head, uint8_t type)
 {
-    if (type == BACKEND_NOTICE_RESPONSE || type == BACKEND_PARAMETER_STATUS ||
-        type == BACKEND_NOTIFICATION_RESPONSE) {
+    uint8_t verdict = DUE_VERDICT_VIOLATION;
+    if (head != NULL && head->kind != DUE_SYNTHESISE) {
+        verdict = due_rules[head->what][type];
+    }
+    if (verdict == DUE_VERDICT_VIOLATION &&
+        (type == BACKEND_NOTICE_RESPONSE || type == BACKEND_PARAMETER_STATUS ||
+         type == BACKEND_NOTIFICATION_RESPONSE)) {
         return DUE_VERDICT_ASIDE;
     }
-    const struct due_entry *head = due_head(due);
-    if (head == NULL || head->kind == DUE_SYNTHESISE || type >= 128) {
-        return DUE_VERDICT_VIOLATION;
-    }
-    return (enum due_verdict)due_rules[head->what][type];
+    return (enum due_verdict)verdict;
 }
 
 void due_copy_in_begins(struct due *due)

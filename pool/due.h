@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/assert.h"
+
 struct link_statement;
 struct session_statement;
 struct statement;
@@ -40,6 +42,7 @@ enum {
     DUE_FLAG_SETUP = 1,    /* belongs to the setup of the link for its session */
     DUE_FLAG_DUPLICATE = 2, /* a Parse that must fail with 42P05: the name in the text is ours */
     DUE_FLAG_UNNAMED = 4,  /* a client's Parse of the unnamed statement */
+    DUE_FLAG_REFERS = 8,   /* set by due_push: one of the entry's pointers is not NULL */
 };
 
 struct due_entry {
@@ -81,22 +84,48 @@ static inline struct due_entry *due_head(const struct due *due)
 /* Appends an entry. 0; ERR_LIMIT when LIMIT_DUE are due already; ERR_NO_MEMORY. */
 int due_push(struct due *due, const struct due_entry *entry);
 
+/* The same for an entry that refers to nothing. */
+static inline int due_push_plain(struct due *due, uint8_t what, uint8_t kind, uint8_t flags)
+{
+    const struct due_entry entry = {.what = what, .kind = kind, .flags = flags};
+    if (due->count == due->capacity) {
+        return due_push(due, &entry);
+    }
+    *due_at(due, due->count++) = entry;
+    return 0;
+}
+
 /* Removes the head, which must be there. */
-void due_pop(struct due *due);
+static inline void due_pop(struct due *due)
+{
+    ASSERT(due->count > 0);
+    due->first = (due->first + 1) & (due->capacity - 1);
+    due->count--;
+}
+
+/* Whether nothing follows from the end of the head's reply but due_pop: the head, which must be
+ * there, changes nothing by it, and the next entry awaits a reply. */
+static inline bool due_pops_plainly(const struct due *due)
+{
+    const struct due_entry *next = due_at(due, 1);
+    return due_at(due, 0)->flags == 0 &&
+           (due->count == 1 || (next->kind != DUE_SYNTHESISE && next->what != DUE_COPY_END));
+}
 
 enum due_verdict {
     DUE_VERDICT_VIOLATION, /* the head allows no such message */
     DUE_VERDICT_PART,      /* part of the head's reply */
     DUE_VERDICT_PLAIN,     /* the same, and nothing else follows from it */
     DUE_VERDICT_LAST,      /* the head's reply ends with it: pop */
+    DUE_VERDICT_PLAIN_LAST, /* the same, and nothing else follows from it */
     DUE_VERDICT_ERROR,     /* ErrorResponse that makes the server skip to Sync */
     DUE_VERDICT_ASIDE,     /* Notice, ParameterStatus, Notification: may come at any time */
 };
 
-extern const uint8_t due_rules[DUE_WHAT_COUNT][128]; /* enum due_verdict by message */
+extern const uint8_t due_rules[DUE_WHAT_COUNT][256]; /* enum due_verdict by message */
 
-/* What a backend message means for the head. Changes nothing. */
-enum due_verdict due_judge(const struct due *due, uint8_t type);
+/* What a backend message means for the head of the ledger (NULL: nothing is due). */
+enum due_verdict due_judge(const struct due_entry *head, uint8_t type);
 
 /* The server has begun to read COPY data: drops the Syncs that it will ignore. */
 void due_copy_in_begins(struct due *due);

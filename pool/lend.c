@@ -379,12 +379,14 @@ void lend_escalate(struct engine *engine, struct pool *pool, bool all)
 static bool refuse_at_once(struct engine *engine, struct session *session)
 {
     struct pool *pool = session->pool;
+    if (pool->failure == NULL) {
+        return false;
+    }
     uint64_t retry_us = atomic_load(&pool->host_account->retry_at_us);
     if (pool->retry_at_us > retry_us) {
         retry_us = pool->retry_at_us;
     }
-    if (pool->failure == NULL || engine->now_us >= retry_us ||
-        atomic_load(&pool->account->total) > 0) {
+    if (engine->now_us >= retry_us || atomic_load(&pool->account->total) > 0) {
         return false;
     }
     session_refuse(engine, session, NULL, pool->failure, pool->failure_bytes);

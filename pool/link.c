@@ -203,6 +203,16 @@ bool link_due(struct engine *engine, struct link *link, enum due_what what, enum
     return link_due_entry(engine, link, &entry);
 }
 
+bool link_due_forward(struct engine *engine, struct link *link, enum due_what what)
+{
+    int code = due_push_plain(&link->due, (uint8_t)what, DUE_FORWARD, 0);
+    link->used = true;
+    if (code != 0) {
+        link_fail(engine, link, code, "too many replies are due");
+    }
+    return code == 0;
+}
+
 /* --- the ledger's entries ------------------------------------------------------------------------- */
 
 void link_synthesise(struct engine *engine, struct link *link)
@@ -457,13 +467,18 @@ void link_release(struct engine *engine, struct link *link)
     if (link->conn.closing) {
         return;
     }
+    if (link_may_release(link)) {
+        link_give_back(engine, link);
+    } else {
+        link_abandon(engine, link);
+    }
+}
+
+void link_give_back(struct engine *engine, struct link *link)
+{
     link->owner = NULL;
     if (!link->conn.reading) {
         conn_set_reading(engine, &link->conn, true);
-    }
-    if (!link_may_release(link)) {
-        link_abandon(engine, link);
-        return;
     }
     if (link->replication) {
         close_link(engine, link);
@@ -480,7 +495,7 @@ void link_release(struct engine *engine, struct link *link)
 void link_ready(struct engine *engine, struct link *link)
 {
     struct pool *pool = link->pool;
-    ASSERT(link_may_release(link) && link->owner == NULL);
+    ASSERT(link->owner == NULL);
     leave_lists(engine, link);
     if (pool->retired || pool->paused || link->spoilt || link->epoch != pool->epoch ||
         engine->now_us >= link->expires_us) {

@@ -129,6 +129,9 @@ bool link_due(struct engine *engine, struct link *link, enum due_what what, enum
               uint8_t flags);
 bool link_due_entry(struct engine *engine, struct link *link, const struct due_entry *entry);
 
+/* The same for what the client asks and gets the answer to as it is. */
+bool link_due_forward(struct engine *engine, struct link *link, enum due_what what);
+
 /* The login is done, a reset has ended, or a lease is over: to whom it may concern. */
 void link_ready(struct engine *engine, struct link *link);
 
@@ -147,6 +150,9 @@ static inline bool link_may_release(const struct link *link)
 
 /* Takes the link from its owner: to the pool if the gate lets it, else it is cleaned or closed. */
 void link_release(struct engine *engine, struct link *link);
+
+/* The same where link_may_release has just said yes. */
+void link_give_back(struct engine *engine, struct link *link);
 
 /* The client is gone: lets what runs end, rolls back, then releases. */
 void link_abandon(struct engine *engine, struct link *link);

@@ -236,6 +236,10 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
 static void entry_ends(struct relay *relay)
 {
     struct link *link = relay->link;
+    if (due_pops_plainly(&link->due)) {
+        due_pop(&link->due);
+        return;
+    }
     struct due_entry entry = *due_head(&link->due);
     due_pop(&link->due);
     link_entry_done(relay->engine, link, &entry);
@@ -258,8 +262,8 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
         relay->whole = total;
         return 0;
     }
-    enum due_verdict verdict = due_judge(&link->due, type);
     const struct due_entry *head = due_head(&link->due);
+    enum due_verdict verdict = due_judge(head, type);
     bool forward = head != NULL && head->kind == DUE_FORWARD;
     if (type == BACKEND_ERROR_RESPONSE) {
         forward = take_error(relay, at, total, whole, verdict);
@@ -286,7 +290,7 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     if (!forward) {
         leave_out(relay, at, now);
     }
-    if (verdict == DUE_VERDICT_LAST) {
+    if (verdict == DUE_VERDICT_LAST || verdict == DUE_VERDICT_PLAIN_LAST) {
         const struct due_entry *next = due_at(&link->due, 1);
         if (link->due.count > 1 && next->kind == DUE_SYNTHESISE) {
             end_run(relay, at + now); /* so that what is made up comes behind it */
@@ -296,20 +300,25 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     return now;
 }
 
-/* The common case: rows and the like that only pass through to the client. Returns the bytes that it
- * covers from `at`, which may be none. */
+/* The common case: messages that only pass through to the client, from which at most follows that the
+ * next entry is due. Returns the bytes that it covers from `at`, which may be none. */
 static uint32_t pass_plain(struct link *link, const uint8_t *at, const uint8_t *end)
 {
-    const struct due_entry *head = due_head(&link->due);
+    struct due *due = &link->due;
+    const struct due_entry *head = due_head(due);
     const uint8_t *from = at;
-    if (head == NULL || head->kind != DUE_FORWARD) {
-        return 0;
-    }
-    const uint8_t *head_rules = due_rules[head->what];
     uint32_t body_bytes;
-    while (end - at >= MESSAGE_HEADER_BYTES && at[0] < 128 &&
-           head_rules[at[0]] == DUE_VERDICT_PLAIN &&
-           message_header(message_backend_bounds, at, &body_bytes)) {
+    while (end - at >= MESSAGE_HEADER_BYTES && head != NULL && head->kind == DUE_FORWARD) {
+        uint8_t verdict = due_rules[head->what][at[0]];
+        bool ends = verdict == DUE_VERDICT_PLAIN_LAST && due_pops_plainly(due);
+        if ((verdict != DUE_VERDICT_PLAIN && !ends) ||
+            !message_header(message_backend_bounds, at, &body_bytes)) {
+            break;
+        }
+        if (ends) {
+            due_pop(due);
+            head = due_head(due);
+        }
         uint32_t have = (uint32_t)(end - at) - MESSAGE_HEADER_BYTES;
         if (have < body_bytes) {
             link->body_left = body_bytes - have;
@@ -352,10 +361,12 @@ void relay_bytes(struct engine *engine, struct link *link, struct block *block, 
         } else if (have < MESSAGE_HEADER_BYTES) {
             break;
         } else {
-            taken = pass_plain(link, at, end);
-            if (taken == 0) {
-                taken = take(&relay, at, have);
+            at += pass_plain(link, at, end);
+            have = (uint32_t)(end - at);
+            if (have < MESSAGE_HEADER_BYTES) {
+                break;
             }
+            taken = take(&relay, at, have);
         }
         if (taken == 0) {
             break;

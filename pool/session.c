@@ -312,7 +312,7 @@ static uint32_t take_query(struct engine *engine, struct session *session, struc
 {
     struct link *link = session->link;
     drop_unnamed(engine, session);
-    if (!link_due(engine, link, DUE_QUERY, DUE_FORWARD, 0)) {
+    if (!link_due_forward(engine, link, DUE_QUERY)) {
         return 0;
     }
     query_begins(engine, session);
@@ -323,52 +323,51 @@ static uint32_t take_query(struct engine *engine, struct session *session, struc
     return have < total ? have : total;
 }
 
+/* What the server will answer a message that passes as it is. DUE_WHAT_COUNT: nothing. */
+static enum due_what what_is_due(const struct due *due, const uint8_t *message, uint32_t have)
+{
+    switch (message[0]) {
+    case FRONTEND_EXECUTE:
+        return DUE_EXECUTE;
+    case FRONTEND_DESCRIBE:
+        return have > MESSAGE_HEADER_BYTES && message[MESSAGE_HEADER_BYTES] == 'S'
+                   ? DUE_DESCRIBE_STATEMENT
+                   : DUE_DESCRIBE_PORTAL;
+    case FRONTEND_PARSE:
+        return DUE_PARSE;
+    case FRONTEND_BIND:
+        return DUE_BIND;
+    case FRONTEND_CLOSE:
+        return DUE_CLOSE;
+    case FRONTEND_FUNCTION_CALL:
+        return DUE_FUNCTION_CALL;
+    case FRONTEND_COPY_DONE:
+    case FRONTEND_COPY_FAIL:
+        if (!due->copy_in && !due->copy_both && !due_empty(due)) {
+            return DUE_COPY_END;
+        }
+        break;
+    }
+    return DUE_WHAT_COUNT;
+}
+
 /* Messages that pass as they are, with their entry in the ledger. */
 static uint32_t take_plain(struct engine *engine, struct session *session, struct block *block,
                            uint8_t *message, uint32_t total, uint32_t have)
 {
     struct link *link = session->link;
-    bool due = true;
-    switch (message[0]) {
-    case FRONTEND_FUNCTION_CALL:
-        due = link_due(engine, link, DUE_FUNCTION_CALL, DUE_FORWARD, 0);
-        break;
-    case FRONTEND_EXECUTE:
-        due = link_due(engine, link, DUE_EXECUTE, DUE_FORWARD, 0);
-        query_begins(engine, session);
-        link->unsynced = true;
-        break;
-    case FRONTEND_PARSE:
-        due = link_due(engine, link, DUE_PARSE, DUE_FORWARD, 0);
-        link->unsynced = true;
-        break;
-    case FRONTEND_BIND:
-        due = link_due(engine, link, DUE_BIND, DUE_FORWARD, 0);
-        link->unsynced = true;
-        break;
-    case FRONTEND_DESCRIBE:
-        due = link_due(engine, link,
-                       have > MESSAGE_HEADER_BYTES && message[MESSAGE_HEADER_BYTES] == 'S'
-                           ? DUE_DESCRIBE_STATEMENT
-                           : DUE_DESCRIBE_PORTAL,
-                       DUE_FORWARD, 0);
-        link->unsynced = true;
-        break;
-    case FRONTEND_CLOSE:
-        due = link_due(engine, link, DUE_CLOSE, DUE_FORWARD, 0);
-        link->unsynced = true;
-        break;
-    case FRONTEND_COPY_DONE:
-    case FRONTEND_COPY_FAIL:
-        if (link->due.copy_in) {
+    enum due_what what = what_is_due(&link->due, message, have);
+    if (what == DUE_WHAT_COUNT) {
+        if (message[0] == FRONTEND_COPY_DONE || message[0] == FRONTEND_COPY_FAIL) {
             link->due.copy_in = false;
-        } else if (!due_empty(&link->due) && !link->due.copy_both) {
-            due = link_due(engine, link, DUE_COPY_END, DUE_FORWARD, 0);
         }
-        break;
-    }
-    if (!due) {
+    } else if (!link_due_forward(engine, link, what)) {
         return 0;
+    } else if (what != DUE_FUNCTION_CALL && what != DUE_COPY_END) {
+        link->unsynced = true;
+    }
+    if (what == DUE_EXECUTE) {
+        query_begins(engine, session);
     }
     forward_message(engine, session, block, message, total, have);
     return have < total ? have : total;
@@ -480,9 +479,9 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
     if (type == FRONTEND_QUERY) {
         return take_query(engine, session, block, message, total, have);
     }
-    if (session_virtual_statements(session) &&
-        (type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE ||
-         type == FRONTEND_CLOSE)) {
+    if ((type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE ||
+         type == FRONTEND_CLOSE) &&
+        session_virtual_statements(session)) {
         return take_extended(engine, session, block, message, total, have, ret_whole);
     }
     if (type == FRONTEND_DESCRIBE && have < total && have < MESSAGE_HEADER_BYTES + 1) {
@@ -573,10 +572,6 @@ static uint32_t take(struct engine *engine, struct session *session, struct bloc
                      uint8_t *at, uint32_t have, uint32_t *ret_whole)
 {
     switch (session->state) {
-    case SESSION_STARTUP:
-        return login_take_packet(engine, session, at, have, ret_whole);
-    case SESSION_AUTH:
-        return login_take_message(engine, session, at, have, ret_whole);
     case SESSION_READY:
         if (session->body_left > 0) {
             return take_body(engine, session, block, at, have);
@@ -585,6 +580,10 @@ static uint32_t take(struct engine *engine, struct session *session, struct bloc
             return admin_take(engine, session, at, have, ret_whole);
         }
         return take_ready(engine, session, block, at, have, ret_whole);
+    case SESSION_STARTUP:
+        return login_take_packet(engine, session, at, have, ret_whole);
+    case SESSION_AUTH:
+        return login_take_message(engine, session, at, have, ret_whole);
     case SESSION_TLS:
     case SESSION_LOGIN:
     case SESSION_CANCEL:
