@@ -128,7 +128,9 @@ void session_closed(struct engine *engine, struct session *session)
 void session_drain(struct engine *engine, struct session *session)
 {
     struct report report = {.code = ERR_SHUTTING_DOWN};
-    if (session->link == NULL && !session->waits) {
+    const struct link *link = session->link;
+    bool between = link == NULL ? !session->waits : !session->replication && link_may_release(link);
+    if (between && session->conn.held_len == 0 && session->admin == NULL) {
         session_fail(engine, session, &report);
     }
 }
@@ -225,16 +227,14 @@ void session_idle(struct engine *engine, struct session *session)
     if (!keeps_link(session) && link_may_release(link)) {
         session->link = NULL;
         link_release(engine, link);
-        if (engine->draining) {
-            session_drain(engine, session);
-            return;
-        }
     } else if (pool->limits.idle_transaction_timeout_ms > 0 && link->status != 'I') {
         conn_wake_by(engine, &session->conn,
                      engine->now_us + pool->limits.idle_transaction_timeout_ms * UINT64_C(1000));
     }
     if (session->gone || session->conn.held_len > 0) {
         session_resume_later(engine, session);
+    } else if (engine->draining && !engine->patient) {
+        session_drain(engine, session);
     }
 }
 
@@ -692,7 +692,7 @@ void session_end_of_input(struct engine *engine, struct session *session)
         session_close(engine, session);
         return;
     }
-    if (link != NULL && (link->due.copy_in || link->unsynced || session->body_left > 0)) {
+    if (link != NULL && (link->due.copy_in || link->due.copy_both || link->unsynced || session->body_left > 0)) {
         session_close(engine, session); /* what was begun can't be completed any more */
         return;
     }
@@ -829,6 +829,9 @@ void session_event(struct engine *engine, struct session *session, const struct 
     switch (event->kind) {
     case EVENT_EOF:
         if (session->conn.closing) {
+            if (event->code != 0) {
+                conn_close_now(engine, &session->conn);
+            }
             return;
         }
         if (event->code != 0) {
