@@ -16,6 +16,7 @@ void check_before(struct sim *sim, struct shell *shell);
 void check_after(struct sim *sim, struct shell *shell);
 
 void check_pool(struct sim *sim);
+void check_pool_print(const struct sim *sim);
 void check_order_before(struct sim *sim, struct shell *shell);
 void check_order_after(struct sim *sim, struct shell *shell);
 

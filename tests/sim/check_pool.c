@@ -3,6 +3,7 @@
 #include "tests/sim/check.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "pool/account.h"
 #include "pool/core.h"
@@ -47,6 +48,23 @@ void check_pool(struct sim *sim)
                 sim_fail(sim, "POOL SIZE: database %s has %u links, its cap is %u", pool->name,
                          in_database, sim->swarm.database_cap);
             }
+        }
+    }
+}
+
+void check_pool_print(const struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->shell_count; i++) {
+        LIST_EACH(&sim->shells[i]->engine->pool_list, node)
+        {
+            const struct pool *pool = CONTAINER_OF(node, struct pool, listed);
+            const struct account *account = pool->account;
+            printf("  e%u %s/%s%s: %u idle %u busy %u dialing %u waiting %u tickets %u in line; all: %u "
+                   "links, %u tickets, idle here %u\n",
+                   i, pool->name, pool->user, account->home == i ? " home" : "", pool->idle_count,
+                   pool->busy_count, pool->dialing_count, pool->waiting_count, pool->tickets,
+                   pool->line_count, atomic_load(&account->total), atomic_load(&account->tickets),
+                   atomic_load(&account->idle[i]));
         }
     }
 }

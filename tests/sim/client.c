@@ -62,11 +62,31 @@ static void done(struct client *client)
 
 /* --- saying ---------------------------------------------------------------------------------------- */
 
+/* Notes what is said. */
+static void log_batch(struct client *client)
+{
+    const struct writer *out = &client->out;
+    uint32_t at = 0;
+    while (out->len - at >= MESSAGE_HEADER_BYTES && !client->oracle.blind) {
+        uint32_t len = message_load_u32(out->bytes + at + 1) + 1;
+        char text[90];
+        uint32_t used = 0;
+        for (uint32_t i = MESSAGE_HEADER_BYTES; i < len && used + 1 < sizeof(text); i++) {
+            uint8_t byte = out->bytes[at + i];
+            text[used++] = byte >= 32 && byte < 127 ? (char)byte : '.';
+        }
+        text[used] = '\0';
+        sim_log(client->sim, "c%u says %c %s", client->number, out->bytes[at], text);
+        at += len;
+    }
+}
+
 /* Sends the batch; some clients vanish in the middle of one. */
 static void send_out(struct client *client)
 {
     struct sim *sim = client->sim;
     uint32_t len = client->out.len;
+    log_batch(client);
     if (sim_chance(sim, sim->swarm.client_cut_chance)) {
         uint32_t part = (uint32_t)sim_random(sim, len + 1);
         sim_log(sim, "c%u vanishes behind %u of %u bytes", client->number, part, len);

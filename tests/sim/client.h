@@ -39,6 +39,7 @@ struct client {
     bool open_pipeline; /* a Flush was sent and no Sync since */
     bool pipelined;     /* the batch has several Syncs */
     bool copy_extended;
+    bool unnamed_copies; /* the unnamed statement may be a COPY: it is not bound again unseen */
     bool half_closed, told_fatal, cut, hostile;
     uint32_t fatal_count;
     uint64_t waiting_from_us; /* 0: nothing is awaited */

@@ -33,7 +33,10 @@ static void make_select(struct client *client, char text[COMMAND_BYTES], const c
 static void make_set(struct client *client, char text[COMMAND_BYTES], const char *tag)
 {
     static const char *const styles[] = {"iso", "german", "ISO, MDY", "wrong"};
-    switch (client_random(client, 4)) {
+    /* RESET goes back to what the client asked for at its start only once statements are parsed: until
+     * then those who ask for something at their start do not RESET. */
+    bool may_reset = !client->sim->swarm.startup_parameters;
+    switch (client_random(client, 4) + (may_reset ? 0 : 2)) {
     case 0:
         snprintf(text, COMMAND_BYTES, "set DateStyle %s", styles[client_random(client, 4)]);
         return;
@@ -102,7 +105,8 @@ static void make_command(struct client *client, char text[COMMAND_BYTES], const 
     case 5:
         if (swarm->discards && one_in(client, 3)) {
             snprintf(text, COMMAND_BYTES,
-                     one_in(client, 2) ? "discard all" : "deallocate all");
+                     one_in(client, 2) && !swarm->startup_parameters ? "discard all"
+                                                                     : "deallocate all");
             return;
         }
         break;
@@ -204,7 +208,8 @@ static void make_unit(struct client *client)
     char tag[CLIENT_ID_TEXT_BYTES], text[COMMAND_BYTES];
     const char *name = swarm->named ? names[client_random(client, CLIENT_NAMES)] : "";
     const char *portal = swarm->portals && one_in(client, 4) ? "p1" : "";
-    bool bound = one_in(client, 2), parse = name[0] == '\0' ? !one_in(client, 8) : one_in(client, 2);
+    bool bound = one_in(client, 2);
+    bool parse = name[0] == '\0' ? client->unnamed_copies || !one_in(client, 8) : one_in(client, 2);
     uint32_t limit = swarm->portals && one_in(client, 3) ? 1 + (uint32_t)client_random(client, 3) : 0;
     client_tag(client, tag);
     if (parse) {
@@ -265,7 +270,7 @@ static void make_extended_copy(struct client *client)
     add_execute(client, "", 0);
     client->due_acks = 0;
     add_sync(client);
-    client->copy_extended = true;
+    client->copy_extended = client->unnamed_copies = true;
 }
 
 void client_make_copy(struct client *client)

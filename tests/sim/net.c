@@ -1,5 +1,6 @@
 #include "tests/sim/net.h"
 
+#include "base/limits.h"
 #include "tests/sim/shell.h"
 #include "tests/sim/sim.h"
 
@@ -128,11 +129,13 @@ size_t wire_engine_send(struct wire *wire, const void *bytes, size_t len)
         }
         return len;
     }
+    /* A socket that is not full takes some more at once (LIMIT_LAST_WORDS_BYTES). */
     room = wire->to_peer.bytes.len < room ? room - wire->to_peer.bytes.len : 0;
+    room = room > 0 && room < LIMIT_LAST_WORDS_BYTES ? LIMIT_LAST_WORDS_BYTES : room;
     if (len > room) {
         len = room;
     }
-    if (len > 1 && sim->swarm.segment_mode != 0 && sim_random(sim, 16) == 0) {
+    if (len > 1 && !wire->closing && sim->swarm.segment_mode != 0 && sim_random(sim, 16) == 0) {
         len = 1 + sim_random(sim, len);
     }
     bytes_push(&wire->to_peer.bytes, bytes, len);

@@ -39,6 +39,7 @@ struct wire {
     struct shell *shell; /* NULL while it moves between workers, or when the engine has closed it */
     struct handle handle;
     bool dialing, full, broken, writable_scheduled;
+    bool closing; /* the engine's last attempt to write is under way */
     bool peer_closed, engine_closed;
     uint64_t stalled_until_us; /* the peer does not read before */
     struct wire_peer peer;

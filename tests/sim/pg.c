@@ -115,7 +115,6 @@ static void take_parse(struct pg *pg, struct reader *reader)
     const char *name = reader_cstr(reader);
     char *text = strdup(reader_cstr(reader)), *at = text;
     struct pg_command command = {.kind = PG_EMPTY}, second;
-    pg->started = true;
     if (name[0] == '\0') {
         drop_unnamed(pg);
     }
@@ -130,7 +129,9 @@ static void take_parse(struct pg *pg, struct reader *reader)
         pg_error(pg, "42601", "cannot insert multiple commands into a prepared statement");
         return;
     }
-    if (!taken_now(pg, &command)) {
+    bool lenient = pg->lenient;
+    pg->lenient = false;
+    if (!lenient && !taken_now(pg, &command)) {
         return;
     }
     if (find_statement(pg, name) != NULL) {
@@ -175,7 +176,6 @@ static void take_bind(struct pg *pg, struct reader *reader)
     const char *name = reader_cstr(reader);
     const struct pg_statement *statement = find_statement(pg, name);
     char arguments[PG_ARGUMENTS_MAX][PG_VALUE_BYTES] = {{0}};
-    pg->started = true;
     if (statement == NULL) {
         pg_error(pg, "26000", "prepared statement \"%s\" does not exist", name);
         return;
@@ -219,7 +219,6 @@ static void take_describe(struct pg *pg, struct reader *reader)
 {
     uint8_t kind = reader_u8(reader);
     const char *name = reader_cstr(reader);
-    pg->started = true;
     if (kind == 'P') {
         struct pg_portal *portal = find_portal(pg, name);
         if (portal == NULL) {

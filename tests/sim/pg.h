@@ -101,11 +101,11 @@ struct pg {
     struct writer out;     /* answers; what lies below `flushed` may be sent */
     uint32_t flushed;
     char status;           /* 'I', 'T', 'E' */
-    bool started;          /* a transaction, which may be an implicit one */
     bool skipping;         /* to Sync */
     bool extended;         /* messages of the extended query came since the last Sync */
     bool asleep, slept;
     bool copying;
+    bool lenient;          /* the oracle's: the next Parse is taken in a failed transaction, too */
     bool ended;            /* Terminate, or FATAL was said */
     enum pg_run run;
     char *query, *query_at; /* PG_RUN_QUERY: what is left of it */

@@ -80,7 +80,6 @@ void pg_commit(struct pg *pg)
     }
     pg_drop_portals(pg);
     pg->status = 'I';
-    pg->started = false;
 }
 
 static void roll_back(struct pg *pg)
@@ -90,7 +89,6 @@ static void roll_back(struct pg *pg)
         memcpy(parameter->current, parameter->committed, sizeof(parameter->current));
     }
     pg_drop_portals(pg);
-    pg->started = false;
 }
 
 void pg_abort(struct pg *pg)
@@ -358,7 +356,6 @@ bool pg_execute(struct pg *pg)
         pg_error(pg, "25P02", "current transaction is aborted");
         return false;
     }
-    pg->started = true;
     if (command->ms > 0 && !pg->slept) {
         pg->asleep = true;
         return false;

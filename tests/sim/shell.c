@@ -249,6 +249,7 @@ static void close_phase(struct shell *shell, struct handle handle)
     struct wire *wire = find(shell, handle);
     struct event event = {.kind = EVENT_CLOSED, .handle = handle};
     if (wire != NULL) {
+        wire->closing = true;
         if (!wire->full) {
             write_out(shell, wire);
         }

@@ -136,7 +136,8 @@ static bool clients_done(const struct sim *sim)
 static void begin(struct sim *sim, uint64_t seed)
 {
     sim->seed = seed;
-    sim->random.state = seed * 0x9e3779b97f4a7c15u + 1;
+    sim->random.state = seed;
+    sim->random.state = random_next(&sim->random); /* else neighbours would share their stream */
     sim->now_us = 1000000;
     swarm_draw(&sim->swarm, &sim->random);
     sim->options = swarm_options(&sim->swarm);

@@ -50,7 +50,7 @@ static void draw_features(struct swarm *swarm, struct random *random)
     swarm->pipelines = maybe(random);
     swarm->flushes = maybe(random);
     swarm->copies = maybe(random);
-    swarm->transactions = below(random, 3) != 0;
+    swarm->transactions = below(random, 3) != 0 && swarm->pool.mode != POOL_STATEMENT;
     swarm->parameters = maybe(random);
     swarm->discards = below(random, 3) == 0;
     swarm->notices = maybe(random);
@@ -95,7 +95,7 @@ void swarm_draw(struct swarm *swarm, struct random *random)
     swarm->segment_mode = below(random, 4);
     swarm->delay_max_us = one_of(random, 50, 500, 5000);
     swarm->letter_delay_max_us = one_of(random, 5, 100, 3000);
-    swarm->socket_room_bytes = one_of(random, 64, 4096, 262144);
+    swarm->socket_room_bytes = one_of(random, 4096, 8192, 262144);
     swarm->late_tick_us = one_of(random, 1, 1000, 20000);
     swarm->ops_max = one_of(random, 3, 10, 30);
     swarm->protocol_32 = maybe(random);
