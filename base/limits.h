@@ -71,6 +71,11 @@
 /* How long a read goes on for a client that has gone, before it is cancelled (design 3) */
 #define LIMIT_GONE_READ_US (1000 * 1000)
 
+/* How long a closing client may take for what was said to it and is not sent yet; and what a socket
+ * that is not full takes at once, so that nobody has to wait */
+#define LIMIT_LINGER_US (5 * 1000 * 1000)
+#define LIMIT_LAST_WORDS_BYTES 4096
+
 /* How long a CancelRequest's connection may take */
 #define LIMIT_CANCEL_US (10 * 1000 * 1000)
 

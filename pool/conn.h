@@ -25,6 +25,7 @@ struct conn {
     bool reading;      /* wanted */
     bool closing;      /* TODO_CLOSE was asked; nothing is received any more */
     bool bulk;         /* the last receive filled its room: offer a whole block */
+    bool full;         /* the socket took nothing more when it was last written to */
     struct list dirty; /* in engine->dirty while todo has bits */
     struct stream tx;
     struct block *held; /* NULL = nothing held */
@@ -45,8 +46,12 @@ void conn_send(struct engine *engine, struct conn *conn, struct block *block, ui
                uint32_t len);
 void conn_write(struct engine *engine, struct conn *conn, const void *bytes, uint32_t len);
 
-/* Asks the shell to close the socket after a last attempt to write. */
+/* Asks the shell to close the socket after a last attempt to write. A client that reads too slowly for
+ * that is given LIMIT_LINGER_US to take what is left, as a backend would wait for it. */
 void conn_close(struct engine *engine, struct conn *conn);
+
+/* Ends the waiting of a closing connection: all is written, time is up, or the socket is broken. */
+void conn_close_now(struct engine *engine, struct conn *conn);
 
 void conn_set_reading(struct engine *engine, struct conn *conn, bool reading);
 

@@ -252,7 +252,12 @@ bool engine_reading(const struct engine *engine, struct handle handle)
 
 static void conn_sent(struct engine *engine, struct conn *conn, uint32_t bytes)
 {
+    conn->full = bytes == 0 && conn->tx.bytes > 0;
     stream_consume(&engine->blocks, &conn->tx, bytes);
+    if (conn->closing && conn->tx.bytes == 0) {
+        conn_close_now(engine, conn);
+        return;
+    }
     if (conn->tx.bytes > 0) {
         stream_settle(&engine->blocks, &conn->tx);
     }
@@ -293,6 +298,10 @@ static void conn_event(struct engine *engine, struct conn *conn, const struct ev
 
 static void conn_timer(struct engine *engine, struct conn *conn)
 {
+    if (conn->closing) {
+        conn_close_now(engine, conn);
+        return;
+    }
     switch (conn->kind) {
     case CONN_CLIENT:
         session_timer(engine, (struct session *)conn);
