@@ -208,6 +208,15 @@ static void take_parameter(struct relay *relay, const uint8_t *body, uint32_t bo
     }
 }
 
+/* The server asks for COPY data that a client which has gone will never send. */
+static void copy_from_gone(struct relay *relay)
+{
+    struct session *owner = relay->link->owner;
+    if (owner != NULL && owner->gone) {
+        session_resume_later(relay->engine, owner);
+    }
+}
+
 /* What a message changes here, before it passes on. */
 static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
 {
@@ -223,9 +232,11 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
         break;
     case BACKEND_COPY_IN_RESPONSE:
         due_copy_in_begins(&link->due);
+        copy_from_gone(relay);
         break;
     case BACKEND_COPY_BOTH_RESPONSE:
         link->due.copy_both = true;
+        copy_from_gone(relay);
         break;
     case BACKEND_PARAMETER_STATUS:
         take_parameter(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
