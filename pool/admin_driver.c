@@ -334,6 +334,8 @@ static const struct phrase phrases[] = {
     {"end", "COMMIT", EFFECT_END},
     {"rollback", "ROLLBACK", EFFECT_END},
     {"abort", "ROLLBACK", EFFECT_END},
+    {"savepoint", "SAVEPOINT", EFFECT_NONE},
+    {"release", "RELEASE", EFFECT_NONE},
     {"discard", "DISCARD ALL", EFFECT_DISCARD},
     {"deallocate", "DEALLOCATE ALL", EFFECT_DISCARD},
     {"close", "CLOSE CURSOR ALL", EFFECT_NONE},
@@ -345,6 +347,17 @@ static bool says_all(struct admin_lexer *lexer)
 {
     struct admin_token token = admin_lexer_next(lexer);
     return admin_token_is(&token, "all") || admin_token_is_symbol(&token, '*');
+}
+
+/* ROLLBACK TO a savepoint. */
+static bool goes_to_savepoint(const struct admin_lexer *lexer)
+{
+    struct admin_lexer copy = *lexer;
+    struct admin_token token = admin_lexer_next(&copy);
+    if (admin_token_is(&token, "work") || admin_token_is(&token, "transaction")) {
+        token = admin_lexer_next(&copy);
+    }
+    return admin_token_is(&token, "to");
 }
 
 /* DEALLOCATE [PREPARE] name or ALL. */
@@ -391,6 +404,9 @@ bool admin_driver_parse(const struct admin_token *first, struct admin_lexer *lex
         }
         statement->tag = phrase->tag;
         statement->effect = phrase->effect;
+        if (phrase->effect == EFFECT_END && goes_to_savepoint(lexer)) {
+            statement->effect = EFFECT_BEGIN; /* the transaction goes on */
+        }
         return true;
     }
     return false;

@@ -227,6 +227,12 @@ void show_lists(struct engine *engine, struct admin_task *task)
     for (uint32_t i = 0; i < options->user_count; i++) {
         add_item(table, "users", options->users[i].name, 1);
     }
+    for (uint32_t i = 0; i < options->admin_user_count; i++) {
+        add_item(table, "users", options->admin_users[i], 1);
+    }
+    for (uint32_t i = 0; i < options->stats_user_count; i++) {
+        add_item(table, "users", options->stats_users[i], 1);
+    }
     add_pool_items(engine, table);
     for (uint32_t slot = 0; slot < engine->connections.count; slot++) {
         const struct conn *conn = engine->connections.slots[slot].object;
