@@ -48,7 +48,7 @@ struct admin_who admin_who(const struct engine *engine, const struct session *se
     };
 }
 
-/* --- who may come in ------------------------------------------------------------------------------------ */
+/* --- who may come in -------------------------------------------------------------------------- */
 
 static bool is_listed(char *const *names, uint32_t count, const char *name)
 {
@@ -148,7 +148,7 @@ void admin_free(struct engine *engine, struct session *session)
     free(admin);
 }
 
-/* --- messages of our own -------------------------------------------------------------------------------- */
+/* --- messages of our own ---------------------------------------------------------------------- */
 
 void admin_write_rows(struct engine *engine, struct session *session,
                       const struct admin_table *table, uint32_t from, uint32_t to,
@@ -191,7 +191,7 @@ void admin_tell_error(struct engine *engine, struct session *session,
     session_report(engine, session, &report);
 }
 
-/* --- running ---------------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 void admin_apply_effect(struct admin *admin, const struct admin_statement *statement)
 {
@@ -389,7 +389,7 @@ static void finish_task(struct engine *engine, struct session *session, struct a
     session_resume_later(engine, session);
 }
 
-/* --- what tasks wait for ------------------------------------------------------------------------------------ */
+/* --- what tasks wait for ---------------------------------------------------------------------- */
 
 void admin_letter(struct engine *engine, struct letter *letter)
 {
@@ -440,7 +440,7 @@ void admin_reload_done(struct engine *engine, struct session *session, const cha
     finish_task(engine, session, task);
 }
 
-/* --- messages --------------------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 static void take_message(struct engine *engine, struct session *session, uint8_t type,
                          const uint8_t *body, uint32_t body_bytes)

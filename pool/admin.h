@@ -1,11 +1,11 @@
 /* The admin console: the database "howdah", and its alias "pgbouncer".
  *
- *    message -> pool/admin_parse (statement) -> command of pool/commands.def -> task that visits every
- *    engine (pool/admin_task) -> its part of the work (pool/admin_action) or its rows (pool/show_*)
- *    -> answer, in the simple or the extended protocol (pool/admin_extended)
+ *    message -> pool/admin_parse (statement) -> command of pool/commands.def -> task that visits
+ *    every engine (pool/admin_task) -> its part of the work (pool/admin_action) or its rows
+ *    (pool/show_*) -> answer, in the simple or the extended protocol (pool/admin_extended)
  *
- * What drivers say on connecting is answered at once (pool/admin_driver). A console that waits for its
- * task holds what it is sent meanwhile.
+ * What drivers say on connecting is answered at once (pool/admin_driver). A console that waits for
+ * its task holds what it is sent meanwhile.
  */
 #ifndef POOL_ADMIN_H
 #define POOL_ADMIN_H
@@ -27,6 +27,7 @@ enum shutdown_kind {
     SHUTDOWN_CLIENTS, /* sessions end when their clients leave */
 };
 
+/* Whether that name is the console's, and no pool's. */
 bool admin_is_database(const char *name);
 
 /* The user has proven who it is; lets it in if it may open the console. */

@@ -63,7 +63,7 @@ static void close_idle(struct engine *engine, struct pool *pool)
     }
 }
 
-/* --- PAUSE, RESUME, SUSPEND ---------------------------------------------------------------------------- */
+/* --- PAUSE, RESUME, SUSPEND ------------------------------------------------------------------- */
 
 /* Whether somebody has ended the pause that the task waits for. */
 static bool still_paused(const struct engine *engine, const struct admin_task *task)
@@ -200,7 +200,7 @@ void admin_suspend(struct engine *engine, struct admin_task *task)
     }
 }
 
-/* --- DISABLE, ENABLE, RECONNECT, WAIT_CLOSE --------------------------------------------------------------- */
+/* --- DISABLE, ENABLE, RECONNECT, WAIT_CLOSE --------------------------------------------------- */
 
 static void set_disabled(struct engine *engine, struct admin_task *task, bool disabled)
 {
@@ -275,7 +275,7 @@ void admin_wait_close(struct engine *engine, struct admin_task *task)
     }
 }
 
-/* --- KILL, KILL_CLIENT -------------------------------------------------------------------------------------- */
+/* --- KILL, KILL_CLIENT ------------------------------------------------------------------------ */
 
 static void kill_session(struct engine *engine, struct session *session)
 {
@@ -358,7 +358,7 @@ void admin_kill_client_finish(struct engine *engine, struct admin_task *task)
     }
 }
 
-/* --- what the shell does --------------------------------------------------------------------------------------- */
+/* --- what the shell does ---------------------------------------------------------------------- */
 
 static void ask_reload(struct engine *engine, struct admin_task *task, const char *key,
                        const char *value)

@@ -5,6 +5,7 @@
 struct admin_task;
 struct engine;
 
+/* One for each command; an error is left in the task. */
 void admin_disable(struct engine *engine, struct admin_task *task);
 void admin_enable(struct engine *engine, struct admin_task *task);
 void admin_kill(struct engine *engine, struct admin_task *task);

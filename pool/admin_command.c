@@ -225,7 +225,7 @@ static const struct admin_column columns_users[] = {
 
 static const struct admin_column columns_version[] = {TEXT("version")};
 
-/* --- the rows ---------------------------------------------------------------------------------------- */
+/* --- the rows --------------------------------------------------------------------------------- */
 
 #define COUNT(list) ((uint32_t)(sizeof(list) / sizeof(struct admin_column)))
 

@@ -65,7 +65,7 @@ bool admin_driver_parameter(const char *name, size_t bytes)
     return find_parameter(name, bytes) != NULL;
 }
 
-/* --- SELECT ------------------------------------------------------------------------------------------- */
+/* --- SELECT ----------------------------------------------------------------------------------- */
 
 /* One expression of a SELECT list: its value and its type. */
 struct item {
@@ -286,7 +286,7 @@ static bool parse_with(struct admin_lexer *lexer, const struct admin_who *who,
     return false;
 }
 
-/* --- the rest ------------------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 static bool parse_show(struct admin_lexer *lexer, const struct admin_who *who,
                        struct admin_statement *statement)

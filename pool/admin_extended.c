@@ -1,5 +1,5 @@
-/* The extended query protocol of the admin database. A command runs when its portal is executed, once;
- * its rows are kept with the portal, so that they can be fetched in parts. */
+/* The extended query protocol of the admin database. A command runs when its portal is executed,
+ * once; its rows are kept with the portal, so that they can be fetched in parts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static void write_empty(struct engine *engine, struct session *session, char typ
     engine_flush_scratch(engine, &session->conn);
 }
 
-/* --- names ---------------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static void free_prepared(struct admin *admin, struct admin_prepared *prepared)
 {
@@ -96,7 +96,7 @@ static struct admin_portal *find_portal(struct admin *admin, const char *name)
     return NULL;
 }
 
-/* --- Parse ------------------------------------------------------------------------------------------------ */
+/* --- Parse ------------------------------------------------------------------------------------ */
 
 /* Checks the text: one statement that means something. False when the client was told why not. */
 static bool check_text(struct engine *engine, struct session *session, const char *text,
@@ -176,7 +176,7 @@ static void take_parse(struct engine *engine, struct session *session, struct re
     write_empty(engine, session, BACKEND_PARSE_COMPLETE);
 }
 
-/* --- Bind --------------------------------------------------------------------------------------------------- */
+/* --- Bind ------------------------------------------------------------------------------------- */
 
 /* Parameters are looked at no closer than that they are there: nothing here uses one. */
 static bool skip_parameters(struct reader *reader, uint32_t *ret_count)
@@ -280,7 +280,7 @@ static void take_bind(struct engine *engine, struct session *session, struct rea
     write_empty(engine, session, BACKEND_BIND_COMPLETE);
 }
 
-/* --- Describe, Close ------------------------------------------------------------------------------------------- */
+/* --- Describe, Close -------------------------------------------------------------------------- */
 
 static void describe_rows(struct engine *engine, struct session *session,
                           const struct admin_table *table, const uint16_t *formats,
@@ -359,7 +359,7 @@ static void take_close(struct engine *engine, struct session *session, struct re
     write_empty(engine, session, BACKEND_CLOSE_COMPLETE);
 }
 
-/* --- Execute --------------------------------------------------------------------------------------------------- */
+/* --- Execute ---------------------------------------------------------------------------------- */
 
 /* Sends what the portal still has, up to the number of rows that is wanted. */
 static void send_portal(struct engine *engine, struct session *session, struct admin_portal *portal)

@@ -1,7 +1,7 @@
 /* What an administrator has paused, disabled or reconnected, on one engine.
  *
- * Gates are kept by name, so a pool that is made later obeys as one that was there. Every engine has
- * the same gates: a command visits them all.
+ * Gates are kept by name, so a pool that is made later obeys as one that was there. Every engine
+ * has the same gates: a command visits them all.
  */
 #ifndef POOL_ADMIN_GATE_H
 #define POOL_ADMIN_GATE_H
@@ -36,6 +36,7 @@ struct gate *gate_find(const struct gates *gates, const char *database);
 /* The same, made when there is none; NULL when memory is out. */
 struct gate *gate_get(struct gates *gates, const char *database);
 
+/* Whether nothing of that database may be lent. */
 bool gate_paused(const struct gates *gates, const char *database);
 
 /* Sets what the gates say about the pool; `is_new`: its epoch, too. A database that the

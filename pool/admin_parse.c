@@ -26,7 +26,7 @@ static void fail(struct admin_error *error, int code, const char *message,
     }
 }
 
-/* --- which command ------------------------------------------------------------------------------------ */
+/* --- which command ---------------------------------------------------------------------------- */
 
 /* Whether the text begins with the command's words; then the lexer stands behind them. */
 static bool has_words(struct admin_lexer *lexer, const char *words)
@@ -61,7 +61,7 @@ static const struct admin_command *find(struct admin_lexer *lexer)
     return found;
 }
 
-/* --- what follows it ------------------------------------------------------------------------------------ */
+/* --- what follows it -------------------------------------------------------------------------- */
 
 static int take_argument(struct admin_lexer *lexer, bool may_miss,
                          struct admin_statement *statement, struct admin_error *error)

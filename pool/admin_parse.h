@@ -1,5 +1,5 @@
-/* What a statement to the admin database asks for: one of its commands, or something that drivers say
- * on connecting (pool/admin_driver.c), which is answered here and now.
+/* What a statement to the admin database asks for: one of its commands, or something that drivers
+ * say on connecting (pool/admin_driver.c), which is answered here and now.
  */
 #ifndef POOL_ADMIN_PARSE_H
 #define POOL_ADMIN_PARSE_H

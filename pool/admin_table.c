@@ -50,7 +50,7 @@ void admin_table_add_column(struct admin_table *table, const char *name, size_t 
     grown[table->column_count++] = (struct admin_column){copy, type, MERGE_FIRST};
 }
 
-/* --- adding rows ------------------------------------------------------------------------------------- */
+/* --- adding rows ------------------------------------------------------------------------------ */
 
 static struct admin_cell *cells_of(const struct admin_table *table, uint32_t row)
 {
@@ -228,7 +228,7 @@ void admin_table_number(struct admin_table *table, int64_t number)
     add_cell(table, &cell);
 }
 
-/* --- on the wire --------------------------------------------------------------------------------------- */
+/* --- on the wire ------------------------------------------------------------------------------ */
 
 static uint16_t format_of(const uint16_t *formats, uint32_t format_count, uint32_t column)
 {

@@ -1,7 +1,8 @@
 /* A result of the admin database: columns, rows, and how they look on the wire.
  *
- * Rows of several engines meet in one table. When a column is a key, a row with the keys of one that is
- * there already is not added but merged into it, column by column, as each column's merge says.
+ * Rows of several engines meet in one table. When a column is a key, a row with the keys of one
+ * that is there already is not added but merged into it, column by column, as each column's merge
+ * says.
  */
 #ifndef POOL_ADMIN_TABLE_H
 #define POOL_ADMIN_TABLE_H
@@ -51,7 +52,8 @@ void admin_table_add_column(struct admin_table *table, const char *name, size_t 
 void admin_table_text(struct admin_table *table, const char *text);
 void admin_table_number(struct admin_table *table, int64_t number);
 
-/* For tables made of other tables. */
+/* For tables made of other tables: rows and columns that are there, of the kind that the column
+ * has. A text is NULL for SQL's NULL and borrowed. */
 const char *admin_table_text_at(const struct admin_table *table, uint32_t row, uint32_t column);
 int64_t admin_table_number_at(const struct admin_table *table, uint32_t row, uint32_t column);
 void admin_table_set_number(struct admin_table *table, uint32_t row, uint32_t column,

@@ -1,7 +1,8 @@
 /* A command on its way through the engines.
  *
- * Engines share nothing, so a command visits them in turn, its asker's first, as a letter; each adds
- * its rows or does its part, and the asker's engine answers. With one worker no letter is written.
+ * Engines share nothing, so a command visits them in turn, its asker's first, as a letter; each
+ * adds its rows or does its part, and the asker's engine answers. With one worker no letter is
+ * written.
  */
 #ifndef POOL_ADMIN_TASK_H
 #define POOL_ADMIN_TASK_H

@@ -66,7 +66,7 @@ static void add_buffers(struct admin_table *table, const struct conn *conn, uint
     admin_table_number(table, conn->tx.bytes);
 }
 
-/* --- clients ------------------------------------------------------------------------------------------ */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 static const char *client_state(const struct session *session)
 {
@@ -156,7 +156,7 @@ static void add_client(struct engine *engine, struct admin_table *table,
     admin_table_number(table, engine->worker);
 }
 
-/* --- servers ------------------------------------------------------------------------------------------ */
+/* --- servers ---------------------------------------------------------------------------------- */
 
 static const char *link_state(const struct link *link)
 {
@@ -226,7 +226,7 @@ static void add_link(struct engine *engine, struct admin_table *table, const str
     admin_table_number(table, engine->worker);
 }
 
-/* --- both ---------------------------------------------------------------------------------------------- */
+/* --- both ------------------------------------------------------------------------------------- */
 
 enum { WANT_CLIENTS = 1, WANT_SERVERS = 2, WANT_BUFFERS = 4, WANT_ACTIVE = 8 };
 

@@ -104,7 +104,7 @@ void show_help(struct engine *engine, struct admin_task *task)
     }
 }
 
-/* --- MEM ------------------------------------------------------------------------------------------------ */
+/* --- MEM -------------------------------------------------------------------------------------- */
 
 static void add_mem(struct admin_table *table, const char *name, size_t size, uint64_t used,
                     uint64_t unused)
@@ -145,7 +145,7 @@ void show_mem(struct engine *engine, struct admin_task *task)
             0);
 }
 
-/* --- PREPARED -------------------------------------------------------------------------------------------- */
+/* --- PREPARED --------------------------------------------------------------------------------- */
 
 void show_prepared(struct engine *engine, struct admin_task *task)
 {

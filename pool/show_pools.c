@@ -26,7 +26,7 @@ const char *show_pool_mode(int mode)
     UNREACHABLE();
 }
 
-/* --- POOLS -------------------------------------------------------------------------------------------- */
+/* --- POOLS ------------------------------------------------------------------------------------ */
 
 enum { COLUMN_MAXWAIT = 13, COLUMN_MAXWAIT_US = 14 };
 
@@ -96,7 +96,7 @@ void show_pools_finish(struct engine *engine, struct admin_task *task)
     }
 }
 
-/* --- DATABASES ----------------------------------------------------------------------------------------- */
+/* --- DATABASES -------------------------------------------------------------------------------- */
 
 static uint32_t links_of(const struct pool *pool)
 {
@@ -142,7 +142,7 @@ void show_databases(struct engine *engine, struct admin_task *task)
     }
 }
 
-/* --- USERS ------------------------------------------------------------------------------------------------ */
+/* --- USERS ------------------------------------------------------------------------------------ */
 
 static void add_user(struct admin_table *table, const char *name, const struct user_options *user,
                      const struct pool *pool)
@@ -182,7 +182,7 @@ void show_users(struct engine *engine, struct admin_task *task)
     }
 }
 
-/* --- LISTS ------------------------------------------------------------------------------------------------ */
+/* --- LISTS ------------------------------------------------------------------------------------ */
 
 /* The rows that the client sees, and whether each counts items or sums them up. */
 static const struct {

@@ -1,7 +1,8 @@
 /* SHOW STATS, STATS_TOTALS, STATS_AVERAGES, TOTALS.
  *
- * Averages are those of the last period that has ended. An engine ends a period with the first event
- * that comes after its time, so that an idle one is not woken for it; its length is what it really was.
+ * Averages are those of the last period that has ended. An engine ends a period with the first
+ * event that comes after its time, so that an idle one is not woken for it; its length is what it
+ * really was.
  */
 #include <stdio.h>
 #include <string.h>

@@ -10,7 +10,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from check import Suite, equal, eventually, raises, true  # noqa: E402
 from howdah import HowdahError  # noqa: E402
 from stage import Stage  # noqa: E402
-from wire import Result, ServerError, Wire, one_shot, query, sync  # noqa: E402
+from wire import (  # noqa: E402
+    Closed, Result, ServerError, Wire, bind, describe, execute, one_shot, parse, query, sync)
 
 suite = Suite("admin")
 stage = Stage(suite)
@@ -309,6 +310,185 @@ def _():
         holder.rows("COMMIT")
         proxy.admin("RESUME app")
         equal(holder.scalar("SELECT 1"), "1")
+
+
+def clients_on_two_workers(proxy, count=6):
+    """Clients of which both workers have some, and a console."""
+    clients = [stage.client(proxy, application_name=f"app {n}") for n in range(count)]
+    admin = console(proxy)
+    workers = {row["worker"] for row in proxy.admin("SHOW CLIENTS") if row["database"] == "app"}
+    equal(workers, {"0", "1"}, "the workers that have clients")
+    return clients, admin
+
+
+@suite.check("2 workers: rows of both, one row a pool, PAUSE and RESUME of all, KILL of all")
+def _():
+    with stage.proxy(size=4, top={"workers": 2}) as proxy:
+        clients, admin = clients_on_two_workers(proxy)
+        for client in clients:
+            client.rows("SELECT 1")
+        equal(len([r for r in proxy.admin("SHOW CLIENTS") if r["database"] == "app"]), len(clients))
+        pools = proxy.admin("SHOW POOLS")
+        equal([(r["database"], r["cl_active"]) for r in pools], [("app", str(len(clients)))])
+        equal({r["list"]: r["items"] for r in proxy.admin("SHOW LISTS")}["pools"], "1")
+        stats = proxy.admin("SHOW STATS_TOTALS")
+        equal([(r["database"], r["query_count"]) for r in stats], [("app", str(len(clients)))])
+        for _ in range(3):
+            equal(admin.query("PAUSE").sqlstate, None)
+            equal({r["key"]: r["value"] for r in proxy.admin("SHOW STATE")}["paused"], "yes")
+            equal(admin.query("PAUSE").sqlstate, "55000")
+            eventually(lambda: not stage.backends(), "server connections are closed")
+            for number, client in enumerate(clients):
+                client.send(query(f"SELECT {number}"))
+            time.sleep(0.1)
+            equal({r["cl_waiting"] for r in proxy.admin("SHOW POOLS")}, {str(len(clients))})
+            equal(admin.query("RESUME").sqlstate, None)
+            for number, client in enumerate(clients):
+                equal(client.ready()[1].body[6:], str(number).encode())
+        equal(admin.query("RESUME").sqlstate, "55000")
+        equal(admin.query("KILL app").sqlstate, None)
+        for client in clients:
+            true(client.is_closed(5), "KILL closes the clients of every worker")
+        equal(admin.query("RESUME app").sqlstate, None)
+        equal(stage.client(proxy).scalar("SELECT 1"), "1")
+
+
+@suite.check("2 workers: RECONNECT under load loses nobody; WAIT_CLOSE waits for the old ones")
+def _():
+    with stage.proxy(size=2, top={"workers": 2}) as proxy:
+        clients, admin = clients_on_two_workers(proxy)
+        over = threading.Event()
+        failed = []
+
+        def work(client):
+            while not over.is_set():
+                try:
+                    client.scalar("SELECT pg_sleep(0.001)")
+                except Exception as error:  # noqa: BLE001 whatever it is, it is a failure
+                    failed.append(error)
+                    return
+
+        threads = [threading.Thread(target=work, args=(client,), daemon=True) for client in clients[1:]]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            equal(admin.query("RECONNECT").sqlstate, None)
+            time.sleep(0.02)
+        over.set()
+        for thread in threads:
+            thread.join(10)
+            true(not thread.is_alive(), "a client waits for ever")
+        equal(failed, [])
+        clients[0].rows("BEGIN")
+        admin.query("RECONNECT app")
+        waiting = threading.Thread(target=lambda: proxy.admin("WAIT_CLOSE app"), daemon=True)
+        waiting.start()
+        time.sleep(0.2)
+        true(waiting.is_alive(), "WAIT_CLOSE must wait for the transaction")
+        equal([r["close_needed"] for r in proxy.admin("SHOW SERVERS") if r["state"] == "active"], ["1"])
+        clients[0].rows("COMMIT")
+        waiting.join(5)
+        true(not waiting.is_alive(), "WAIT_CLOSE answers when the old ones are closed")
+
+
+@suite.check("PAUSE holds pools that are made later, too")
+def _():
+    with stage.proxy(top={"workers": 2}) as proxy:
+        proxy.admin("PAUSE app")
+        client = Wire(proxy.port)
+        came = threading.Thread(target=lambda: client.login("postgres", "app"), daemon=True)
+        came.start()
+        time.sleep(0.3)
+        true(came.is_alive() and not stage.backends(), "a new pool must not connect")
+        proxy.admin("RESUME app")
+        came.join(5)
+        equal(client.scalar("SELECT 1"), "1")
+        client.terminate()
+
+
+@suite.check("SUSPEND stops reading, RESUME goes on where it was")
+def _():
+    with stage.proxy(top={"workers": 2}) as proxy:
+        clients, admin = clients_on_two_workers(proxy)
+        clients[0].rows("BEGIN")
+        equal(admin.query("SUSPEND").sqlstate, None)
+        for client in clients:
+            client.send(query("SELECT 1"))
+        equal([client.quiet(0.1) for client in clients[:2]], [[], []])
+        equal({r["key"]: r["value"] for r in proxy.admin("SHOW STATE")}["suspended"], "yes")
+        equal(admin.query("RESUME").sqlstate, None)
+        for client in clients:
+            equal(client.ready()[1].body[6:], b"1")
+
+
+@suite.check("SET changes what it names, is refused whole, and ends with a RELOAD")
+def _():
+    def value(proxy, key):
+        return {row["key"]: row["value"] for row in proxy.admin("SHOW CONFIG")}[key]
+
+    with stage.proxy(size=3, top={"workers": 2}) as proxy:
+        proxy.admin("SET databases.app.pool.size = 7")
+        proxy.admin("SET log.level = 'debug'")
+        equal((value(proxy, "databases.app.pool.size"), value(proxy, "log.level")), ("7", "debug"))
+        for sql, sqlstate in (
+            ("SET databases.app.pool.size = 'many'", "F0000"),
+            ("SET workers = 5", "F0000"),
+            ("SET max_client = 5", "F0000"),
+        ):
+            equal(console(proxy).query(sql).sqlstate, sqlstate, sql)
+        equal(value(proxy, "databases.app.pool.size"), "7")
+        proxy.admin("RELOAD")
+        equal(value(proxy, "databases.app.pool.size"), "3")
+
+
+@suite.check("a RELOAD of a bad file says why and changes nothing")
+def _():
+    with stage.proxy() as proxy:
+        good = proxy.config
+        proxy.write_config({**good, "max_clients": "lots"})
+        result = console(proxy).query("RELOAD")
+        equal(result.sqlstate, "F0000")
+        true("max_clients" in result.errors[0]["M"], result.errors[0]["M"])
+        proxy.write_config(good)
+        equal(console(proxy).query("RELOAD").sqlstate, None)
+
+
+@suite.check("SHUTDOWN WAIT_FOR_SERVERS lets a transaction end, WAIT_FOR_CLIENTS a client")
+def _():
+    for how in ("SERVERS", "CLIENTS"):
+        with stage.proxy(top={"workers": 2}) as proxy:
+            client, idle = stage.client(proxy), stage.client(proxy)
+            client.rows("BEGIN")
+            equal(console(proxy).query(f"SHUTDOWN WAIT_FOR_{how}").sqlstate, None)
+            equal(idle.is_closed(0.5), how == "SERVERS", "the idle one is sent away")
+            with raises((OSError, Closed)):
+                stage.client(proxy)
+            equal(client.scalar("SELECT 1"), "1")
+            client.rows("COMMIT")
+            if how == "CLIENTS":
+                equal(client.scalar("SELECT 1"), "1")
+                client.terminate()
+                idle.terminate()
+            equal(eventually(lambda: proxy.process.poll() is not None and [proxy.process.returncode], "the end"), [0])
+            proxy.end()
+            proxy.start()
+
+
+@suite.check("extended protocol: binary results, rows in parts, an error skips to Sync")
+def _():
+    with stage.proxy() as proxy:
+        admin = console(proxy)
+        admin.send(parse("", "SHOW LISTS") + bind(result_formats=(1,)) + describe("P") + execute(rows=2) + execute()
+                   + execute() + sync())
+        messages = admin.ready()
+        equal("".join(m.kind for m in messages), "12TDDsDDDDDDDDDDDDCCZ")
+        equal(messages[3].body, b"\0\2\0\0\0\tdatabases\0\0\0\4\0\0\0\1")
+        admin.send(parse("", "SHOW NOPE") + bind() + execute() + sync() + query("SHOW VERSION"))
+        equal("".join(m.kind for m in admin.ready()), "EZ")
+        equal("".join(m.kind for m in admin.ready()), "TDCZ")
+        admin.send(query("BEGIN; SHOW VERSION; SHOW NOPE; SHOW VERSION"))
+        equal("".join(m.kind for m in admin.ready()), "CTDCEZ")
+        equal(admin.query("ROLLBACK").status, "I")
 
 
 if __name__ == "__main__":

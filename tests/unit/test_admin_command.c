@@ -104,7 +104,7 @@ Test(admin_command, tags_and_columns)
     }
 }
 
-/* --- reading -------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void expect_argument(const char *text, const char *argument, const char *value)
 {
