@@ -75,19 +75,21 @@ static void write_close(struct engine *engine, const char *name)
 static bool make_room(struct engine *engine, struct link *link)
 {
     uint32_t max = link->pool->limits.prepared_statements;
-    while (link->statements.by_id.count >= max) {
+    while (link->statements.by_id.count - link->statements.closing_count >= max) {
         struct link_statement *oldest = link_statement_oldest(&link->statements);
         char name[STATEMENT_NAME_BYTES];
         if (oldest == NULL) {
             return true; /* a pipeline longer than the limit: over it until it is answered */
         }
-        if (!link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, 0)) {
+        /* Behind an error the server skips it: then the statement is there as before. */
+        struct due_entry due = {.what = DUE_CLOSE, .kind = DUE_SWALLOW, .prepared = oldest};
+        link_statement_close(&link->statements, oldest);
+        if (!link_due_entry(engine, link, &due)) {
             return false;
         }
         statement_name(oldest->name_id, name);
         write_close(engine, name);
         flush_to_link(engine, link);
-        link_statement_remove(&engine->statements, &link->statements, oldest);
     }
     return true;
 }
@@ -101,7 +103,11 @@ static struct link_statement *prepare(struct engine *engine, struct link *link,
     if (!make_room(engine, link)) {
         return NULL;
     }
-    struct link_statement *entry = link_statement_add(&link->statements, statement, statement->id);
+    uint64_t name_id = statement->id;
+    if (link_statement_has_name(&link->statements, statement, name_id)) {
+        name_id = statement_other_name(&engine->statements); /* its Close may yet be skipped */
+    }
+    struct link_statement *entry = link_statement_add(&link->statements, statement, name_id);
     if (entry == NULL) {
         link_fail(engine, link, ERR_NO_MEMORY, NULL);
         return NULL;
@@ -114,7 +120,7 @@ static struct link_statement *prepare(struct engine *engine, struct link *link,
     if (!link_due_entry(engine, link, &due)) {
         return NULL;
     }
-    statement_name(statement->id, name);
+    statement_name(name_id, name);
     write_parse(engine, name, statement);
     flush_to_link(engine, link);
     link->pool->stats.server_parses++;

@@ -411,6 +411,29 @@ static bool push_setup(struct engine *engine, struct link *link, uint32_t change
     return link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_SETUP);
 }
 
+/* What the link has if the server reports nothing while it is set up: of the parameters that it
+ * reports, what it had, since it reports every change, and in its own spelling (link_parameter); of the
+ * others, what is asked for. A reference; NULL when memory is out. */
+static struct settings *settings_expected(struct engine *engine, const struct link *link,
+                                          struct settings *wanted)
+{
+    struct settings *expected = wanted;
+    settings_ref(expected);
+    for (uint32_t i = 0; expected != NULL && i < link->baseline->count; i++) {
+        const char *name = link->baseline->items[i].name;
+        const char *had = settings_get(link->settings, name);
+        const char *asked = settings_get(expected, name);
+        if ((had == NULL && asked == NULL) ||
+            (had != NULL && asked != NULL && strcmp(had, asked) == 0)) {
+            continue;
+        }
+        struct settings *next = settings_with(&engine->settings, expected, name, had);
+        settings_unref(&engine->settings, expected);
+        expected = next;
+    }
+    return expected;
+}
+
 bool link_setup(struct engine *engine, struct link *link)
 {
     struct settings *wanted = link->owner->settings;
@@ -425,11 +448,14 @@ bool link_setup(struct engine *engine, struct link *link)
     if (!push_setup(engine, link, changes)) {
         return false;
     }
-    /* What the server reports while this runs corrects the spelling (link_parameter). */
+    struct settings *expected = settings_expected(engine, link, wanted);
+    if (expected == NULL) {
+        link_fail(engine, link, ERR_NO_MEMORY, NULL);
+        return false;
+    }
     settings_unref(&engine->settings, link->settings_before);
     link->settings_before = link->settings;
-    link->settings = wanted;
-    settings_ref(wanted);
+    link->settings = expected;
     engine_flush_scratch(engine, &link->conn);
     return false;
 }

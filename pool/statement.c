@@ -134,6 +134,7 @@ void link_statements_init(struct link_statements *statements)
 {
     map_init(&statements->by_id);
     list_init(&statements->recent);
+    statements->closing_count = 0;
 }
 
 static uint64_t hash_id(const struct statement *statement)
@@ -147,11 +148,45 @@ struct link_statement *link_statement_find(const struct link_statements *stateme
     for (struct map_node *node = map_first(&statements->by_id, hash_id(statement)); node != NULL;
          node = map_next(node)) {
         struct link_statement *entry = CONTAINER_OF(node, struct link_statement, node);
-        if (entry->statement == statement) {
+        if (entry->statement == statement && !entry->closing) {
             return entry;
         }
     }
     return NULL;
+}
+
+bool link_statement_has_name(const struct link_statements *statements,
+                             const struct statement *statement, uint64_t name_id)
+{
+    for (struct map_node *node = map_first(&statements->by_id, hash_id(statement)); node != NULL;
+         node = map_next(node)) {
+        const struct link_statement *entry = CONTAINER_OF(node, struct link_statement, node);
+        if (entry->name_id == name_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t statement_other_name(struct statement_store *store)
+{
+    return store->next_id++;
+}
+
+void link_statement_close(struct link_statements *statements, struct link_statement *entry)
+{
+    ASSERT(!entry->closing && entry->pending == 0);
+    entry->closing = true;
+    entry->pending++;
+    statements->closing_count++;
+}
+
+void link_statement_keep(struct link_statements *statements, struct link_statement *entry)
+{
+    ASSERT(entry->closing && statements->closing_count > 0);
+    entry->closing = false;
+    entry->pending--;
+    statements->closing_count--;
 }
 
 struct link_statement *link_statement_add(struct link_statements *statements,
@@ -183,6 +218,7 @@ void link_statement_used(struct link_statements *statements, struct link_stateme
 void link_statement_remove(struct statement_store *store, struct link_statements *statements,
                            struct link_statement *entry)
 {
+    statements->closing_count -= entry->closing;
     map_remove(&statements->by_id, &entry->node);
     list_remove(&entry->recent);
     statement_unref(store, entry->statement);

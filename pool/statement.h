@@ -46,11 +46,13 @@ struct link_statement {
     struct list recent;   /* in link_statements.recent, the most recently used first */
     struct statement *statement;
     uint64_t name_id; /* its name there: the id that the engine had given which prepared it */
-    uint32_t pending; /* Parse messages under way */
+    uint32_t pending; /* Parse and Close messages under way */
+    bool closing;     /* a Close is under way: not to be used, but still there if it is skipped */
 };
 
 struct link_statements {
     struct map by_id;
+    uint32_t closing_count;
     struct list recent;
 };
 
@@ -93,6 +95,17 @@ struct link_statement *link_statement_add(struct link_statements *statements,
 void link_statement_used(struct link_statements *statements, struct link_statement *entry);
 void link_statement_remove(struct statement_store *store, struct link_statements *statements,
                            struct link_statement *entry);
+
+/* Whether the server may know that name: an entry of the statement has it, closing or not. */
+bool link_statement_has_name(const struct link_statements *statements,
+                             const struct statement *statement, uint64_t name_id);
+
+/* A name that no statement has; for one whose own is still taken on a link. */
+uint64_t statement_other_name(struct statement_store *store);
+
+/* A Close of it is sent; or was skipped by the server after an error, so that it is there as before. */
+void link_statement_close(struct link_statements *statements, struct link_statement *entry);
+void link_statement_keep(struct link_statements *statements, struct link_statement *entry);
 
 /* The least recently used that has no Parse under way; NULL when there is none. */
 struct link_statement *link_statement_oldest(const struct link_statements *statements);
