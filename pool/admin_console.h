@@ -77,7 +77,8 @@ void admin_extended(struct engine *engine, struct session *session, uint8_t type
 /* The task of an Execute is done; owns it. */
 void admin_extended_done(struct engine *engine, struct session *session, struct admin_task *task);
 
+/* Forgets portals, and the prepared statement of that name (NULL: all). */
 void admin_close_portals(struct admin *admin);
-void admin_close_prepared(struct admin *admin, const char *name); /* NULL: all */
+void admin_close_prepared(struct admin *admin, const char *name);
 
 #endif

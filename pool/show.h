@@ -10,7 +10,7 @@ struct admin_task;
 struct engine;
 struct pool;
 
-/* One for each command, and what its rows are made into at the end; an error is left in the task. */
+/* One for each command, and what its rows become at the end; an error is left in the task. */
 void show_active_sockets(struct engine *engine, struct admin_task *task);
 void show_clients(struct engine *engine, struct admin_task *task);
 void show_config(struct engine *engine, struct admin_task *task);
