@@ -276,7 +276,9 @@ void link_unnamed_unknown(struct engine *engine, struct link *link)
 
 void link_entry_done(struct engine *engine, struct link *link, const struct due_entry *entry)
 {
-    if (entry->prepared != NULL) {
+    if (entry->prepared != NULL && entry->what == DUE_CLOSE) {
+        link_statement_remove(&engine->statements, &link->statements, entry->prepared);
+    } else if (entry->prepared != NULL) {
         entry->prepared->pending--;
     }
     if (entry->named != NULL && entry->what == DUE_PARSE &&
@@ -330,7 +332,9 @@ static void entry_undone(struct engine *engine, struct link *link, const struct 
                          uint32_t behind)
 {
     struct session *owner = link->owner;
-    if (entry->prepared != NULL && --entry->prepared->pending == 0) {
+    if (entry->prepared != NULL && entry->what == DUE_CLOSE) {
+        link_statement_keep(&link->statements, entry->prepared);
+    } else if (entry->prepared != NULL && --entry->prepared->pending == 0) {
         link_statement_remove(&engine->statements, &link->statements, entry->prepared);
     }
     if (entry->named != NULL && owner != NULL && (entry->flags & DUE_FLAG_DUPLICATE) == 0) {
