@@ -37,6 +37,7 @@ enum message_kind {
     MESSAGE_STOP,
     MESSAGE_PING,
     MESSAGE_ASK_SECRET,
+    MESSAGE_FORGET_SECRET,
     MESSAGE_ASK_RELOAD,
     MESSAGE_ASK_SHUTDOWN,
     MESSAGE_DRAINED,
@@ -60,7 +61,7 @@ struct message {
         char *setting; /* of ASK_RELOAD: "key=value" to be laid over; NULL: none */
         struct {
             char *database, *user;
-        } ask;
+        } ask; /* of ASK_SECRET, FORGET_SECRET */
     };
 };
 

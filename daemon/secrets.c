@@ -453,6 +453,14 @@ void secrets_free(struct secrets *secrets)
     free(secrets);
 }
 
+void secrets_forget_one(struct secrets *secrets, const char *database, const char *user)
+{
+    struct entry *entry = find(secrets, database, user);
+    if (entry != NULL && entry->state == ENTRY_KNOWN) {
+        free_entry(secrets, entry);
+    }
+}
+
 void secrets_forget(struct secrets *secrets)
 {
     for (struct list *node = list_first(&secrets->known); node != NULL;

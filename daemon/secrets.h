@@ -30,6 +30,9 @@ void secrets_free(struct secrets *secrets);
 void secrets_ask(struct secrets *secrets, struct snapshot *snapshot, const char *database,
                  const char *user, uint32_t asker, struct handle handle);
 
+/* Forgets what is known of one user: it may have changed. */
+void secrets_forget_one(struct secrets *secrets, const char *database, const char *user);
+
 /* Forgets what is known: the configuration has changed. */
 void secrets_forget(struct secrets *secrets);
 

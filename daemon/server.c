@@ -170,6 +170,11 @@ void server_control(struct server *server, const struct message *message)
         free(message->ask.database);
         free(message->ask.user);
         return;
+    case MESSAGE_FORGET_SECRET:
+        secrets_forget_one(server->secrets, message->ask.database, message->ask.user);
+        free(message->ask.database);
+        free(message->ask.user);
+        return;
     case MESSAGE_ASK_RELOAD: {
         const struct reload_asker asker = {.worker = message->worker, .handle = message->handle};
         reload_ask(server->reload, &asker, message->setting);

@@ -56,10 +56,10 @@ static char *copy_text(const char *text)
     return copy;
 }
 
-static void ask_secret(struct worker *worker, const struct action *action)
+static void ask_secret(struct worker *worker, enum message_kind kind, const struct action *action)
 {
     struct message message = {
-        .kind = MESSAGE_ASK_SECRET, .worker = worker->index, .handle = action->handle};
+        .kind = kind, .worker = worker->index, .handle = action->handle};
     message.ask.database = copy_text(action->database);
     message.ask.user = copy_text(action->user);
     worker_post(worker, server_worker(worker->server, 0), &message);
@@ -81,7 +81,10 @@ static void act(struct worker *worker, const struct action *action)
 {
     switch (action->kind) {
     case ACTION_ASK_SECRET:
-        ask_secret(worker, action);
+        ask_secret(worker, MESSAGE_ASK_SECRET, action);
+        return;
+    case ACTION_FORGET_SECRET:
+        ask_secret(worker, MESSAGE_FORGET_SECRET, action);
         return;
     case ACTION_DERIVE:
         derive_start(worker, action->handle);
@@ -233,6 +236,7 @@ static void handle_message(struct worker *worker, const struct message *message)
         atomic_fetch_add(&worker->pongs, 1);
         return;
     case MESSAGE_ASK_SECRET:
+    case MESSAGE_FORGET_SECRET:
     case MESSAGE_ASK_RELOAD:
     case MESSAGE_ASK_SHUTDOWN:
     case MESSAGE_DRAINED:
@@ -448,7 +452,8 @@ static void discard_mail(struct worker *worker)
             free(message->why_not);
         } else if (message->kind == MESSAGE_ASK_RELOAD) {
             free(message->setting);
-        } else if (message->kind == MESSAGE_ASK_SECRET) {
+        } else if (message->kind == MESSAGE_ASK_SECRET ||
+                   message->kind == MESSAGE_FORGET_SECRET) {
             free(message->ask.database);
             free(message->ask.user);
         }

@@ -130,6 +130,7 @@ enum { ACTION_TEXT_BYTES = 512 };
 
 enum action_kind {
     ACTION_ASK_SECRET, /* the secret of `user` for `database` -> EVENT_SECRET */
+    ACTION_FORGET_SECRET, /* what was said of `user` for `database` proved nobody: ask anew next time */
     ACTION_DERIVE,     /* PBKDF2 off the loop -> EVENT_DERIVED; engine_derivation() has the inputs */
     ACTION_MAIL,       /* letter -> EVENT_MAIL at worker `worker` */
     ACTION_LEND_OUT,   /* detach the socket of `handle`, answer EVENT_CLOSED for it, and give the socket

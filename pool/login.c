@@ -593,6 +593,11 @@ void login_refuse(struct engine *engine, struct session *session, const char *wh
     const struct auth_options *auth = &engine->options->auth;
     shared_login_failed(engine->shared, session->origin.address, login->user,
                         auth->fail_limit_window_ms * UINT64_C(1000), engine->now_us);
+    struct action *action = login->looked_up ? engine_action(engine, ACTION_FORGET_SECRET) : NULL;
+    if (action != NULL) { /* it may have been changed since it was looked up */
+        action->database = login->database;
+        action->user = login->user;
+    }
     engine_log(engine, LOG_NOTICE, "login refused: db=%s user=%s: %s", login->database,
                login->user, why);
     login->phase = LOGIN_DELAY;

@@ -38,6 +38,7 @@ struct login {
     enum auth_method method;
     enum hba_clientcert clientcert;
     bool mock;    /* no such user, or no secret of use: play the dialogue and refuse */
+    bool looked_up; /* the secret is the answer to ACTION_ASK_SECRET */
     bool physical_replication;
     char *database, *user;
     char *secret;   /* as stored: plain, md5…, SCRAM-SHA-256$… */

@@ -189,6 +189,7 @@ void login_secret(struct engine *engine, struct session *session,
         engine_log(engine, LOG_WARNING, "secret lookup failed: db=%s user=%s: %s",
                    login->database, login->user, answer->detail == NULL ? "" : answer->detail);
     }
+    login->looked_up = true;
     bool usable = answer->code == 0 && answer->found;
     have_secret(engine, session, usable ? answer->secret : NULL);
     session_resume_later(engine, session);

@@ -245,8 +245,10 @@ static void close_old(struct engine *engine, struct pool *pool)
         struct link *link = CONTAINER_OF(node, struct link, in_pool);
         bool expired = engine->now_us >= link->expires_us || pool->retired ||
                        link->epoch != pool->epoch;
-        bool spare = atomic_load(&pool->account->total) > pool->limits.min_idle;
-        if (expired || (spare && engine->now_us >= idle_end_us(pool, link))) {
+        uint32_t total = atomic_load(&pool->account->total);
+        bool spare = total > pool->limits.min_idle;
+        bool excess = total > pool->limits.size + pool->limits.reserve; /* a smaller size was set */
+        if (expired || excess || (spare && engine->now_us >= idle_end_us(pool, link))) {
             pool_close_idle(engine, pool, link);
         }
     }
@@ -314,6 +316,7 @@ static void reload_pool(struct engine *engine, struct pool *pool)
         pool_change_server(engine, pool);
     }
     options_unref(before);
+    lend_escalate(engine, pool, true);
     pool_wake_by(engine, pool, engine->now_us);
 }
 

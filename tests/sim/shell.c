@@ -365,6 +365,7 @@ static void act(struct shell *shell, const struct action *action)
         sim_log(shell->sim, "e%u log: %s", shell->worker, action->text);
         return;
     case ACTION_ASK_SECRET:
+    case ACTION_FORGET_SECRET:
     case ACTION_DERIVE:
     case ACTION_RELOAD:
     case ACTION_SHUTDOWN:
