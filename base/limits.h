@@ -76,6 +76,9 @@
 #define LIMIT_LINGER_US (5 * 1000 * 1000)
 #define LIMIT_LAST_WORDS_BYTES 4096
 
+/* What a server has between two clients for ROLLBACK, DISCARD ALL, or the rest of a notice */
+#define LIMIT_RESET_US (30 * 1000 * 1000)
+
 /* How long a CancelRequest's connection may take */
 #define LIMIT_CANCEL_US (10 * 1000 * 1000)
 

@@ -183,6 +183,14 @@ void link_sent(struct engine *engine, struct link *link)
         session_resume_later(engine, owner);
         conn_set_reading(engine, &owner->conn, true);
     }
+    if (link->conn.tx.bytes > 0 || !due_empty(&link->due)) {
+        return;
+    }
+    if (owner != NULL) { /* the server had answered before it had taken everything */
+        session_link_drained(engine, owner);
+    } else if (link->state == LINK_LENT || link->state == LINK_RESET) {
+        link_abandon(engine, link);
+    }
 }
 
 bool link_due_entry(struct engine *engine, struct link *link, const struct due_entry *entry)
@@ -466,6 +474,12 @@ bool link_setup(struct engine *engine, struct link *link)
 
 /* --- lending back ---------------------------------------------------------------------------------- */
 
+static void limit_reset(struct engine *engine, struct link *link)
+{
+    link->used_us = engine->now_us;
+    conn_wake_by(engine, &link->conn, engine->now_us + LIMIT_RESET_US);
+}
+
 /* A simple query of ours, its reply swallowed; the link is nobody's meanwhile. */
 static void clean_by(struct engine *engine, struct link *link, const char *sql)
 {
@@ -474,6 +488,7 @@ static void clean_by(struct engine *engine, struct link *link, const char *sql)
     writer_cstr(scratch, sql);
     writer_end(scratch, mark);
     link->state = LINK_RESET;
+    limit_reset(engine, link);
     link_unnamed_unknown(engine, link);
     if (link_due(engine, link, DUE_QUERY, DUE_SWALLOW, 0)) {
         engine_flush_scratch(engine, &link->conn);
@@ -627,6 +642,16 @@ void link_after_reply(struct engine *engine, struct link *link)
 
 /* --- events ---------------------------------------------------------------------------------------- */
 
+/* A message has come in part: until the rest is here the link is not idle, since nobody could have it. */
+static void await_rest(struct engine *engine, struct link *link)
+{
+    leave_lists(engine, link);
+    link->state = LINK_RESET;
+    list_push_back(&link->pool->busy, &link->in_pool);
+    link->pool->busy_count++;
+    limit_reset(engine, link);
+}
+
 /* Between leases a server may say little: parameters, notices, and that it ends. */
 static void idle_bytes(struct engine *engine, struct link *link, struct block *block,
                        uint8_t *bytes, uint32_t len)
@@ -656,6 +681,9 @@ static void idle_bytes(struct engine *engine, struct link *link, struct block *b
             }
         }
         used += MESSAGE_HEADER_BYTES + body_bytes;
+    }
+    if (used < len) {
+        await_rest(engine, link);
     }
     conn_hold(engine, &link->conn, block, bytes + used, len - used,
               len - used < MESSAGE_HEADER_BYTES ? 0 : MESSAGE_HEADER_BYTES + body_bytes);
@@ -694,6 +722,12 @@ void link_timer(struct engine *engine, struct link *link)
             return;
         }
         link_login_failed(engine, link, ERR_CONNECT, "timeout expired");
+    } else if (link->state == LINK_RESET) {
+        if (engine->now_us < link->used_us + LIMIT_RESET_US) {
+            conn_wake_by(engine, &link->conn, link->used_us + LIMIT_RESET_US);
+            return;
+        }
+        link_fail(engine, link, ERR_SERVER_LOST, "no end of a reset");
     }
 }
 

@@ -214,6 +214,27 @@ void session_refuse(struct engine *engine, struct session *session, const struct
     session_resume_later(engine, session);
 }
 
+/* Gives the link back if nothing of the session is on it any more. A message that is half sent binds
+ * it too: what comes next on the link would be taken for its rest. */
+static bool give_back(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    bool half_sent = session->body_left > 0 && session->body_fate == BODY_FORWARD;
+    if (half_sent || keeps_link(session) || !link_may_release(link)) {
+        return false;
+    }
+    session->link = NULL;
+    link_release(engine, link);
+    return true;
+}
+
+void session_link_drained(struct engine *engine, struct session *session)
+{
+    if (session->state == SESSION_READY && session->link->used) {
+        give_back(engine, session);
+    }
+}
+
 void session_idle(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
@@ -224,10 +245,8 @@ void session_idle(struct engine *engine, struct session *session)
         pool->stats.transaction_us += engine->now_us - session->transaction_from_us;
         session->transaction_from_us = 0;
     }
-    if (!keeps_link(session) && link_may_release(link)) {
-        session->link = NULL;
-        link_release(engine, link);
-    } else if (pool->limits.idle_transaction_timeout_ms > 0 && link->status != 'I') {
+    if (!give_back(engine, session) && pool->limits.idle_transaction_timeout_ms > 0 &&
+        link->status != 'I') {
         conn_wake_by(engine, &session->conn,
                      engine->now_us + pool->limits.idle_transaction_timeout_ms * UINT64_C(1000));
     }
@@ -563,6 +582,9 @@ static uint32_t take_body(struct engine *engine, struct session *session, struct
     session->body_left -= now;
     if (session->body_fate == BODY_FORWARD && session->link != NULL) {
         link_send(engine, session->link, block, at, now);
+        if (session->body_left == 0 && due_empty(&session->link->due)) {
+            session_link_drained(engine, session); /* it was answered before it was whole */
+        }
     }
     return now;
 }

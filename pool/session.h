@@ -126,6 +126,9 @@ void session_link_ready(struct engine *engine, struct session *session);
 /* The link's ReadyForQuery with nothing due behind it was passed on. */
 void session_idle(struct engine *engine, struct session *session);
 
+/* All that was sent on the session's link is written, and nothing is due on it. */
+void session_link_drained(struct engine *engine, struct session *session);
+
 /* The line was left without a link: an ErrorResponse (whole message body, from a server), or a code
  * of ours. The session lives on when it was READY. */
 void session_refuse(struct engine *engine, struct session *session, const struct report *report,
