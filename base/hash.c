@@ -12,10 +12,23 @@ static uint64_t fold(uint64_t left, uint64_t right)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t load_word(const uint8_t *at, size_t bytes_len)
+static uint64_t load_word(const uint8_t *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+/* The last `bytes_len` bytes, at most 8, as the low ones of a word; the rest of it is 0. */
+static uint64_t load_rest(const uint8_t *at, size_t bytes_len)
 {
     uint64_t word = 0;
-    memcpy(&word, at, bytes_len);
+    if (bytes_len == 8) {
+        return load_word(at);
+    }
+    for (size_t i = bytes_len; i > 0; i--) {
+        word = word << 8 | at[i - 1];
+    }
     return word;
 }
 
@@ -26,11 +39,11 @@ uint64_t hash_bytes(uint64_t key, const void *bytes, size_t bytes_len)
     size_t left = bytes_len;
 
     while (left > 8) {
-        state = fold(state ^ load_word(at, 8) ^ mix_a, mix_b);
+        state = fold(state ^ load_word(at) ^ mix_a, mix_b);
         at += 8;
         left -= 8;
     }
-    state = fold(state ^ load_word(at, left) ^ mix_a, mix_b);
+    state = fold(state ^ load_rest(at, left) ^ mix_a, mix_b);
     return fold(state ^ mix_b, key | 1);
 }
 

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "pool/core.h"
 #include "pool/link.h"
@@ -25,11 +26,12 @@ static bool name_too_long(struct engine *engine, struct session *session)
     return false;
 }
 
-/* What does not parse here does not parse at the server either: it says so in its own words. */
-static bool pass_malformed(struct engine *engine, struct session *session, enum due_what what,
-                           struct block *block, uint8_t *message, uint32_t body_bytes)
+/* Also for what does not parse here: it does not parse at the server either, which says so in its
+ * own words. */
+static bool pass_as_is(struct engine *engine, struct session *session, enum due_what what,
+                       struct block *block, uint8_t *message, uint32_t body_bytes)
 {
-    if (!link_due(engine, session->link, what, DUE_FORWARD, 0)) {
+    if (!link_due_forward(engine, session->link, what)) {
         return false;
     }
     session->link->unsynced = true;
@@ -77,7 +79,6 @@ static bool make_room(struct engine *engine, struct link *link)
     uint32_t max = link->pool->limits.prepared_statements;
     while (link->statements.by_id.count - link->statements.closing_count >= max) {
         struct link_statement *oldest = link_statement_oldest(&link->statements);
-        char name[STATEMENT_NAME_BYTES];
         if (oldest == NULL) {
             return true; /* a pipeline longer than the limit: over it until it is answered */
         }
@@ -87,8 +88,7 @@ static bool make_room(struct engine *engine, struct link *link)
         if (!link_due_entry(engine, link, &due)) {
             return false;
         }
-        statement_name(oldest->name_id, name);
-        write_close(engine, name);
+        write_close(engine, oldest->name);
         flush_to_link(engine, link);
     }
     return true;
@@ -99,7 +99,6 @@ static struct link_statement *prepare(struct engine *engine, struct link *link,
                                       struct statement *statement, enum due_kind kind,
                                       struct session_statement *named)
 {
-    char name[STATEMENT_NAME_BYTES];
     if (!make_room(engine, link)) {
         return NULL;
     }
@@ -120,8 +119,7 @@ static struct link_statement *prepare(struct engine *engine, struct link *link,
     if (!link_due_entry(engine, link, &due)) {
         return NULL;
     }
-    statement_name(name_id, name);
-    write_parse(engine, name, statement);
+    write_parse(engine, entry->name, statement);
     flush_to_link(engine, link);
     link->pool->stats.server_parses++;
     return entry;
@@ -155,20 +153,36 @@ static bool ensure_unnamed(struct engine *engine, struct session *session)
     return !session->conn.closing;
 }
 
+/* A name in a message, its length without the NUL. */
+struct name {
+    const char *text;
+    uint32_t bytes;
+};
+
+/* The next name of a message; "" with reader->failed when there is none. */
+static struct name take_name(struct reader *reader)
+{
+    const char *text = reader_cstr(reader);
+    if (reader->failed) {
+        return (struct name){"", 0};
+    }
+    return (struct name){text, (uint32_t)((const char *)reader->at - text) - 1};
+}
+
 /* The name by which the link knows what the client calls `name`; the link has it when this returns.
- * A name the client does not have is passed as it is: no link has it, and the server says so. NULL
- * when the session is closing. */
-static const char *name_on_link(struct engine *engine, struct session *session, const char *name,
-                                char buffer[STATEMENT_NAME_BYTES], struct statement **ret_statement)
+ * A name the client does not have is passed as it is: no link has it, and the server says so. Its
+ * text is NULL when the session is closing. */
+static struct name name_on_link(struct engine *engine, struct session *session, struct name name,
+                                struct statement **ret_statement)
 {
     struct link *link = session->link;
     *ret_statement = NULL;
-    if (name[0] == '\0') {
+    if (name.bytes == 0) {
         *ret_statement = session->unnamed;
-        return ensure_unnamed(engine, session) ? name : NULL;
+        return ensure_unnamed(engine, session) ? name : (struct name){NULL, 0};
     }
     struct session_statement *entry =
-        session_statement_find(&session->statements, engine->hash_key, name);
+        session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
     if (entry == NULL) {
         return name;
     }
@@ -176,14 +190,13 @@ static const char *name_on_link(struct engine *engine, struct session *session, 
     if (prepared == NULL) {
         prepared = prepare(engine, link, entry->statement, DUE_SWALLOW, NULL);
         if (prepared == NULL) {
-            return NULL;
+            return (struct name){NULL, 0};
         }
     } else {
         link_statement_used(&link->statements, prepared);
     }
-    statement_name(prepared->name_id, buffer);
     *ret_statement = entry->statement;
-    return buffer;
+    return (struct name){prepared->name, prepared->name_bytes};
 }
 
 /* --- Parse --------------------------------------------------------------------------------------- */
@@ -216,17 +229,17 @@ static bool parse_unnamed(struct engine *engine, struct session *session,
 static bool parse_duplicate(struct engine *engine, struct session *session,
                             struct session_statement *named, struct statement *statement)
 {
-    char buffer[STATEMENT_NAME_BYTES];
     struct statement *old;
     struct due_entry due = {.what = DUE_PARSE,
                             .kind = DUE_FORWARD,
                             .flags = DUE_FLAG_DUPLICATE,
                             .named = named};
-    const char *on_link = name_on_link(engine, session, named->name, buffer, &old);
-    if (on_link == NULL || !link_due_entry(engine, session->link, &due)) {
+    struct name name = {named->name, (uint32_t)strlen(named->name)};
+    struct name on_link = name_on_link(engine, session, name, &old);
+    if (on_link.text == NULL || !link_due_entry(engine, session->link, &due)) {
         return false;
     }
-    write_parse(engine, on_link, statement);
+    write_parse(engine, on_link.text, statement);
     flush_to_link(engine, session->link);
     return true;
 }
@@ -257,7 +270,7 @@ static bool parse_named(struct engine *engine, struct session *session, const ch
 {
     struct link *link = session->link;
     struct session_statement *named =
-        session_statement_find(&session->statements, engine->hash_key, name);
+        session_statement_find(&session->statements, engine->hash_key, name, strlen(name));
     struct link_statement *prepared = link_statement_find(&link->statements, statement);
     if (hangs_on_reply(link, named, prepared)) {
         session->blocked = true; /* link_after_reply comes back to it */
@@ -294,7 +307,7 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
     uint16_t types = reader_u16(&reader);
     reader_bytes(&reader, (size_t)types * 4);
     if (reader.failed || reader.left != 0) {
-        return pass_malformed(engine, session, DUE_PARSE, block, message, body_bytes);
+        return pass_as_is(engine, session, DUE_PARSE, block, message, body_bytes);
     }
     if (strlen(name) >= LIMIT_STATEMENT_NAME_BYTES) {
         return name_too_long(engine, session);
@@ -315,6 +328,25 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
 
 /* --- Bind, Describe, Close ------------------------------------------------------------------------- */
 
+/* A new front of a Bind, with the other name. Its portal's name lies in `block`. */
+static void send_bind_front(struct engine *engine, struct link *link, struct block *block,
+                            struct name portal, struct name statement, uint32_t body_bytes)
+{
+    uint8_t front[MESSAGE_HEADER_BYTES + 1 + STATEMENT_NAME_BYTES];
+    uint32_t len = MESSAGE_HEADER_BYTES;
+    ASSERT(statement.bytes < STATEMENT_NAME_BYTES);
+    front[0] = FRONTEND_BIND;
+    message_store_u32(front + 1, body_bytes + 4);
+    if (portal.bytes > 0) {
+        link_write(engine, link, front, len);
+        link_send(engine, link, block, (uint8_t *)portal.text, portal.bytes);
+        len = 0;
+    }
+    front[len++] = '\0'; /* of the portal's name */
+    memcpy(front + len, statement.text, statement.bytes + 1);
+    link_write(engine, link, front, len + statement.bytes + 1);
+}
+
 uint32_t extended_bind(struct engine *engine, struct session *session, struct block *block,
                        uint8_t *message, uint32_t body_bytes, uint32_t have, uint32_t *ret_whole)
 {
@@ -322,13 +354,12 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     uint32_t total = MESSAGE_HEADER_BYTES + body_bytes;
     uint32_t here = have < total ? have : total;
     struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, here - MESSAGE_HEADER_BYTES);
-    char buffer[STATEMENT_NAME_BYTES];
     struct statement *statement;
-    const char *portal = reader_cstr(&reader);
-    const char *name = reader_cstr(&reader);
+    struct name portal = take_name(&reader);
+    struct name name = take_name(&reader);
     if (reader.failed) {
         if (here == total) {
-            return pass_malformed(engine, session, DUE_BIND, block, message, body_bytes) ? total : 0;
+            return pass_as_is(engine, session, DUE_BIND, block, message, body_bytes) ? total : 0;
         }
         if (here > 2 * LIMIT_STATEMENT_NAME_BYTES) {
             name_too_long(engine, session);
@@ -337,34 +368,29 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
         *ret_whole = total < 2 * LIMIT_STATEMENT_NAME_BYTES ? total : 2 * LIMIT_STATEMENT_NAME_BYTES;
         return 0;
     }
-    const char *on_link = name_on_link(engine, session, name, buffer, &statement);
-    if (on_link == NULL || !link_due(engine, link, DUE_BIND, DUE_FORWARD, 0)) {
+    struct name on_link = name_on_link(engine, session, name, &statement);
+    if (on_link.text == NULL || !link_due_forward(engine, link, DUE_BIND)) {
         return 0;
     }
     if (statement != NULL) {
-        session->query_is_read = session_text_is_read(statement->body, statement->body_bytes);
+        session->query_is_read = statement->is_read;
     }
     session->pool->stats.binds++;
     link->unsynced = true;
     session->body_left = total - here;
     session->body_fate = BODY_FORWARD;
-    if (on_link == name) {
+    if (on_link.text == name.text) {
         link_send(engine, link, block, message, here);
         return here;
     }
     /* A new front with the other name, and the rest as it is. */
     uint32_t rest_bytes = (uint32_t)reader.left;
-    size_t grown = strlen(on_link) - strlen(name); /* may wrap: it is added back below */
-    writer_u8(&engine->scratch, FRONTEND_BIND);
-    writer_u32(&engine->scratch, (uint32_t)(body_bytes + 4 + grown));
-    writer_cstr(&engine->scratch, portal);
-    writer_cstr(&engine->scratch, on_link);
-    flush_to_link(engine, link);
+    send_bind_front(engine, link, block, portal, on_link, body_bytes - name.bytes + on_link.bytes);
     link_send(engine, link, block, message + here - rest_bytes, rest_bytes);
     return here;
 }
 
-/* Describe and Close: a kind byte and a name. */
+/* Close: a kind byte and a name. */
 static const char *target_name(const uint8_t *message, uint32_t body_bytes)
 {
     if (body_bytes == 0) {
@@ -379,32 +405,28 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
                        uint8_t *message, uint32_t body_bytes)
 {
     struct link *link = session->link;
-    const char *name = target_name(message, body_bytes);
-    if (name == NULL) {
-        return pass_malformed(engine, session, DUE_DESCRIBE_PORTAL, block, message, body_bytes);
+    if (body_bytes == 0 || message[MESSAGE_HEADER_BYTES] != 'S') {
+        return pass_as_is(engine, session, DUE_DESCRIBE_PORTAL, block, message, body_bytes);
     }
-    uint8_t kind = message[MESSAGE_HEADER_BYTES];
-    char buffer[STATEMENT_NAME_BYTES];
+    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES + 1, body_bytes - 1);
     struct statement *statement;
-    const char *on_link = name;
-    if (kind == 'S') {
-        on_link = name_on_link(engine, session, name, buffer, &statement);
-        if (on_link == NULL) {
-            return false;
-        }
+    struct name name = take_name(&reader);
+    if (reader.failed || reader.left != 0) {
+        return pass_as_is(engine, session, DUE_DESCRIBE_STATEMENT, block, message, body_bytes);
     }
-    if (!link_due(engine, link, kind == 'S' ? DUE_DESCRIBE_STATEMENT : DUE_DESCRIBE_PORTAL,
-                  DUE_FORWARD, 0)) {
+    struct name on_link = name_on_link(engine, session, name, &statement);
+    if (on_link.text == NULL) {
         return false;
     }
-    link->unsynced = true;
-    if (on_link == name) {
-        link_send(engine, link, block, message, MESSAGE_HEADER_BYTES + body_bytes);
-        return true;
+    if (on_link.text == name.text) {
+        return pass_as_is(engine, session, DUE_DESCRIBE_STATEMENT, block, message, body_bytes);
+    }
+    if (!link_due_forward(engine, link, DUE_DESCRIBE_STATEMENT)) {
+        return false;
     }
     uint32_t mark = writer_begin(&engine->scratch, FRONTEND_DESCRIBE);
     writer_u8(&engine->scratch, 'S');
-    writer_cstr(&engine->scratch, on_link);
+    writer_cstr(&engine->scratch, on_link.text);
     writer_end(&engine->scratch, mark);
     flush_to_link(engine, link);
     return true;
@@ -416,7 +438,7 @@ bool extended_close(struct engine *engine, struct session *session, struct block
     struct link *link = session->link;
     const char *name = target_name(message, body_bytes);
     if (name == NULL) {
-        return pass_malformed(engine, session, DUE_CLOSE, block, message, body_bytes);
+        return pass_as_is(engine, session, DUE_CLOSE, block, message, body_bytes);
     }
     if (message[MESSAGE_HEADER_BYTES] != 'S' || name[0] == '\0') {
         bool unnamed = message[MESSAGE_HEADER_BYTES] == 'S';
@@ -436,7 +458,7 @@ bool extended_close(struct engine *engine, struct session *session, struct block
     /* Closing is between the client and us: the link keeps the statement for others. Closing what
      * does not exist is no error. */
     struct session_statement *named =
-        session_statement_find(&session->statements, engine->hash_key, name);
+        session_statement_find(&session->statements, engine->hash_key, name, strlen(name));
     if (named != NULL) {
         named->pending_close = true;
     }

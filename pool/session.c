@@ -277,25 +277,6 @@ static uint32_t discard_message(struct session *session, uint32_t total, uint32_
     return now;
 }
 
-/* Good enough to decide whether the statement of a client that has gone may be cancelled: a plan says
- * it exactly, once there are plans. */
-bool session_text_is_read(const uint8_t *text, size_t len)
-{
-    size_t at = 0;
-    while (at < len && (text[at] == ' ' || text[at] == '\n' || text[at] == '\t')) {
-        at++;
-    }
-    if (len - at < 8) {
-        return false;
-    }
-    uint32_t word = message_load_u32(text + at) | 0x20202020; /* lower case */
-    bool starts_select = word == ('s' << 24 | 'e' << 16 | 'l' << 8 | 'e');
-    bool starts_show = word == ('s' << 24 | 'h' << 16 | 'o' << 8 | 'w');
-    bool starts_values = word == ('v' << 24 | 'a' << 16 | 'l' << 8 | 'u');
-    bool starts_table = word == ('t' << 24 | 'a' << 16 | 'b' << 8 | 'l');
-    return starts_select || starts_show || starts_values || starts_table;
-}
-
 static void query_begins(struct engine *engine, struct session *session)
 {
     struct pool *pool = session->pool;
@@ -335,9 +316,8 @@ static uint32_t take_query(struct engine *engine, struct session *session, struc
         return 0;
     }
     query_begins(engine, session);
-    session->query_is_read = session_text_is_read(message + MESSAGE_HEADER_BYTES,
-                                                  (have < total ? have : total) -
-                                                      MESSAGE_HEADER_BYTES);
+    session->query_is_read = statement_text_is_read(
+        message + MESSAGE_HEADER_BYTES, (have < total ? have : total) - MESSAGE_HEADER_BYTES);
     forward_message(engine, session, block, message, total, have);
     return have < total ? have : total;
 }
@@ -397,7 +377,7 @@ static uint32_t take_sync(struct engine *engine, struct session *session, struct
 {
     struct link *link = session->link;
     if (!link->due.copy_in) {
-        if (!link_due(engine, link, DUE_SYNC, DUE_FORWARD, 0)) {
+        if (!link_due_forward(engine, link, DUE_SYNC)) {
             return 0;
         }
         link->unsynced = false;

@@ -103,9 +103,6 @@ void session_end_of_input(struct engine *engine, struct session *session);
 /* Whether protocol-level prepared statements have virtual names: not while a session owns its link. */
 bool session_virtual_statements(const struct session *session);
 
-/* Whether a statement, by its first word, only reads. */
-bool session_text_is_read(const uint8_t *text, size_t len);
-
 /* The startup packet and authentication (pool/login.c). The take functions return how many bytes
  * they took, or 0 with *ret_whole = how many they need to see together. */
 uint32_t login_take_packet(struct engine *engine, struct session *session, uint8_t *at,

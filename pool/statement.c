@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "protocol/message.h"
 
 void statement_store_init(struct statement_store *store, uint32_t worker, uint64_t hash_key)
 {
@@ -37,6 +38,7 @@ struct statement *statement_intern(struct statement_store *store, const uint8_t 
     statement->id = store->next_id++;
     statement->references = 1;
     statement->body_bytes = body_bytes;
+    statement->is_read = statement_text_is_read(body, body_bytes);
     memcpy(statement->body, body, body_bytes);
     if (map_add(&store->statements, &statement->node, hash) != 0) {
         free(statement);
@@ -62,6 +64,25 @@ void statement_unref(struct statement_store *store, struct statement *statement)
     }
 }
 
+/* Good enough to decide whether the statement of a client that has gone may be cancelled: a plan says
+ * it exactly, once there are plans. */
+bool statement_text_is_read(const uint8_t *text, size_t len)
+{
+    size_t at = 0;
+    while (at < len && (text[at] == ' ' || text[at] == '\n' || text[at] == '\t')) {
+        at++;
+    }
+    if (len - at < 8) {
+        return false;
+    }
+    uint32_t word = message_load_u32(text + at) | 0x20202020; /* lower case */
+    bool starts_select = word == ('s' << 24 | 'e' << 16 | 'l' << 8 | 'e');
+    bool starts_show = word == ('s' << 24 | 'h' << 16 | 'o' << 8 | 'w');
+    bool starts_values = word == ('v' << 24 | 'a' << 16 | 'l' << 8 | 'u');
+    bool starts_table = word == ('t' << 24 | 'a' << 16 | 'b' << 8 | 'l');
+    return starts_select || starts_show || starts_values || starts_table;
+}
+
 uint32_t statement_name(uint64_t id, char ret_name[STATEMENT_NAME_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
@@ -80,12 +101,12 @@ uint32_t statement_name(uint64_t id, char ret_name[STATEMENT_NAME_BYTES])
 }
 
 struct session_statement *session_statement_find(const struct map *statements, uint64_t hash_key,
-                                                 const char *name)
+                                                 const char *name, size_t name_bytes)
 {
     if (statements->count == 0) {
         return NULL;
     }
-    uint64_t hash = hash_bytes(hash_key, name, strlen(name));
+    uint64_t hash = hash_bytes(hash_key, name, name_bytes);
     for (struct map_node *node = map_first(statements, hash); node != NULL; node = map_next(node)) {
         struct session_statement *entry = CONTAINER_OF(node, struct session_statement, node);
         if (!entry->pending_close && strcmp(entry->name, name) == 0) {
@@ -197,6 +218,7 @@ struct link_statement *link_statement_add(struct link_statements *statements,
         return NULL;
     }
     *entry = (struct link_statement){.statement = statement, .name_id = name_id};
+    entry->name_bytes = statement_name(name_id, entry->name);
     list_init(&entry->recent);
     if (map_add(&statements->by_id, &entry->node, hash_id(statement)) != 0) {
         free(entry);

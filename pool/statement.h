@@ -15,6 +15,7 @@
 #define POOL_STATEMENT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -25,6 +26,7 @@ struct statement {
     uint64_t id;
     uint32_t references;
     uint32_t body_bytes;
+    bool is_read;   /* statement_text_is_read of the query */
     uint8_t body[]; /* a Parse's body behind the name: query, NUL, number and OIDs of types */
 };
 
@@ -41,6 +43,8 @@ struct session_statement {
     char name[];
 };
 
+enum { STATEMENT_NAME_BYTES = 32 };
+
 struct link_statement {
     struct map_node node; /* by id */
     struct list recent;   /* in link_statements.recent, the most recently used first */
@@ -48,6 +52,8 @@ struct link_statement {
     uint64_t name_id; /* its name there: the id that the engine had given which prepared it */
     uint32_t pending; /* Parse and Close messages under way */
     bool closing;     /* a Close is under way: not to be used, but still there if it is skipped */
+    uint32_t name_bytes;
+    char name[STATEMENT_NAME_BYTES]; /* statement_name of name_id */
 };
 
 struct link_statements {
@@ -55,8 +61,6 @@ struct link_statements {
     uint32_t closing_count;
     struct list recent;
 };
-
-enum { STATEMENT_NAME_BYTES = 32 };
 
 void statement_store_init(struct statement_store *store, uint32_t worker, uint64_t hash_key);
 
@@ -70,12 +74,16 @@ struct statement *statement_intern(struct statement_store *store, const uint8_t 
 void statement_ref(struct statement *statement);
 void statement_unref(struct statement_store *store, struct statement *statement);
 
+/* Whether a statement, by its first word, only reads. */
+bool statement_text_is_read(const uint8_t *text, size_t len);
+
 /* The name on a link that goes with an id. Returns its length, without the NUL. */
 uint32_t statement_name(uint64_t id, char ret_name[STATEMENT_NAME_BYTES]);
 
-/* A session's statement of that name, the pending Close hidden; NULL when there is none. */
+/* A session's statement of that name, the pending Close hidden; NULL when there is none. The name's
+ * length is without its NUL. */
 struct session_statement *session_statement_find(const struct map *statements, uint64_t hash_key,
-                                                 const char *name);
+                                                 const char *name, size_t name_bytes);
 
 /* Adds one; takes a reference of its own. NULL when memory is out. */
 struct session_statement *session_statement_add(struct map *statements, uint64_t hash_key,

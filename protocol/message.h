@@ -44,6 +44,12 @@ static inline uint32_t message_load_u32(const uint8_t *at)
     return __builtin_bswap32(word);
 }
 
+static inline void message_store_u32(uint8_t *at, uint32_t value)
+{
+    uint32_t word = __builtin_bswap32(value);
+    __builtin_memcpy(at, &word, sizeof(word));
+}
+
 /* The body's length of the message whose five header bytes are at `header`. False when no such
  * message may come from that side: unknown type, or a length out of bounds. */
 static inline bool message_header(const struct message_bounds bounds[256], const uint8_t *header,
