@@ -504,6 +504,12 @@ int json_node_parse(const char *text, size_t bytes, const char *source, struct j
 {
     struct scan scan = {.original = text, .bytes = bytes, .errors = errors};
     scan.place = (struct config_place){.source = source, .line = 1, .column = 1};
+    const char *nul = bytes == 0 ? NULL : memchr(text, 0, bytes);
+    if (nul != NULL) { /* jansson takes some of them for an end */
+        config_errors_add(errors, place_of(&scan, (size_t)(nul - text)), NULL,
+                          "a NUL byte, allowed: text");
+        return ERR_CONFIG;
+    }
     scan.text = malloc(bytes + 1);
     if (scan.text == NULL) {
         return ERR_NO_MEMORY;

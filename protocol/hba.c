@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "protocol/hba_regex.h"
 
 enum connection_kind { KIND_LOCAL, KIND_HOST, KIND_HOSTSSL, KIND_HOSTNOSSL, KIND_HOSTGSSENC };
 
@@ -249,33 +250,11 @@ static void names_fini(struct names *names)
     free(names->items);
 }
 
-/* PostgreSQL's regular expressions know more than POSIX's: what would mean something else here is
- * refused. */
-static bool regex_is_portable(const char *pattern)
-{
-    for (const char *at = pattern; *at != '\0'; at++) {
-        if (*at == '\\') {
-            at++;
-            if (*at == '\0' || (*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'z') ||
-                (*at >= 'A' && *at <= 'Z')) {
-                return false;
-            }
-        } else if (at[0] == '(' && at[1] == '?') {
-            return false;
-        } else if (strchr("*+?}", at[0]) != NULL && at[1] == '?') {
-            return false; /* a non-greedy quantifier */
-        }
-    }
-    return strncmp(pattern, "***", 3) != 0;
-}
-
 static int make_regex(struct parser *parser, const char *pattern, struct name *ret_name)
 {
-    if (!regex_is_portable(pattern)) {
-        return refuse(parser,
-                      "regular expression \"%.80s\" is not supported, allowed: POSIX "
-                      "extended ones, without escapes of letters and digits",
-                      pattern);
+    const char *why_not = hba_regex_refusal(pattern);
+    if (why_not != NULL) {
+        return refuse(parser, "regular expression \"%.80s\" %s", pattern, why_not);
     }
     int error = regcomp(&ret_name->regex, pattern, REG_EXTENDED | REG_NOSUB);
     if (error == REG_ESPACE) {
