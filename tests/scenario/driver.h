@@ -62,7 +62,9 @@ struct actor {
     uint32_t cancel_pid;
     uint8_t cancel_key[256];
     uint32_t cancel_key_bytes;
-    char status; /* clients: of the last ReadyForQuery */
+    char status;        /* clients: of the last ReadyForQuery */
+    char server_status; /* for a listener that plays the server: 'I', 'T', 'E', or 0 at first */
+    bool server_copies, server_skips; /* likewise: reads COPY data; skips to the next Sync */
 };
 
 struct world {
@@ -81,6 +83,9 @@ struct world {
     struct text lines; /* of the step, that belong to no actor */
     struct text last;  /* the trace of the last step */
     struct text trace; /* of all steps */
+    /* Called with each whole message that an actor hears; NULL = nobody listens. */
+    void (*listener)(struct world *world, struct actor *actor, const uint8_t *message,
+                     size_t bytes);
     char problem[256]; /* the first rule that the engine broke; "" = none */
 };
 

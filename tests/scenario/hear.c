@@ -117,6 +117,9 @@ static size_t hear_message(struct world *world, struct actor *actor, const uint8
         note_client_message(actor, message, total);
     }
     add_line(world, actor, message, total, false);
+    if (world->listener != NULL) {
+        world->listener(world, actor, message, total);
+    }
     return total;
 }
 
