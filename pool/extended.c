@@ -169,6 +169,30 @@ static struct name take_name(struct reader *reader)
     return (struct name){text, (uint32_t)((const char *)reader->at - text) - 1};
 }
 
+/* Whether what the name stands for shows only when an earlier batch has been answered: a Parse or Close
+ * of it, or the link's Parse of its statement, is under way with a Sync behind it. (In the same batch an
+ * error skips both.) The message waits; link_after_reply comes back to it. */
+static bool name_waits(struct engine *engine, struct session *session, struct name name)
+{
+    struct link *link = session->link;
+    const struct session_statement *named =
+        session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
+    const struct link_statement *prepared =
+        named == NULL ? NULL : link_statement_find(&link->statements, named->statement);
+    bool under_way = false;
+    if ((prepared == NULL || prepared->pending == 0) &&
+        !session_statement_pending(&session->statements, engine->hash_key, name.text, name.bytes)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < link->due.count && !session->blocked; i++) {
+        const struct due_entry *entry = due_at(&link->due, i);
+        session->blocked = entry->what == DUE_SYNC && under_way;
+        under_way = under_way || (prepared != NULL && entry->prepared == prepared) ||
+                    (entry->named != NULL && strcmp(entry->named->name, name.text) == 0);
+    }
+    return session->blocked;
+}
+
 /* The name by which the link knows what the client calls `name`; the link has it when this returns.
  * A name the client does not have is passed as it is: no link has it, and the server says so. Its
  * text is NULL when the session is closing. */
@@ -272,6 +296,9 @@ static bool parse_named(struct engine *engine, struct session *session, const ch
     struct session_statement *named =
         session_statement_find(&session->statements, engine->hash_key, name, strlen(name));
     struct link_statement *prepared = link_statement_find(&link->statements, statement);
+    if (name_waits(engine, session, (struct name){name, (uint32_t)strlen(name)})) {
+        return false;
+    }
     if (hangs_on_reply(link, named, prepared)) {
         session->blocked = true; /* link_after_reply comes back to it */
         return false;
@@ -368,6 +395,9 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
         *ret_whole = total < 2 * LIMIT_STATEMENT_NAME_BYTES ? total : 2 * LIMIT_STATEMENT_NAME_BYTES;
         return 0;
     }
+    if (name_waits(engine, session, name)) {
+        return 0;
+    }
     struct name on_link = name_on_link(engine, session, name, &statement);
     if (on_link.text == NULL || !link_due_forward(engine, link, DUE_BIND)) {
         return 0;
@@ -414,6 +444,9 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
     if (reader.failed || reader.left != 0) {
         return pass_as_is(engine, session, DUE_DESCRIBE_STATEMENT, block, message, body_bytes);
     }
+    if (name_waits(engine, session, name)) {
+        return false;
+    }
     struct name on_link = name_on_link(engine, session, name, &statement);
     if (on_link.text == NULL) {
         return false;
@@ -457,6 +490,9 @@ bool extended_close(struct engine *engine, struct session *session, struct block
     }
     /* Closing is between the client and us: the link keeps the statement for others. Closing what
      * does not exist is no error. */
+    if (name_waits(engine, session, (struct name){name, (uint32_t)strlen(name)})) {
+        return false;
+    }
     struct session_statement *named =
         session_statement_find(&session->statements, engine->hash_key, name, strlen(name));
     if (named != NULL) {

@@ -232,6 +232,9 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
         break;
     case BACKEND_COPY_IN_RESPONSE:
         due_copy_in_begins(&link->due);
+        /* The Sync behind the Execute was ignored: what the COPY answers comes with the next one. */
+        link->unsynced = link->unsynced || (due_head(&link->due)->what == DUE_EXECUTE &&
+                                            link->due.count == 1);
         copy_from_gone(relay);
         break;
     case BACKEND_COPY_BOTH_RESPONSE:

@@ -116,6 +116,22 @@ struct session_statement *session_statement_find(const struct map *statements, u
     return NULL;
 }
 
+bool session_statement_pending(const struct map *statements, uint64_t hash_key, const char *name,
+                               size_t name_bytes)
+{
+    if (statements->count == 0) {
+        return false;
+    }
+    uint64_t hash = hash_bytes(hash_key, name, name_bytes);
+    for (struct map_node *node = map_first(statements, hash); node != NULL; node = map_next(node)) {
+        const struct session_statement *entry = CONTAINER_OF(node, struct session_statement, node);
+        if ((entry->pending_close || entry->pending_parse) && strcmp(entry->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct session_statement *session_statement_add(struct map *statements, uint64_t hash_key,
                                                 const char *name, struct statement *statement)
 {

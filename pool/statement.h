@@ -85,6 +85,10 @@ uint32_t statement_name(uint64_t id, char ret_name[STATEMENT_NAME_BYTES]);
 struct session_statement *session_statement_find(const struct map *statements, uint64_t hash_key,
                                                  const char *name, size_t name_bytes);
 
+/* Whether a Parse or a Close of the name is under way. */
+bool session_statement_pending(const struct map *statements, uint64_t hash_key, const char *name,
+                               size_t name_bytes);
+
 /* Adds one; takes a reference of its own. NULL when memory is out. */
 struct session_statement *session_statement_add(struct map *statements, uint64_t hash_key,
                                                 const char *name, struct statement *statement);
