@@ -13,6 +13,14 @@
 
 static void check_one_pool(struct sim *sim, const struct shell *shell, const struct pool *pool)
 {
+    LIST_EACH(&pool->busy, node)
+    {
+        const struct link *link = CONTAINER_OF(node, struct link, in_pool);
+        sim_log(sim, "busy link: state %d, due %u, first %d, status %c, %u unsent, %u held, owner %s",
+                (int)link->state, link->due.count,
+                due_empty(&link->due) ? -1 : (int)due_head(&link->due)->what, link->status,
+                link->conn.tx.bytes, link->conn.held_len, link->owner == NULL ? "none" : "some");
+    }
     if (pool->busy_count + pool->waiting_count + pool->client_count + pool->tickets +
             pool->line_count != 0) {
         sim_fail(sim,

@@ -137,7 +137,7 @@ static bool follow(struct client *client, const struct report_fields *fields)
     /* In a failed transaction a statement cannot be prepared on a connection that lacks it, so there a
      * Describe that a direct connection would answer fails as all else does. */
     if (pg->status == 'E' && !pg->skipping && strcmp(fields->sqlstate, "25P02") == 0 &&
-        client->sim->swarm.named && (next == FRONTEND_PARSE || next == FRONTEND_BIND ||
+        (next == FRONTEND_PARSE || next == FRONTEND_BIND ||
                                      next == FRONTEND_DESCRIBE)) {
         pg_refuse_next(pg, fields->sqlstate, fields->message);
         return true;
@@ -212,7 +212,7 @@ void oracle_ended(struct client *client)
             break;
         }
     }
-    if (pg->out.len > 0) {
+    if (pg->out.len > 0 && !pg->copying) { /* who has half-closed can't send COPY data */
         objects(client, "MISSING: the connection ended before", (const uint8_t *)"-\0\0\0\4", 5);
     }
 }

@@ -310,6 +310,9 @@ static void on_message(struct client *client, const uint8_t *message, size_t len
     oracle_received(client, message, len);
     sim->rows += type == BACKEND_DATA_ROW;
     sim->errors += type == BACKEND_ERROR_RESPONSE;
+    if (client->oracle.blind) {
+        return;
+    }
     if (type == BACKEND_COPY_IN_RESPONSE && !client->half_closed) {
         client_make_copy(client);
         send_out(client);

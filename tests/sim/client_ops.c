@@ -209,7 +209,10 @@ static void make_unit(struct client *client)
     const char *name = swarm->named ? names[client_random(client, CLIENT_NAMES)] : "";
     const char *portal = swarm->portals && one_in(client, 4) ? "p1" : "";
     bool bound = one_in(client, 2);
-    bool parse = name[0] == '\0' ? client->unnamed_copies || !one_in(client, 8) : one_in(client, 2);
+    bool parse = one_in(client, 2);
+    if (name[0] == '\0') {
+        parse = client->unnamed_copies || !swarm->rebinds || !one_in(client, 8);
+    }
     uint32_t limit = swarm->portals && one_in(client, 3) ? 1 + (uint32_t)client_random(client, 3) : 0;
     client_tag(client, tag);
     if (parse) {

@@ -145,6 +145,10 @@ static void run(struct sim *sim, void *object, uint64_t argument)
     backend->scheduled = false;
     while (!backend->gone && more) {
         bool was_asleep = pg->asleep;
+        if (sim->verbose && !was_asleep && pg_next_type(pg) != 0) {
+            printf("           backend %u takes %c, status %c\n", backend->pid, pg_next_type(pg),
+                   pg->status);
+        }
         more = pg_step(pg);
         if (more && fault(backend)) {
             return;

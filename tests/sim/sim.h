@@ -51,6 +51,7 @@ struct swarm {
     bool extended, named, portals, pipelines, flushes, copies, transactions, parameters, discards;
     bool notices, sleeps, cancels, batches, big_rows;
     bool startup_parameters;
+    bool rebinds;             /* unnamed statements are used again by a later batch */
     uint32_t error_chance;
     /* Faults. */
     uint32_t client_cut_chance;  /* a client vanishes at a random byte */

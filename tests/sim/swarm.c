@@ -46,6 +46,7 @@ static void draw_features(struct swarm *swarm, struct random *random)
     swarm->extended = below(random, 4) != 0;
     swarm->named = maybe(random) && (swarm->pool.prepared_statements > 0 ||
                                      swarm->pool.mode == POOL_SESSION);
+    swarm->rebinds = swarm->pool.prepared_statements > 0 || swarm->pool.mode == POOL_SESSION;
     swarm->portals = maybe(random);
     swarm->pipelines = maybe(random);
     swarm->flushes = maybe(random);
