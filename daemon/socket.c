@@ -61,6 +61,10 @@ static void received_some(struct worker *worker, uint32_t bytes)
 static void sent_some(struct sock *sock, uint32_t bytes)
 {
     struct worker *worker = sock_worker(sock);
+    if (bytes > 0 && (sock->flags & SOCK_SENT) == 0) {
+        sock->flags |= SOCK_SENT;
+        worker_want_sweep(worker); /* it goes on while any socket has the flag */
+    }
     worker->dirty = true;
     engine_sent(worker->engine, sock->handle, bytes, worker_now_us(worker));
 }
@@ -91,10 +95,6 @@ void sock_failed(struct sock *sock, int error_number)
 void sock_sent(struct sock *sock, uint32_t bytes, bool full)
 {
     if (bytes > 0) {
-        if ((sock->flags & SOCK_SENT) == 0) {
-            sock->flags |= SOCK_SENT;
-            worker_want_sweep(sock_worker(sock)); /* it goes on while any socket has the flag */
-        }
         sent_some(sock, bytes);
     }
     if (full) {
@@ -153,7 +153,11 @@ static void flush_plain(struct sock *sock)
             return;
         }
         bool full = (size_t)sent < wanted;
-        sock_sent(sock, (uint32_t)sent, full);
+        if (!full && (sock->flags & SOCK_FULL) == 0) {
+            sent_some(sock, (uint32_t)sent);
+        } else {
+            sock_sent(sock, (uint32_t)sent, full);
+        }
         if (full || count < VECTORS_MAX) {
             return;
         }

@@ -314,6 +314,20 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     return now;
 }
 
+/* The head's verdict on the message at `at`. Of the CommandCompletes note_command wants only those that
+ * begin with a D: the others are plain. */
+static uint8_t judge_plainly(const struct due_entry *head, const uint8_t *at, const uint8_t *end)
+{
+    uint8_t verdict = due_rules[head->what][at[0]];
+    if (at[0] == BACKEND_COMMAND_COMPLETE && end - at > MESSAGE_HEADER_BYTES &&
+        at[MESSAGE_HEADER_BYTES] != 'D') {
+        return verdict == DUE_VERDICT_PART   ? DUE_VERDICT_PLAIN
+               : verdict == DUE_VERDICT_LAST ? DUE_VERDICT_PLAIN_LAST
+                                             : verdict;
+    }
+    return verdict;
+}
+
 /* The common case: messages that only pass through to the client, from which at most follows that the
  * next entry is due. Returns the bytes that it covers from `at`, which may be none. */
 static uint32_t pass_plain(struct link *link, const uint8_t *at, const uint8_t *end)
@@ -323,7 +337,7 @@ static uint32_t pass_plain(struct link *link, const uint8_t *at, const uint8_t *
     const uint8_t *from = at;
     uint32_t body_bytes;
     while (end - at >= MESSAGE_HEADER_BYTES && head != NULL && head->kind == DUE_FORWARD) {
-        uint8_t verdict = due_rules[head->what][at[0]];
+        uint8_t verdict = judge_plainly(head, at, end);
         bool ends = verdict == DUE_VERDICT_PLAIN_LAST && due_pops_plainly(due);
         if ((verdict != DUE_VERDICT_PLAIN && !ends) ||
             !message_header(message_backend_bounds, at, &body_bytes)) {

@@ -224,7 +224,7 @@ static bool give_back(struct engine *engine, struct session *session)
         return false;
     }
     session->link = NULL;
-    link_release(engine, link);
+    link_give_back(engine, link);
     return true;
 }
 
