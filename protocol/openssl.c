@@ -659,17 +659,21 @@ int tls_read(struct tls *tls, struct tls_input *input, const struct tls_sink *si
 {
     size_t total = 0, got = 0;
     int result = 1;
+    bool more = out_bytes > 0;
 
     if (tls->failed) {
         return ERR_TLS;
     }
     begin(tls, input, sink);
-    while (total < out_bytes && result == 1) {
+    while (more) {
         result = SSL_read_ex(tls->ssl, out + total, out_bytes - total, &got);
         if (result == 1) {
             total += got;
             tls->key_updates = 0;
         }
+        /* One call a record: another that can only find nothing would cost as much as half of one. */
+        more = result == 1 && total < out_bytes &&
+               (input->used < input->count || SSL_has_pending(tls->ssl));
     }
     int error = end(tls, result);
     if (error != 0 && total == 0) {
