@@ -77,6 +77,10 @@ struct engine {
 /* Queues a rarer action; NULL when memory is out (a log line beyond the bound, too). */
 struct action *engine_action(struct engine *engine, enum action_kind kind);
 
+/* Whom a secret's action is about: the names are copied, for their session may end before the shell
+ * takes the action. */
+void engine_action_names(struct action *action, const char *database, const char *user);
+
 /* A log line, formatted only when its level is on. */
 void engine_log(struct engine *engine, enum log_event_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -495,6 +495,14 @@ struct action *engine_action(struct engine *engine, enum action_kind kind)
     return &node->action;
 }
 
+void engine_action_names(struct action *action, const char *database, const char *user)
+{
+    size_t database_bytes = strlen(database) + 1, user_bytes = strlen(user) + 1;
+    ASSERT(database_bytes <= LIMIT_NAME_BYTES && user_bytes <= LIMIT_NAME_BYTES);
+    action->database = memcpy(action->text, database, database_bytes);
+    action->user = memcpy(action->text + database_bytes, user, user_bytes);
+}
+
 bool engine_next_action(struct engine *engine, struct action *ret_action)
 {
     struct list *node = list_first(&engine->actions);

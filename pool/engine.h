@@ -150,7 +150,7 @@ struct action {
     uint32_t worker;
     enum log_event_level level;
     struct letter *letter;
-    const char *database, *user; /* valid until the next engine_step */
+    const char *database, *user; /* valid until the next engine_next_action */
     char text[ACTION_TEXT_BYTES];
 };
 

@@ -595,8 +595,7 @@ void login_refuse(struct engine *engine, struct session *session, const char *wh
                         auth->fail_limit_window_ms * UINT64_C(1000), engine->now_us);
     struct action *action = login->looked_up ? engine_action(engine, ACTION_FORGET_SECRET) : NULL;
     if (action != NULL) { /* it may have been changed since it was looked up */
-        action->database = login->database;
-        action->user = login->user;
+        engine_action_names(action, login->database, login->user);
     }
     engine_log(engine, LOG_NOTICE, "login refused: db=%s user=%s: %s", login->database,
                login->user, why);

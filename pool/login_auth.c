@@ -166,8 +166,7 @@ void login_auth_start(struct engine *engine, struct session *session)
         return;
     }
     action->handle = session->conn.handle;
-    action->database = login->database;
-    action->user = login->user;
+    engine_action_names(action, login->database, login->user);
     login->phase = LOGIN_SECRET;
 }
 
