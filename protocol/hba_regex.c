@@ -42,8 +42,8 @@ static const char *past_bracket(const char *at)
     return *at == '\0' ? at : at + 1;
 }
 
-/* How often a quantifier makes regcomp copy what it follows; 1 when it is none that copies. Advances
- * *at past it. */
+/* How often a quantifier makes regcomp copy what it follows; 1 when it is none that copies.
+ * Advances *at past it. */
 static uint32_t quantifier_copies(const char **at)
 {
     uint32_t copies = 1;
@@ -61,8 +61,8 @@ static uint32_t quantifier_copies(const char **at)
     return copies;
 }
 
-/* Whether regcomp can compile it in bounded memory: it copies what is repeated, and copies of copies
- * grow with each level. A quantifier behind a quantifier is none for PostgreSQL either. */
+/* Whether regcomp can compile it in bounded memory: it copies what is repeated, and copies of
+ * copies grow with each level. A quantifier behind a quantifier is none for PostgreSQL either. */
 static bool is_small(const char *at)
 {
     uint32_t size[REGEX_DEPTH_MAX] = {0}, depth = 0;

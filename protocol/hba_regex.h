@@ -1,5 +1,5 @@
-/* Which regular expressions of a pg_hba.conf are taken: those that mean the same in POSIX as they do
- * in PostgreSQL, and that regcomp can compile in little memory. */
+/* Which regular expressions of a pg_hba.conf are taken: those that mean the same in POSIX as they
+ * do in PostgreSQL, and that regcomp can compile in little memory. */
 #ifndef PROTOCOL_HBA_REGEX_H
 #define PROTOCOL_HBA_REGEX_H
 

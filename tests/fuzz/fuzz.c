@@ -55,7 +55,7 @@ void fuzz_world_end(struct world *world)
     world_free(world);
 }
 
-/* --- a fake server ------------------------------------------------------------------------------ */
+/* --- a fake server --------------------------------------------------------------------------- */
 
 static void say(struct actor *actor, const char *words)
 {

@@ -1,8 +1,8 @@
 /* What the fuzz targets share: the cap on CPU time, a world that is cheap to make, a fake server.
  *
- * No input may cost more than 10 ms and 2 us a byte (reliability's rule that no input is expensive:
- * four endless loops were found in one pooler in one year). An input that does is tried again, since
- * the first run may have paid for a page or a table, and then ends the process.
+ * No input may cost more than 10 ms and 2 us a byte: an endless loop must not be one message away.
+ * An input that does is tried again, since the first run may have paid for a page or a table, and
+ * then ends the process.
  */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H

@@ -37,7 +37,7 @@ void fuzz_one(const uint8_t *bytes, size_t len)
     if (len < 2) {
         return;
     }
-    size_t step = (size_t)(bytes[1] & 0x7f) * (bytes[1] & 0x7f) + 1;
+    size_t step = (size_t)(bytes[1] & 0x7f) * (bytes[1] & 0x7f) + 1 + len / 256;
     struct world *world = fuzz_world(choices[bytes[0] & 7]);
     world->listener = witness;
     world_do(world, "C1 logs in");

@@ -1,4 +1,5 @@
-/* SCRAM messages to the server's side (first byte even) or to the client's (odd); a newline ends each.
+/* SCRAM messages to the server's side (first byte even) or to the client's (odd), a newline behind
+ * each.
  *
  * Nobody knows the password: no proof and no server signature can be right.
  */

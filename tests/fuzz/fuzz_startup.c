@@ -1,7 +1,7 @@
 /* A client's bytes from the first one on: startup, encryption requests, authentication.
  *
- * The first byte chooses the method and the size of the segments. Nobody knows the secret, so unless
- * the method is trust nobody may get in.
+ * The first byte chooses the method and the size of the segments. Nobody knows the secret, so
+ * unless the method is trust nobody may get in.
  */
 #include <stdio.h>
 #include <string.h>

@@ -442,6 +442,7 @@ static void add_rows(struct text *out, struct reader *reader)
 static void add_field(struct text *out, char field, struct reader *reader)
 {
     const char *string;
+    uint8_t kind;
     switch (field) {
     case 's':
         string = reader_cstr(reader);
@@ -449,7 +450,8 @@ static void add_field(struct text *out, char field, struct reader *reader)
         add_quoted(out, (const uint8_t *)string, strlen(string));
         return;
     case 'c':
-        text_format(out, " %c", reader_u8(reader));
+        kind = reader_u8(reader);
+        text_format(out, kind >= 33 && kind <= 126 ? " %c" : " \\x%02x", kind);
         return;
     case '4':
         text_format(out, " %u", reader_u32(reader));
