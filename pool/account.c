@@ -11,6 +11,9 @@
 /* Failed logins that are remembered; the oldest slot of a hash gives way. */
 enum { LOGIN_SLOTS = 4096 };
 
+/* Proven statement texts: 128 KiB a process. */
+enum { PROVEN_SLOTS = 16384 };
+
 struct login_failures {
     uint64_t key;
     uint64_t window_from_us;
@@ -24,6 +27,7 @@ struct shared {
     struct account *accounts;
     uint32_t next_home;
     struct login_failures logins[LOGIN_SLOTS];
+    _Atomic uint64_t proven[PROVEN_SLOTS]; /* 0 = free */
 };
 
 struct shared *shared_new(uint32_t worker_count)
@@ -155,4 +159,26 @@ void shared_login_failed(struct shared *shared, const uint8_t *address, const ch
     }
     slot->count++;
     mtx_unlock(&shared->lock);
+}
+
+uint64_t shared_hash_key(const struct shared *shared)
+{
+    /* Where the process lies in memory is unpredictable enough for a hint. */
+    return (uint64_t)(uintptr_t)shared;
+}
+
+void shared_prove(struct shared *shared, uint64_t hash)
+{
+    atomic_store(&shared->proven[hash % PROVEN_SLOTS], hash);
+}
+
+void shared_disprove(struct shared *shared, uint64_t hash)
+{
+    uint64_t expected = hash;
+    atomic_compare_exchange_strong(&shared->proven[hash % PROVEN_SLOTS], &expected, 0);
+}
+
+bool shared_proven(const struct shared *shared, uint64_t hash)
+{
+    return hash != 0 && atomic_load(&shared->proven[hash % PROVEN_SLOTS]) == hash;
 }

@@ -50,6 +50,13 @@ bool shared_login_allowed(struct shared *shared, const uint8_t *address, const c
 void shared_login_failed(struct shared *shared, const uint8_t *address, const char *user,
                          uint64_t window_us, uint64_t now_us);
 
+/* Texts of prepared statements that some server has accepted, by their hash under shared_hash_key: a
+ * hint for all workers, that forgets when slots collide. */
+uint64_t shared_hash_key(const struct shared *shared);
+void shared_prove(struct shared *shared, uint64_t hash);
+void shared_disprove(struct shared *shared, uint64_t hash);
+bool shared_proven(const struct shared *shared, uint64_t hash);
+
 /* Takes one of `limit` places of the account (0 = no limit). False when there is none. */
 static inline bool account_take(struct account *account, uint32_t limit)
 {

@@ -9,6 +9,9 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "pool/account.h"
 #include "pool/core.h"
 #include "pool/link.h"
 #include "pool/options.h"
@@ -175,6 +178,9 @@ static struct name take_name(struct reader *reader)
 static bool name_waits(struct engine *engine, struct session *session, struct name name)
 {
     struct link *link = session->link;
+    if (due_empty(&link->due)) {
+        return false;
+    }
     const struct session_statement *named =
         session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
     const struct link_statement *prepared =
@@ -351,6 +357,58 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
     bool taken = parse_named(engine, session, name, statement);
     statement_unref(&engine->statements, statement);
     return taken;
+}
+
+static uint64_t text_hash(const struct engine *engine, const uint8_t *body, size_t body_bytes)
+{
+    return hash_bytes(shared_hash_key(engine->shared), body, body_bytes);
+}
+
+void session_statement_proven(struct engine *engine, const struct statement *statement)
+{
+    shared_prove(engine->shared, text_hash(engine, statement->body, statement->body_bytes));
+}
+
+void session_retire_statements(struct engine *engine, struct session *session)
+{
+    for (struct map_node *node = map_walk(&session->statements, NULL); node != NULL;
+         node = map_walk(&session->statements, node)) {
+        struct statement *statement =
+            CONTAINER_OF(node, struct session_statement, node)->statement;
+        shared_disprove(engine->shared,
+                        text_hash(engine, statement->body, statement->body_bytes));
+        statement_retire(&engine->statements, statement);
+    }
+}
+
+bool extended_parse_known(struct engine *engine, struct session *session, const uint8_t *message,
+                          uint32_t body_bytes)
+{
+    static const uint8_t parse_complete[] = {BACKEND_PARSE_COMPLETE, 0, 0, 0, 4};
+    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, body_bytes);
+    const char *name = reader_cstr(&reader);
+    size_t name_len = strlen(name);
+    if (reader.failed || name_len == 0 || name_len >= LIMIT_STATEMENT_NAME_BYTES ||
+        session_statement_find(&session->statements, engine->hash_key, name, name_len) != NULL) {
+        return false;
+    }
+    if (!shared_proven(engine->shared, text_hash(engine, reader.at, reader.left))) {
+        return false;
+    }
+    struct statement *statement =
+        statement_intern(&engine->statements, reader.at, (uint32_t)reader.left);
+    if (statement == NULL) {
+        return false;
+    }
+    bool added = session_statement_add(&session->statements, engine->hash_key, name, statement) !=
+                 NULL;
+    statement_unref(&engine->statements, statement);
+    if (!added) {
+        return false;
+    }
+    session->pool->stats.client_parses++;
+    conn_write(engine, &session->conn, parse_complete, sizeof(parse_complete));
+    return true;
 }
 
 /* --- Bind, Describe, Close ------------------------------------------------------------------------- */

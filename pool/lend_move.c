@@ -164,6 +164,9 @@ static bool copy_statements(struct lent *lent, const struct link *link)
     for (struct list *node = link->statements.recent.prev; node != &link->statements.recent;
          node = node->prev) {
         struct link_statement *entry = CONTAINER_OF(node, struct link_statement, recent);
+        if (entry->statement->retired) {
+            continue; /* over there it would be taken for a new one of its text */
+        }
         uint8_t *body = malloc(entry->statement->body_bytes);
         if (body == NULL) {
             return false;

@@ -288,6 +288,7 @@ void link_entry_done(struct engine *engine, struct link *link, const struct due_
         link_statement_remove(&engine->statements, &link->statements, entry->prepared);
     } else if (entry->prepared != NULL) {
         entry->prepared->pending--;
+        session_statement_proven(engine, entry->prepared->statement);
     }
     if (entry->named != NULL && entry->what == DUE_PARSE &&
         (entry->flags & DUE_FLAG_DUPLICATE) == 0) {

@@ -146,7 +146,7 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     const struct due_entry *head = due_head(&link->due);
     bool setup = head != NULL && (head->flags & DUE_FLAG_SETUP) != 0;
     bool forward = !setup;
-    struct report_fields fields;
+    struct report_fields fields = {.sqlstate = ""};
     link->due.copy_in = false;
     link->setup_failed |= setup;
     if (whole && report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields)) {
@@ -157,6 +157,10 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
             end_run(relay, at);
             forward = !error_replaced(relay, head, &fields);
         }
+    }
+    if (whole && head != NULL && head->what == DUE_BIND && link->owner != NULL &&
+        strcmp(fields.sqlstate, "0A000") == 0) {
+        session_retire_statements(relay->engine, link->owner);
     }
     link->query_timed_out = false;
     if (verdict == DUE_VERDICT_ERROR) {

@@ -491,9 +491,10 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
 }
 
 /* Without a link: some messages need none. Returns bytes taken, 0 when a link is needed. */
-static uint32_t take_without_link(struct engine *engine, struct session *session, uint8_t type,
-                                  uint32_t total, uint32_t have)
+static uint32_t take_without_link(struct engine *engine, struct session *session,
+                                  const uint8_t *message, uint32_t total, uint32_t have)
 {
+    uint8_t type = message[0];
     if (session->skipping) {
         return take_skipping(engine, session, type, total, have);
     }
@@ -505,6 +506,11 @@ static uint32_t take_without_link(struct engine *engine, struct session *session
         write_ready(engine, 'I');
         engine_flush_scratch(engine, &session->conn);
         return total;
+    case FRONTEND_PARSE:
+        return have >= total && !session->waits && session_virtual_statements(session) &&
+                       extended_parse_known(engine, session, message, total - MESSAGE_HEADER_BYTES)
+                   ? total
+                   : 0;
     case FRONTEND_FLUSH:
     case FRONTEND_COPY_DATA: /* of a COPY that has failed: PostgreSQL ignores them too */
     case FRONTEND_COPY_DONE:
@@ -543,7 +549,7 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
     }
     if (session->link == NULL || session->link->setup) {
         if (session->link == NULL) {
-            uint32_t taken = take_without_link(engine, session, at[0], total, have);
+            uint32_t taken = take_without_link(engine, session, at, total, have);
             if (taken > 0) {
                 return taken;
             }

@@ -97,6 +97,9 @@ void session_refuse_transaction(struct engine *engine, struct session *session);
 /* The server has more for a client that can't hear it. As a backend that can't send: it is canceled. */
 void session_unheard(struct engine *engine, struct session *session);
 
+/* "cached plan must not change result type": what the client prepares anew is to be prepared anew. */
+void session_retire_statements(struct engine *engine, struct session *session);
+
 /* Nothing more will come from the client; what it asked for is finished first. */
 void session_end_of_input(struct engine *engine, struct session *session);
 
@@ -158,6 +161,14 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
                        uint8_t *message, uint32_t body_bytes);
 bool extended_close(struct engine *engine, struct session *session, struct block *block,
                     uint8_t *message, uint32_t body_bytes);
+
+/* A server has prepared it. */
+void session_statement_proven(struct engine *engine, const struct statement *statement);
+
+/* A Parse of a text that servers are known to accept needs none: it is answered at once, so that a
+ * client never waits in line only to prepare. False when it needs a link. */
+bool extended_parse_known(struct engine *engine, struct session *session, const uint8_t *message,
+                          uint32_t body_bytes);
 
 /* Needs only the names at the message's front; the rest passes on as it comes. Returns the bytes
  * taken, or 0 with *ret_whole = how many it needs to see together. */

@@ -19,17 +19,27 @@ void statement_store_fini(struct statement_store *store)
     map_fini(&store->statements);
 }
 
-struct statement *statement_intern(struct statement_store *store, const uint8_t *body,
-                                   uint32_t body_bytes)
+static struct statement *find(const struct statement_store *store, uint64_t hash,
+                              const uint8_t *body, uint32_t body_bytes)
 {
-    uint64_t hash = hash_bytes(store->hash_key, body, body_bytes);
     for (struct map_node *node = map_first(&store->statements, hash); node != NULL;
          node = map_next(node)) {
         struct statement *found = CONTAINER_OF(node, struct statement, node);
         if (found->body_bytes == body_bytes && memcmp(found->body, body, body_bytes) == 0) {
-            found->references++;
             return found;
         }
+    }
+    return NULL;
+}
+
+struct statement *statement_intern(struct statement_store *store, const uint8_t *body,
+                                   uint32_t body_bytes)
+{
+    uint64_t hash = hash_bytes(store->hash_key, body, body_bytes);
+    struct statement *found = find(store, hash, body, body_bytes);
+    if (found != NULL) {
+        found->references++;
+        return found;
     }
     struct statement *statement = malloc(sizeof(*statement) + body_bytes);
     if (statement == NULL) {
@@ -37,6 +47,7 @@ struct statement *statement_intern(struct statement_store *store, const uint8_t 
     }
     statement->id = store->next_id++;
     statement->references = 1;
+    statement->retired = false;
     statement->body_bytes = body_bytes;
     statement->is_read = statement_text_is_read(body, body_bytes);
     memcpy(statement->body, body, body_bytes);
@@ -59,8 +70,18 @@ void statement_unref(struct statement_store *store, struct statement *statement)
     }
     ASSERT(statement->references > 0);
     if (--statement->references == 0) {
-        map_remove(&store->statements, &statement->node);
+        if (!statement->retired) {
+            map_remove(&store->statements, &statement->node);
+        }
         free(statement);
+    }
+}
+
+void statement_retire(struct statement_store *store, struct statement *statement)
+{
+    if (!statement->retired) {
+        statement->retired = true;
+        map_remove(&store->statements, &statement->node);
     }
 }
 

@@ -25,6 +25,7 @@ struct statement {
     struct map_node node;
     uint64_t id;
     uint32_t references;
+    bool retired; /* no longer in the store: whoever prepares the text anew gets another */
     uint32_t body_bytes;
     bool is_read;   /* statement_text_is_read of the query */
     uint8_t body[]; /* a Parse's body behind the name: query, NUL, number and OIDs of types */
@@ -70,6 +71,10 @@ void statement_store_fini(struct statement_store *store);
 /* A reference to the statement of this text; NULL when memory is out. */
 struct statement *statement_intern(struct statement_store *store, const uint8_t *body,
                                    uint32_t body_bytes);
+
+/* Servers refuse to run it any more (its result type has changed): those who have it keep it, and a new
+ * Parse of the text makes a new one, under another name. */
+void statement_retire(struct statement_store *store, struct statement *statement);
 
 void statement_ref(struct statement *statement);
 void statement_unref(struct statement_store *store, struct statement *statement);
