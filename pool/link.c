@@ -584,8 +584,6 @@ void link_forget_statements(struct engine *engine, struct link *link)
             session_statement_remove(&engine->statements, &owner->statements, entry);
         }
     }
-    statement_unref(&engine->statements, owner->unnamed);
-    owner->unnamed = NULL;
 }
 
 void link_abandon(struct engine *engine, struct link *link)
