@@ -10,8 +10,8 @@ struct client;
 struct shell;
 struct sim;
 
-/* Around every step of an engine: pool size and conservation (check_pool.c), the order in which links
- * are granted (check_order.c). */
+/* Around every step of an engine: pool size and conservation (check_pool.c), the order in which
+ * links are granted (check_order.c). */
 void check_before(struct sim *sim, struct shell *shell);
 void check_after(struct sim *sim, struct shell *shell);
 

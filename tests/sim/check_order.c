@@ -1,5 +1,5 @@
-/* First come, first served: of the sessions that wait at a worker for one pool's links none is given
- * one while another that came before it still waits. */
+/* First come, first served: of the sessions that wait at a worker for one pool's links none is
+ * given one while another that came before it still waits. */
 #include "tests/sim/check.h"
 
 #include "base/handle.h"
@@ -13,11 +13,9 @@ void check_order_before(struct sim *sim, struct shell *shell)
 {
     struct order *order = &sim->order;
     order->count = 0;
-    LIST_EACH(&shell->engine->pool_list, node)
-    {
+    LIST_EACH (&shell->engine->pool_list, node) {
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
-        LIST_EACH(&pool->waiting, waiting)
-        {
+        LIST_EACH (&pool->waiting, waiting) {
             struct session *session = CONTAINER_OF(waiting, struct session, waiting);
             if (order->count < SIM_WAITING_MAX) {
                 order->waiting[order->count++] =

@@ -1,5 +1,5 @@
-/* A pool's size is a property of the process: links of all workers together never exceed it, and the
- * account that all workers share says what there is. */
+/* A pool's size is a property of the process: links of all workers together never exceed it, and
+ * the account that all workers share says what there is. */
 #include "tests/sim/check.h"
 
 #include <stdatomic.h>
@@ -15,8 +15,7 @@ static uint32_t links_of(const struct sim *sim, const struct account *account)
 {
     uint32_t links = 0;
     for (uint32_t i = 0; i < sim->shell_count; i++) {
-        LIST_EACH(&sim->shells[i]->engine->pool_list, node)
-        {
+        LIST_EACH (&sim->shells[i]->engine->pool_list, node) {
             const struct pool *pool = CONTAINER_OF(node, struct pool, listed);
             if (pool->account == account) {
                 links += pool->idle_count + pool->busy_count + pool->dialing_count;
@@ -30,8 +29,7 @@ void check_pool(struct sim *sim)
 {
     const struct pool_options *limits = &sim->swarm.pool;
     for (uint32_t i = 0; i < sim->shell_count; i++) {
-        LIST_EACH(&sim->shells[i]->engine->pool_list, node)
-        {
+        LIST_EACH (&sim->shells[i]->engine->pool_list, node) {
             const struct pool *pool = CONTAINER_OF(node, struct pool, listed);
             uint32_t links = links_of(sim, pool->account);
             uint32_t total = atomic_load(&pool->account->total);
@@ -55,16 +53,16 @@ void check_pool(struct sim *sim)
 void check_pool_print(const struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->shell_count; i++) {
-        LIST_EACH(&sim->shells[i]->engine->pool_list, node)
-        {
+        LIST_EACH (&sim->shells[i]->engine->pool_list, node) {
             const struct pool *pool = CONTAINER_OF(node, struct pool, listed);
             const struct account *account = pool->account;
-            printf("  e%u %s/%s%s: %u idle %u busy %u dialing %u waiting %u tickets %u in line; all: %u "
-                   "links, %u tickets, idle here %u\n",
-                   i, pool->name, pool->user, account->home == i ? " home" : "", pool->idle_count,
-                   pool->busy_count, pool->dialing_count, pool->waiting_count, pool->tickets,
-                   pool->line_count, atomic_load(&account->total), atomic_load(&account->tickets),
-                   atomic_load(&account->idle[i]));
+            printf(
+                "  e%u %s/%s%s: %u idle %u busy %u dialing %u waiting %u tickets %u in line; "
+                "all: %u links, %u tickets, idle here %u\n",
+                i, pool->name, pool->user, account->home == i ? " home" : "", pool->idle_count,
+                pool->busy_count, pool->dialing_count, pool->waiting_count, pool->tickets,
+                pool->line_count, atomic_load(&account->total), atomic_load(&account->tickets),
+                atomic_load(&account->idle[i]));
         }
     }
 }

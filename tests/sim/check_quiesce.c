@@ -1,4 +1,5 @@
-/* After all clients have left and time has passed, an engine has its idle links and nothing else. */
+/* After all clients have left and time has passed, an engine has its idle links and nothing else.
+ * */
 #include "tests/sim/check.h"
 
 #include <stdatomic.h>
@@ -13,18 +14,18 @@
 
 static void check_one_pool(struct sim *sim, const struct shell *shell, const struct pool *pool)
 {
-    LIST_EACH(&pool->busy, node)
-    {
+    LIST_EACH (&pool->busy, node) {
         const struct link *link = CONTAINER_OF(node, struct link, in_pool);
-        sim_log(sim, "busy link: state %d, due %u, first %d, status %c, %u unsent, %u held, owner %s",
+        sim_log(sim,
+                "busy link: state %d, due %u, first %d, status %c, %u unsent, %u held, owner %s",
                 (int)link->state, link->due.count,
                 due_empty(&link->due) ? -1 : (int)due_head(&link->due)->what, link->status,
                 link->conn.tx.bytes, link->conn.held_len, link->owner == NULL ? "none" : "some");
     }
     if (pool->busy_count + pool->waiting_count + pool->client_count + pool->tickets +
-            pool->line_count != 0) {
-        sim_fail(sim,
-                 "QUIESCE: e%u %s/%s: %u busy, %u waiting, %u clients, %u tickets, %u in line",
+            pool->line_count !=
+        0) {
+        sim_fail(sim, "QUIESCE: e%u %s/%s: %u busy, %u waiting, %u clients, %u tickets, %u in line",
                  shell->worker, pool->name, pool->user, pool->busy_count, pool->waiting_count,
                  pool->client_count, pool->tickets, pool->line_count);
     }
@@ -42,8 +43,7 @@ static void check_one_pool(struct sim *sim, const struct shell *shell, const str
                      pool->name, pool->user, i);
         }
     }
-    LIST_EACH(&pool->idle, node)
-    {
+    LIST_EACH (&pool->idle, node) {
         const struct link *link = CONTAINER_OF(node, struct link, in_pool);
         if (!link_may_release(link) || link->owner != NULL) {
             sim_fail(sim, "QUIESCE: e%u %s/%s: a link that is not clean is idle", shell->worker,
@@ -68,8 +68,7 @@ void check_quiesce(struct sim *sim)
     for (uint32_t i = 0; i < sim->shell_count; i++) {
         const struct engine *engine = sim->shells[i]->engine;
         uint32_t links = 0;
-        LIST_EACH(&engine->pool_list, node)
-        {
+        LIST_EACH (&engine->pool_list, node) {
             const struct pool *pool = CONTAINER_OF(node, struct pool, listed);
             check_one_pool(sim, sim->shells[i], pool);
             links += pool->idle_count + pool->dialing_count;

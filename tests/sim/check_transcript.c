@@ -26,7 +26,7 @@ void oracle_sent(struct oracle *oracle, const void *bytes, size_t len)
     pg_feed(&oracle->pg, bytes, len);
 }
 
-/* --- what chance may decide ----------------------------------------------------------------------- */
+/* --- what chance may decide ------------------------------------------------------------------- */
 
 static bool one_of(const char *sqlstate, const char *const *codes)
 {
@@ -44,7 +44,8 @@ static bool may_refuse(const struct client *client, const char *sqlstate)
     static const char *const full[] = {"53300", NULL};
     static const char *const down[] = {"08001", "08004", "08006", "57P03", "28P01", "3D000", NULL};
     const struct swarm *swarm = &client->sim->swarm;
-    return (one_of(sqlstate, full) && (swarm->pool.wait_timeout_ms > 0 || swarm_server_fails(swarm))) ||
+    return (one_of(sqlstate, full) &&
+            (swarm->pool.wait_timeout_ms > 0 || swarm_server_fails(swarm))) ||
            (one_of(sqlstate, down) && swarm_server_fails(swarm)) ||
            (strcmp(sqlstate, "57014") == 0 && client->cancels > 0);
 }
@@ -82,9 +83,10 @@ static void objects(struct client *client, const char *what, const uint8_t *mess
     sim_fail(client->sim, "c%u: %s: got %s, wanted %s", client->number, what, got, wanted);
 }
 
-/* --- comparing -------------------------------------------------------------------------------------- */
+/* --- comparing -------------------------------------------------------------------------------- */
 
-static bool same_report(const uint8_t *message, size_t len, const uint8_t *wanted, size_t wanted_len)
+static bool same_report(const uint8_t *message, size_t len, const uint8_t *wanted,
+                        size_t wanted_len)
 {
     struct report_fields got, want;
     if (!report_parse(message + MESSAGE_HEADER_BYTES, len - MESSAGE_HEADER_BYTES, &got) ||
@@ -102,10 +104,10 @@ static void compare(struct client *client, const uint8_t *message, size_t len)
 {
     struct pg *pg = &client->oracle.pg;
     size_t wanted_len = message_load_u32(pg->out.bytes + 1) + 1;
-    bool same = message[0] == 'E' || message[0] == 'N'
-                    ? pg->out.bytes[0] == message[0] &&
-                          same_report(message, len, pg->out.bytes, wanted_len)
-                    : len == wanted_len && memcmp(message, pg->out.bytes, len) == 0;
+    bool same =
+        message[0] == 'E' || message[0] == 'N'
+            ? pg->out.bytes[0] == message[0] && same_report(message, len, pg->out.bytes, wanted_len)
+            : len == wanted_len && memcmp(message, pg->out.bytes, len) == 0;
     if (!same) {
         objects(client, "TRANSCRIPT", message, len);
         return;
@@ -134,15 +136,15 @@ static bool follow(struct client *client, const struct report_fields *fields)
         return false;
     }
     uint8_t next = pg_next_type(pg);
-    /* In a failed transaction a statement cannot be prepared on a connection that lacks it, so there a
-     * Describe that a direct connection would answer fails as all else does. */
+    /* In a failed transaction a statement cannot be prepared on a connection that lacks it, so
+     * there a Describe that a direct connection would answer fails as all else does. */
     if (pg->status == 'E' && !pg->skipping && strcmp(fields->sqlstate, "25P02") == 0 &&
-        (next == FRONTEND_PARSE || next == FRONTEND_BIND ||
-                                     next == FRONTEND_DESCRIBE)) {
+        (next == FRONTEND_PARSE || next == FRONTEND_BIND || next == FRONTEND_DESCRIBE)) {
         pg_refuse_next(pg, fields->sqlstate, fields->message);
         return true;
     }
-    if (pg_at_rest(pg) && next != 0 && !needs_nothing(next) && may_refuse(client, fields->sqlstate) &&
+    if (pg_at_rest(pg) && next != 0 && !needs_nothing(next) &&
+        may_refuse(client, fields->sqlstate) &&
         strncmp(fields->message, "error asked for", 15) != 0) {
         client->sim->refused++;
         pg_refuse_next(pg, fields->sqlstate, fields->message);
@@ -175,7 +177,8 @@ void oracle_received(struct client *client, const uint8_t *message, size_t len)
         if (pg->asleep) {
             pg_wake(pg);
         }
-        /* In a failed transaction, too, the pool knows by itself that a statement it has is prepared. */
+        /* In a failed transaction, too, the pool knows by itself that a statement it has is
+         * prepared. */
         pg->lenient = message[0] == BACKEND_PARSE_COMPLETE && client->sim->swarm.named &&
                       pg->status == 'E' && pg_next_type(pg) == FRONTEND_PARSE;
         if (!pg_step(pg)) {

@@ -10,7 +10,7 @@ enum { ID_DIGITS = 16 };
 
 static int digit(uint8_t byte)
 {
-    return byte >= '0' && byte <= '9' ? byte - '0'
+    return byte >= '0' && byte <= '9'   ? byte - '0'
            : byte >= 'a' && byte <= 'f' ? byte - 'a' + 10
                                         : -1;
 }

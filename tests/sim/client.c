@@ -60,7 +60,7 @@ static void done(struct client *client)
     client->waiting_from_us = 0;
 }
 
-/* --- saying ---------------------------------------------------------------------------------------- */
+/* --- saying ----------------------------------------------------------------------------------- */
 
 /* Notes what is said. */
 static void log_batch(struct client *client)
@@ -157,7 +157,7 @@ void client_start(struct sim *sim, void *object, uint64_t argument)
     client->waiting_from_us = sim->now_us;
 }
 
-/* --- cancel -------------------------------------------------------------------------------------------- */
+/* --- cancel ----------------------------------------------------------------------------------- */
 
 static void canceller_bytes(void *object, const uint8_t *bytes, size_t len)
 {
@@ -197,7 +197,7 @@ static void cancel(struct sim *sim, void *object, uint64_t argument)
     sim_log(sim, "c%u cancels", client->number);
 }
 
-/* --- going on ------------------------------------------------------------------------------------------ */
+/* --- going on --------------------------------------------------------------------------------- */
 
 static void leave(struct client *client)
 {
@@ -255,7 +255,8 @@ static void say_more(struct client *client)
     if (sim->swarm.cancels && client_random(client, 4) == 0) {
         sim_after(sim, sim_random(sim, 30000), cancel, client, 0);
     }
-    if (last && client_random(client, 1000) < sim->swarm.half_close_chance && !client->copy_extended) {
+    if (last && client_random(client, 1000) < sim->swarm.half_close_chance &&
+        !client->copy_extended) {
         sim_log(sim, "c%u half-closes", client->number);
         client->half_closed = true;
         wire_peer_half_close(client->wire);
@@ -293,7 +294,7 @@ static void think(struct client *client)
     }
 }
 
-/* --- hearing ------------------------------------------------------------------------------------------- */
+/* --- hearing ---------------------------------------------------------------------------------- */
 
 static bool acknowledges(uint8_t type)
 {
@@ -375,7 +376,8 @@ static void on_bytes(void *object, const uint8_t *bytes, size_t len)
         const uint8_t *message = bytes_at(&client->in);
         uint32_t body_bytes;
         if (!message_header(message_backend_bounds, message, &body_bytes)) {
-            sim_fail(client->sim, "c%u: no message begins with byte %u", client->number, message[0]);
+            sim_fail(client->sim, "c%u: no message begins with byte %u", client->number,
+                     message[0]);
             return;
         }
         size_t total = MESSAGE_HEADER_BYTES + (size_t)body_bytes;

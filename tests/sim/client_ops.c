@@ -14,7 +14,7 @@ static bool one_in(struct client *client, uint64_t bound)
     return client_random(client, bound) == 0;
 }
 
-/* --- commands --------------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 static void make_select(struct client *client, char text[COMMAND_BYTES], const char *tag)
 {
@@ -33,8 +33,8 @@ static void make_select(struct client *client, char text[COMMAND_BYTES], const c
 static void make_set(struct client *client, char text[COMMAND_BYTES], const char *tag)
 {
     static const char *const styles[] = {"iso", "german", "ISO, MDY", "wrong"};
-    /* RESET goes back to what the client asked for at its start only once statements are parsed: until
-     * then those who ask for something at their start do not RESET. */
+    /* RESET goes back to what the client asked for at its start only once statements are parsed:
+     * until then those who ask for something at their start do not RESET. */
     bool may_reset = !client->sim->swarm.startup_parameters;
     switch (client_random(client, 4) + (may_reset ? 0 : 2)) {
     case 0:
@@ -120,7 +120,7 @@ static void make_command(struct client *client, char text[COMMAND_BYTES], const 
     make_select(client, text, tag);
 }
 
-/* --- messages --------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 static void add_query(struct client *client, const char *text)
 {
@@ -182,7 +182,7 @@ static void add_execute(struct client *client, const char *portal, uint32_t rows
     client->due_acks++;
 }
 
-/* --- batches ---------------------------------------------------------------------------------------- */
+/* --- batches ---------------------------------------------------------------------------------- */
 
 static void make_simple(struct client *client)
 {
@@ -213,7 +213,8 @@ static void make_unit(struct client *client)
     if (name[0] == '\0') {
         parse = client->unnamed_copies || !swarm->rebinds || !one_in(client, 8);
     }
-    uint32_t limit = swarm->portals && one_in(client, 3) ? 1 + (uint32_t)client_random(client, 3) : 0;
+    uint32_t limit =
+        swarm->portals && one_in(client, 3) ? 1 + (uint32_t)client_random(client, 3) : 0;
     client_tag(client, tag);
     if (parse) {
         /* Names are used for the same texts again, as drivers do: statements are shared. */

@@ -1,7 +1,9 @@
 /* sim [--seed N] [--seeds A..B] [--file FILE] [--once] [--verbose] [--steps N]
  *
+ * --known names a file of seeds that fail for a reason that is written there.
  * Runs the seeds, each twice: the second time must go exactly as the first. Prints what failed with
- * its seed and the last lines of its log. --file names a file of kept seeds, one a line before '#'. */
+ * its seed and the last lines of its log. --file names a file of kept seeds, one a line before
+ * '#'. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,7 @@
 
 struct arguments {
     uint64_t first, last, steps;
-    const char *file;
+    const char *file, *known;
     bool verbose, once, keep_going;
 };
 
@@ -91,6 +93,37 @@ static bool run_seed(const struct arguments *arguments, uint64_t seed, struct to
     return true;
 }
 
+/* The reason in the file of known failures; NULL when the seed is not there. */
+static const char *known_reason(const struct arguments *arguments, uint64_t seed, char line[256])
+{
+    FILE *file = arguments->known == NULL ? NULL : fopen(arguments->known, "r");
+    const char *reason = NULL;
+    while (file != NULL && reason == NULL && fgets(line, 256, file) != NULL) {
+        char *end;
+        if (strtoull(line, &end, 10) == seed && end != line) {
+            reason = end;
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return reason;
+}
+
+static bool judge_seed(const struct arguments *arguments, uint64_t seed, struct totals *totals)
+{
+    char line[256];
+    bool fine = run_seed(arguments, seed, totals);
+    const char *reason = known_reason(arguments, seed, line);
+    if (reason != NULL) {
+        printf("seed %" PRIu64 " %s:%s", seed,
+               fine ? "is in the list of known failures and passes: take it out"
+                    : "is known to fail",
+               reason);
+    }
+    return fine || reason != NULL;
+}
+
 static bool run_file(const struct arguments *arguments, struct totals *totals)
 {
     char line[256];
@@ -104,7 +137,7 @@ static bool run_file(const struct arguments *arguments, struct totals *totals)
         char *end;
         uint64_t seed = strtoull(line, &end, 10);
         if (end != line) {
-            fine = run_seed(arguments, seed, totals) && fine;
+            fine = judge_seed(arguments, seed, totals) && fine;
         }
     }
     fclose(file);
@@ -132,6 +165,9 @@ static bool parse(int count, char **words, struct arguments *arguments)
         } else if (strcmp(word, "--steps") == 0) {
             arguments->steps = strtoull(value, &end, 10);
             i++;
+        } else if (strcmp(word, "--known") == 0) {
+            arguments->known = value;
+            i++;
         } else if (strcmp(word, "--file") == 0) {
             arguments->file = value;
             i++;
@@ -150,13 +186,13 @@ int main(int count, char **words)
     struct arguments arguments = {.first = 1, .steps = 20 * 1000 * 1000};
     struct totals totals = {0};
     if (!parse(count, words, &arguments)) {
-        fprintf(stderr, "usage: sim [--seed N | --seeds A..B] [--file FILE] [--once] [--verbose] "
-                        "[--keep-going] [--steps N]\n");
+        fprintf(stderr, "usage: sim [--seed N | --seeds A..B] [--file FILE] [--known FILE] "
+                        "[--once] [--verbose] [--keep-going] [--steps N]\n");
         return 2;
     }
     bool fine = arguments.file == NULL || run_file(&arguments, &totals);
     for (uint64_t seed = arguments.first; seed <= arguments.last; seed++) {
-        fine = run_seed(&arguments, seed, &totals) && fine;
+        fine = judge_seed(&arguments, seed, &totals) && fine;
         if (!fine && !arguments.keep_going) {
             break;
         }

@@ -158,7 +158,7 @@ void wire_engine_close(struct wire *wire)
     }
 }
 
-/* --- to the engine ------------------------------------------------------------------------------ */
+/* --- to the engine ---------------------------------------------------------------------------- */
 
 static void deliver_to_engine(struct sim *sim, void *object, uint64_t argument)
 {
@@ -173,8 +173,8 @@ static void deliver_to_engine(struct sim *sim, void *object, uint64_t argument)
         if (!shell_reads(wire->shell, wire)) {
             return; /* wire_kick comes when it does */
         }
-        size_t len = shell_receive(wire->shell, wire, bytes_at(&flow->bytes),
-                                   segment(sim, flow->bytes.len));
+        size_t len =
+            shell_receive(wire->shell, wire, bytes_at(&flow->bytes), segment(sim, flow->bytes.len));
         if (wire->engine_closed) {
             return;
         }

@@ -19,8 +19,8 @@ struct sim;
 
 struct flow {
     struct bytes bytes;
-    bool ended;     /* the sender sends no more */
-    bool reset;     /* … because it failed */
+    bool ended; /* the sender sends no more */
+    bool reset; /* … because it failed */
     bool end_told;
     bool scheduled; /* a delivery is */
 };

@@ -1,8 +1,9 @@
 /* What a direct connection would have said (check_transcript.c).
  *
- * The oracle is a backend of the client's own, fed with the same bytes. It is run one message at a time,
- * when an answer has come: so that where chance decides (a cancel that hit, a pool that timed out) it
- * follows what happened, if that may happen at that point, and then says what must come next.
+ * The oracle is a backend of the client's own, fed with the same bytes. It is run one message at a
+ * time, when an answer has come: so that where chance decides (a cancel that hit, a pool that
+ * timed out) it follows what happened, if that may happen at that point, and then says what must
+ * come next.
  */
 #ifndef TESTS_SIM_ORACLE_H
 #define TESTS_SIM_ORACLE_H

@@ -60,11 +60,11 @@ static void ready(struct pg *pg)
     writer_u8(&pg->out, (uint8_t)pg->status);
     writer_end(&pg->out, mark);
     pg->flushed = pg->out.len;
-    pg->skipping = pg->extended = false;
+    pg->skipping = pg->extended = pg->touched = false;
     pg->run = PG_RUN_NOTHING;
 }
 
-/* --- what was prepared ------------------------------------------------------------------------------ */
+/* --- what was prepared ------------------------------------------------------------------------ */
 
 static struct pg_statement *find_statement(struct pg *pg, const char *name)
 {
@@ -257,7 +257,7 @@ static void take_close(struct pg *pg, struct reader *reader)
     empty(pg, '3');
 }
 
-/* --- running ------------------------------------------------------------------------------------------ */
+/* --- running ---------------------------------------------------------------------------------- */
 
 /* exec_simple_query, from where it stands. */
 static void run_query(struct pg *pg)
@@ -375,13 +375,14 @@ static void take_copy(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t
     case FRONTEND_SYNC:
         return;
     default:
-        pg_terminate(pg, "08P01", "terminating connection because protocol synchronization was lost");
+        pg_terminate(pg, "08P01",
+                     "terminating connection because protocol synchronization was lost");
         return;
     }
     resume(pg);
 }
 
-/* --- messages ----------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 static void take(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t body_bytes)
 {
@@ -411,6 +412,7 @@ static void take(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t body
         return;
     }
     pg->extended = true;
+    pg->touched = pg->touched || type != FRONTEND_PARSE;
     switch (type) {
     case FRONTEND_PARSE:
         take_parse(pg, &reader);
@@ -450,7 +452,7 @@ uint8_t pg_next_type(const struct pg *pg)
 
 bool pg_at_rest(const struct pg *pg)
 {
-    return pg->status == 'I' && !pg->extended && !pg->skipping && pg->run == PG_RUN_NOTHING &&
+    return pg->status == 'I' && !pg->touched && !pg->skipping && pg->run == PG_RUN_NOTHING &&
            !pg->ended;
 }
 

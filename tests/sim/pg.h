@@ -1,9 +1,10 @@
-/* A model of a PostgreSQL backend, written from the protocol chapter and src/backend/tcop/postgres.c.
+/* A model of a PostgreSQL backend, written from the protocol chapter and
+ * src/backend/tcop/postgres.c.
  *
- * It has no time and no chance: it is fed a client's messages and says what a backend would answer. So
- * the same model stands behind the pool as the server, and beside each client as the oracle that knows
- * what a direct connection would have said. Where a backend would take time (a sleeping query) it
- * waits until it is told to wake or to be interrupted.
+ * It has no time and no chance: it is fed a client's messages and says what a backend would
+ * answer. So the same model stands behind the pool as the server, and beside each client as the
+ * oracle that knows what a direct connection would have said. Where a backend would take time (a
+ * sleeping query) it waits until it is told to wake or to be interrupted.
  *
  * Its SQL (commands separated by ';'):
  *
@@ -98,15 +99,16 @@ enum pg_run { PG_RUN_NOTHING, PG_RUN_QUERY, PG_RUN_EXECUTE };
 
 struct pg {
     struct bytes in;
-    struct writer out;     /* answers; what lies below `flushed` may be sent */
+    struct writer out; /* answers; what lies below `flushed` may be sent */
     uint32_t flushed;
-    char status;           /* 'I', 'T', 'E' */
-    bool skipping;         /* to Sync */
-    bool extended;         /* messages of the extended query came since the last Sync */
+    char status;   /* 'I', 'T', 'E' */
+    bool skipping; /* to Sync */
+    bool extended; /* messages of the extended query came since the last Sync */
+    bool touched;  /* … other than Parse, which needs no connection when it is known */
     bool asleep, slept;
     bool copying;
-    bool lenient;          /* the oracle's: the next Parse is taken in a failed transaction, too */
-    bool ended;            /* Terminate, or FATAL was said */
+    bool lenient; /* the oracle's: the next Parse is taken in a failed transaction, too */
+    bool ended;   /* Terminate, or FATAL was said */
     enum pg_run run;
     char *query, *query_at; /* PG_RUN_QUERY: what is left of it */
     struct pg_command command;
@@ -132,8 +134,8 @@ void pg_greet(struct pg *pg);
 /* Appends client bytes. */
 void pg_feed(struct pg *pg, const void *bytes, size_t len);
 
-/* Handles one message, or a part of a query. False when nothing more can be done before more is fed,
- * or it is woken or interrupted. */
+/* Handles one message, or a part of a query. False when nothing more can be done before more is
+ * fed, or it is woken or interrupted. */
 bool pg_step(struct pg *pg);
 
 /* The type of the next message, 0 when none is whole. */
@@ -143,7 +145,8 @@ uint8_t pg_next_type(const struct pg *pg);
 bool pg_at_rest(const struct pg *pg);
 
 void pg_wake(struct pg *pg);
-/* ERROR, or FATAL which ends it. While it sleeps or, as the oracle does, before the next message. */
+/* ERROR, or FATAL which ends it. While it sleeps or, as the oracle does, before the next message.
+ * */
 void pg_interrupt(struct pg *pg, const char *sqlstate, const char *message);
 void pg_terminate(struct pg *pg, const char *sqlstate, const char *message);
 

@@ -7,14 +7,22 @@ static const struct {
     const char *word;
     enum pg_command_kind kind;
 } words[] = {
-    {"select ", PG_SELECT},      {"insert ", PG_INSERT},
-    {"error ", PG_ERROR},        {"notice ", PG_NOTICE},
-    {"copyin ", PG_COPY_IN},     {"copyout ", PG_COPY_OUT},
-    {"set ", PG_SET},            {"reset ", PG_RESET},
-    {"RESET ", PG_RESET},        {"show ", PG_SHOW},
-    {"begin", PG_BEGIN},         {"commit", PG_COMMIT},
-    {"rollback", PG_ROLLBACK},   {"ROLLBACK", PG_ROLLBACK},
-    {"discard all", PG_DISCARD_ALL}, {"DISCARD ALL", PG_DISCARD_ALL},
+    {"select ", PG_SELECT},
+    {"insert ", PG_INSERT},
+    {"error ", PG_ERROR},
+    {"notice ", PG_NOTICE},
+    {"copyin ", PG_COPY_IN},
+    {"copyout ", PG_COPY_OUT},
+    {"set ", PG_SET},
+    {"reset ", PG_RESET},
+    {"RESET ", PG_RESET},
+    {"show ", PG_SHOW},
+    {"begin", PG_BEGIN},
+    {"commit", PG_COMMIT},
+    {"rollback", PG_ROLLBACK},
+    {"ROLLBACK", PG_ROLLBACK},
+    {"discard all", PG_DISCARD_ALL},
+    {"DISCARD ALL", PG_DISCARD_ALL},
     {"deallocate all", PG_DEALLOCATE_ALL},
     {"SELECT pg_catalog.set_config($1, $2, false)", PG_SET_CONFIG},
 };
@@ -42,8 +50,7 @@ static void parse(const char *text, struct pg_command *command)
     } else if (command->kind == PG_SET_CONFIG) {
         command->argument_count = 2;
     } else {
-        sscanf(rest, "%63s %u %u %u", command->tag, &command->rows, &command->width,
-               &command->ms);
+        sscanf(rest, "%63s %u %u %u", command->tag, &command->rows, &command->width, &command->ms);
         command->argument_count = strcmp(command->tag, "$1") == 0 ? 1 : 0;
     }
 }
@@ -69,6 +76,5 @@ bool pg_parse_next(char **at, struct pg_command *ret_command)
 
 bool pg_returns_rows(const struct pg_command *command)
 {
-    return command->kind == PG_SELECT || command->kind == PG_SHOW ||
-           command->kind == PG_SET_CONFIG;
+    return command->kind == PG_SELECT || command->kind == PG_SHOW || command->kind == PG_SET_CONFIG;
 }

@@ -63,7 +63,7 @@ static void complete_rows(struct pg *pg, const char *verb, uint32_t rows)
     complete(pg, tag);
 }
 
-/* --- transactions ------------------------------------------------------------------------------- */
+/* --- transactions ----------------------------------------------------------------------------- */
 
 void pg_drop_portals(struct pg *pg)
 {
@@ -97,7 +97,7 @@ void pg_abort(struct pg *pg)
     pg->status = pg->status == 'I' ? 'I' : 'E';
 }
 
-/* --- parameters ----------------------------------------------------------------------------------- */
+/* --- parameters ------------------------------------------------------------------------------- */
 
 static struct pg_parameter *find_parameter(struct pg *pg, const char *name,
                                            enum pg_parameter_id *ret_id)
@@ -191,7 +191,7 @@ void pg_greet(struct pg *pg)
     report(pg, "is_superuser", "off");
 }
 
-/* --- rows ----------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 void pg_row_description(struct pg *pg)
 {
@@ -219,7 +219,8 @@ static void data(struct pg *pg, char type, const char *tag, uint32_t row, uint32
     }
     writer_bytes(&pg->out, text, (size_t)len);
     while (padding > 0) {
-        static const char dots[] = "................................................................";
+        static const char dots[] =
+            "................................................................";
         uint32_t part = padding < sizeof(dots) - 1 ? padding : (uint32_t)sizeof(dots) - 1;
         writer_bytes(&pg->out, dots, part);
         padding -= part;
@@ -273,7 +274,7 @@ void pg_copy_end(struct pg *pg)
     complete_rows(pg, "COPY", pg->copy_rows);
 }
 
-/* --- commands ------------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 static void begin(struct pg *pg)
 {
@@ -299,10 +300,11 @@ static void end_transaction(struct pg *pg, bool commit)
     complete(pg, commit && !failed ? "COMMIT" : "ROLLBACK");
 }
 
+/* DropAllPreparedStatements: the unnamed one is not among them. */
 static void forget_statements(struct pg *pg)
 {
     for (uint32_t i = 0; i < PG_STATEMENTS_MAX; i++) {
-        pg->statements[i].used = false;
+        pg->statements[i].used = pg->statements[i].used && pg->statements[i].name[0] == '\0';
     }
 }
 
@@ -348,19 +350,8 @@ static bool reset(struct pg *pg, const char *name)
     return true;
 }
 
-bool pg_execute(struct pg *pg)
+static bool perform(struct pg *pg, const struct pg_command *command, const char *tag)
 {
-    const struct pg_command *command = &pg->command;
-    const char *tag = strcmp(command->tag, "$1") == 0 ? pg->arguments[0] : command->tag;
-    if (pg->status == 'E' && command->kind != PG_COMMIT && command->kind != PG_ROLLBACK) {
-        pg_error(pg, "25P02", "current transaction is aborted");
-        return false;
-    }
-    if (command->ms > 0 && !pg->slept) {
-        pg->asleep = true;
-        return false;
-    }
-    pg->slept = false;
     switch (command->kind) {
     case PG_EMPTY:
         writer_end(&pg->out, writer_begin(&pg->out, 'I'));
@@ -425,4 +416,19 @@ bool pg_execute(struct pg *pg)
         return false;
     }
     return true;
+}
+
+bool pg_execute(struct pg *pg)
+{
+    const struct pg_command *command = &pg->command;
+    if (pg->status == 'E' && command->kind != PG_COMMIT && command->kind != PG_ROLLBACK) {
+        pg_error(pg, "25P02", "current transaction is aborted");
+        return false;
+    }
+    if (command->ms > 0 && !pg->slept) {
+        pg->asleep = true;
+        return false;
+    }
+    pg->slept = false;
+    return perform(pg, command, strcmp(command->tag, "$1") == 0 ? pg->arguments[0] : command->tag);
 }

@@ -175,7 +175,7 @@ static void run(struct sim *sim, void *object, uint64_t argument)
     }
 }
 
-/* --- beginnings ------------------------------------------------------------------------------------- */
+/* --- beginnings ------------------------------------------------------------------------------- */
 
 static void cancel_arrives(struct sim *sim, void *object, uint64_t argument)
 {

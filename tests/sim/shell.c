@@ -76,7 +76,7 @@ static void unbind(struct shell *shell, struct wire *wire)
     wire->shell = NULL;
 }
 
-/* --- events in ------------------------------------------------------------------------------------ */
+/* --- events in -------------------------------------------------------------------------------- */
 
 static void flush(struct shell *shell);
 
@@ -128,8 +128,7 @@ size_t shell_receive(struct shell *shell, struct wire *wire, const uint8_t *byte
         len = room_bytes;
     }
     memcpy(room, bytes, len);
-    struct event event = {
-        .kind = EVENT_BYTES, .handle = wire->handle, .bytes = (uint32_t)len};
+    struct event event = {.kind = EVENT_BYTES, .handle = wire->handle, .bytes = (uint32_t)len};
     step(shell, &event);
     return len;
 }
@@ -145,8 +144,7 @@ void shell_end(struct shell *shell, struct wire *wire, bool failed)
 
 static void sent(struct shell *shell, struct wire *wire, size_t bytes)
 {
-    struct event event = {
-        .kind = EVENT_SENT, .handle = wire->handle, .bytes = (uint32_t)bytes};
+    struct event event = {.kind = EVENT_SENT, .handle = wire->handle, .bytes = (uint32_t)bytes};
     step(shell, &event);
 }
 
@@ -207,7 +205,7 @@ bool shell_accept(struct shell *shell, struct wire *wire)
     return true;
 }
 
-/* --- actions out ---------------------------------------------------------------------------------- */
+/* --- actions out ------------------------------------------------------------------------------ */
 
 static void dialed(struct sim *sim, void *object, uint64_t code)
 {
@@ -281,7 +279,7 @@ static void do_todo(struct shell *shell, const struct todo *todo)
     }
 }
 
-/* --- letters ---------------------------------------------------------------------------------------- */
+/* --- letters ---------------------------------------------------------------------------------- */
 
 struct parcel {
     struct shell *to;

@@ -19,7 +19,7 @@ struct shell {
     struct wire **wires; /* by slot */
     size_t wire_capacity;
     bool flush_scheduled;
-    uint64_t tick_us; /* when a tick is scheduled; UINT64_MAX = none */
+    uint64_t tick_us;        /* when a tick is scheduled; UINT64_MAX = none */
     uint32_t links_arriving; /* lent to it and under way */
 };
 

@@ -16,8 +16,8 @@
 
 enum {
     LIVENESS_US = 60 * 1000 * 1000,
-    LOOK_US = 1000 * 1000,      /* between two looks at liveness */
-    SPREAD_US = 50 * 1000,      /* within which clients connect */
+    LOOK_US = 1000 * 1000,       /* between two looks at liveness */
+    SPREAD_US = 50 * 1000,       /* within which clients connect */
     QUIET_US = 30 * 1000 * 1000, /* after the last client has left */
 };
 
@@ -31,7 +31,7 @@ bool sim_chance(struct sim *sim, uint32_t per_mille)
     return per_mille > 0 && sim_random(sim, 1000) < per_mille;
 }
 
-/* --- the log -------------------------------------------------------------------------------------- */
+/* --- the log ---------------------------------------------------------------------------------- */
 
 void sim_log(struct sim *sim, const char *format, ...)
 {
@@ -61,7 +61,7 @@ void sim_fail(struct sim *sim, const char *format, ...)
     sim_log(sim, "FAILED: %s", sim->failure);
 }
 
-/* --- what comes next ------------------------------------------------------------------------------- */
+/* --- what comes next -------------------------------------------------------------------------- */
 
 static bool earlier(const struct sim_item *left, const struct sim_item *right)
 {
@@ -107,7 +107,7 @@ static struct sim_item take_item(struct sim *sim)
     return first;
 }
 
-/* --- a run ------------------------------------------------------------------------------------------ */
+/* --- a run ------------------------------------------------------------------------------------ */
 
 /* Every request is answered within a minute. */
 static void look(struct sim *sim, void *object, uint64_t argument)

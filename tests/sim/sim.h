@@ -4,9 +4,10 @@
  *         |                                            |                          pg*.c: PostgreSQL
  *         +-- oracle (check_transcript.c), witness     +-- pool size, order, quiesce (check_*.c)
  *
- * One thread, one generator, no sockets: a seed decides everything, so a seed that fails fails again.
- * What may happen in a run (faults, small limits, kinds of clients) is drawn first (swarm.c), because
- * a run in which everything happens finds less than many runs of which each lets some of it happen.
+ * One thread, one generator, no sockets: a seed decides everything, so a seed that fails fails
+ * again. What may happen in a run (faults, small limits, kinds of clients) is drawn first
+ * (swarm.c), because a run in which everything happens finds less than many runs of which each
+ * lets some of it happen.
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -39,29 +40,29 @@ enum {
 struct swarm {
     uint32_t workers, clients, databases;
     struct pool_options pool;
-    uint32_t database_cap;    /* max_server_connections of a database; 0 = none */
-    uint32_t users;           /* 1 or 2 per database */
-    uint32_t segment_mode;    /* 0 whole, 1 random, 2 small, 3 byte by byte */
+    uint32_t database_cap; /* max_server_connections of a database; 0 = none */
+    uint32_t users;        /* 1 or 2 per database */
+    uint32_t segment_mode; /* 0 whole, 1 random, 2 small, 3 byte by byte */
     uint32_t delay_max_us;
     uint32_t letter_delay_max_us;
     uint32_t socket_room_bytes; /* what a socket takes before it is full */
     uint32_t late_tick_us;
-    uint32_t ops_max;         /* of a client */
-    bool protocol_32;         /* the server speaks it */
+    uint32_t ops_max; /* of a client */
+    bool protocol_32; /* the server speaks it */
     bool extended, named, portals, pipelines, flushes, copies, transactions, parameters, discards;
     bool notices, sleeps, cancels, batches, big_rows;
     bool startup_parameters;
-    bool rebinds;             /* unnamed statements are used again by a later batch */
+    bool rebinds; /* unnamed statements are used again by a later batch */
     uint32_t error_chance;
     /* Faults. */
-    uint32_t client_cut_chance;  /* a client vanishes at a random byte */
+    uint32_t client_cut_chance; /* a client vanishes at a random byte */
     uint32_t half_close_chance;
     uint32_t hostile_chance;
     uint32_t slow_reader_chance;
     uint32_t dial_fail_chance, dial_hang_chance, login_refuse_chance;
     uint32_t server_fatal_chance, server_cut_chance; /* per message handled by a backend */
-    uint32_t idle_fatal_chance;  /* a backend ends after it has been idle */
-    bool pauses;                 /* clients think for long, in and out of transactions */
+    uint32_t idle_fatal_chance;                      /* a backend ends after it has been idle */
+    bool pauses; /* clients think for long, in and out of transactions */
 };
 
 /* Who waited before the step under way (check_order.c). */

@@ -44,8 +44,8 @@ static void draw_pool(struct swarm *swarm, struct random *random)
 static void draw_features(struct swarm *swarm, struct random *random)
 {
     swarm->extended = below(random, 4) != 0;
-    swarm->named = maybe(random) && (swarm->pool.prepared_statements > 0 ||
-                                     swarm->pool.mode == POOL_SESSION);
+    swarm->named =
+        maybe(random) && (swarm->pool.prepared_statements > 0 || swarm->pool.mode == POOL_SESSION);
     swarm->rebinds = swarm->pool.prepared_statements > 0 || swarm->pool.mode == POOL_SESSION;
     swarm->portals = maybe(random);
     swarm->pipelines = maybe(random);
@@ -87,7 +87,8 @@ void swarm_draw(struct swarm *swarm, struct random *random)
     if (maybe(random)) {
         swarm->workers = 1;
     }
-    swarm->clients = one_of(random, 2 + below(random, 3), 4 + below(random, 8), 10 + below(random, 20));
+    swarm->clients =
+        one_of(random, 2 + below(random, 3), 4 + below(random, 8), 10 + below(random, 20));
     if (below(random, 4) == 0) {
         swarm->databases = 1 + below(random, 2);
         swarm->users = 1 + below(random, 2);
