@@ -342,6 +342,7 @@ static void take_options(struct engine *engine, struct options *options)
     struct options *before = engine->options;
     options_ref(options);
     engine->options = options;
+    engine->tls_available = options->tls.mode != TLS_DISABLE && options->tls.cert != NULL;
     pools_reload(engine);
     options_unref(before);
 }

@@ -756,7 +756,11 @@ void link_event(struct engine *engine, struct link *link, const struct event *ev
         }
         return;
     case EVENT_DERIVED:
-        link_login_derived(engine, link, event->keys);
+        if (event->code != 0) {
+            link_login_failed(engine, link, event->code, "the password could not be derived");
+        } else {
+            link_login_derived(engine, link, event->keys);
+        }
         return;
     case EVENT_CLOSED:
         link_closed(engine, link);

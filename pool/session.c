@@ -867,7 +867,11 @@ void session_event(struct engine *engine, struct session *session, const struct 
         login_secret(engine, session, event->secret);
         return;
     case EVENT_DERIVED:
-        login_derived(engine, session, event->keys);
+        if (event->code != 0) {
+            session_close(engine, session); /* no memory, or a secret too long to derive from */
+        } else {
+            login_derived(engine, session, event->keys);
+        }
         return;
     case EVENT_BYTES:
     case EVENT_SENT:
