@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 struct world *fuzz_world(const char *options)
 {
     struct world *world = world_new();
-    world->quiet = true;
+    world->quiet = getenv("FUZZ_TRACE") == NULL;
     world->cheap_keys = true;
     world_do(world, "options %s", options);
     return world;
@@ -49,6 +49,10 @@ struct world *fuzz_world(const char *options)
 
 void fuzz_world_end(struct world *world)
 {
+    world_end_step(world);
+    if (!world->quiet) {
+        fprintf(stderr, "%s", world->trace.bytes);
+    }
     if (world->problem[0] != '\0') {
         fuzz_fail(world->problem);
     }
@@ -133,8 +137,9 @@ static void hear_copying(struct actor *actor, uint8_t type)
         say(actor, "CommandComplete \"COPY 1\"");
         say_ready(actor);
     } else if (type != FRONTEND_COPY_DATA && type != FRONTEND_FLUSH && type != FRONTEND_SYNC) {
-        fail(actor);
-        say_ready(actor);
+        fail(actor); /* as CopyGetData, copyfromparse.c: out of step, so the connection ends */
+        say(actor, "ErrorResponse FATAL 08P01 \"protocol synchronization was lost\"");
+        actor->eof = true;
     }
 }
 

@@ -15,7 +15,7 @@
 /* One input; what libFuzzer calls runs it under the cap. */
 void fuzz_one(const uint8_t *bytes, size_t len);
 
-/* A quiet world with these options. */
+/* A quiet world with these options; with FUZZ_TRACE in the environment it tells what happens. */
 struct world *fuzz_world(const char *options);
 
 /* Its end; a rule that the engine has broken ends the process. */
