@@ -97,7 +97,7 @@ static PGconn *begin(const struct lookup_source *source)
     add(&parameters, "dbname", server->dbname != NULL ? server->dbname : source->database);
     add(&parameters, "user", source->user);
     add(&parameters, "password", source->password);
-    add(&parameters, "passfile", "/dev/null");
+    add(&parameters, "passfile", "/dev/null/none"); /* one that can't exist: libpq is silent then */
     add(&parameters, "sslmode", mode_word(server->sslmode));
     add(&parameters, "sslrootcert", server->sslrootcert);
     add(&parameters, "sslcert", server->sslcert);
@@ -332,51 +332,66 @@ static int64_t days_of(int64_t year, int64_t month, int64_t day)
            719468;
 }
 
+/* Reads `before` and a number of at most `digits_max` digits at *at, which moves behind it. False
+ * when there is none: then *at stays. */
+static bool read_number(const char **at, char before, int digits_max, int *ret_number)
+{
+    const char *next = *at;
+    int number = 0, digits = 0;
+    if (before != '\0' && *next++ != before) {
+        return false;
+    }
+    for (; digits < digits_max && *next >= '0' && *next <= '9'; digits++) {
+        number = number * 10 + (*next++ - '0');
+    }
+    if (digits == 0) {
+        return false;
+    }
+    *at = next;
+    *ret_number = number;
+    return true;
+}
+
 static bool read_zone(const char *text, int64_t *ret_offset_s)
 {
-    int hours = 0, minutes = 0, seconds = 0, used = 0;
+    int hours = 0, minutes = 0, seconds = 0;
     *ret_offset_s = 0;
     if (*text == '\0') {
         return true; /* a timestamp without zone is in the session's, which is UTC */
     }
-    int sign = *text == '-' ? -1 : 1;
-    if ((*text != '+' && *text != '-') || sscanf(text + 1, "%2d%n", &hours, &used) != 1) {
+    char sign = *text;
+    if ((sign != '+' && sign != '-') || !read_number(&text, sign, 2, &hours)) {
         return false;
     }
-    text += 1 + used;
-    if (sscanf(text, ":%2d%n", &minutes, &used) == 1) {
-        text += used;
+    if (read_number(&text, ':', 2, &minutes)) {
+        (void)read_number(&text, ':', 2, &seconds); /* zones of long ago have them */
     }
-    if (sscanf(text, ":%2d%n", &seconds, &used) == 1) {
-        text += used;
-    }
-    *ret_offset_s = sign * (hours * 3600 + minutes * 60 + seconds);
-    return *text == '\0' && hours >= 0 && minutes >= 0 && seconds >= 0;
+    *ret_offset_s = (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60 + seconds);
+    return *text == '\0';
 }
 
 int lookup_parse_time(const char *text, int64_t *ret_us)
 {
-    int year, month, day, hour = 0, minute = 0, second = 0, used = 0;
+    int year, month, day, hour = 0, minute = 0, second = 0;
     int64_t offset_s;
     if (strcmp(text, "infinity") == 0 || strcmp(text, "-infinity") == 0) {
         *ret_us = text[0] == '-' ? INT64_MIN : INT64_MAX;
         return 0;
     }
-    if (text[0] < '0' || text[0] > '9' ||
-        sscanf(text, "%6d-%2d-%2d%n", &year, &month, &day, &used) != 3) {
+    if (!read_number(&text, '\0', 6, &year) || !read_number(&text, '-', 2, &month) ||
+        !read_number(&text, '-', 2, &day)) {
         return ERR_BAD_VALUE;
     }
-    text += used;
-    used = 0;
-    if (*text == ' ' && sscanf(text, " %2d:%2d:%2d%n", &hour, &minute, &second, &used) != 3) {
+    if (*text == ' ' &&
+        (!read_number(&text, ' ', 2, &hour) || !read_number(&text, ':', 2, &minute) ||
+         !read_number(&text, ':', 2, &second))) {
         return ERR_BAD_VALUE;
     }
-    text += used;
     if (*text == '.') {
         text += 1 + strspn(text + 1, "0123456789"); /* parts of a second don't matter */
     }
-    if (month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 24 || minute < 0 ||
-        minute > 59 || second < 0 || second > 60 || !read_zone(text, &offset_s)) {
+    if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 24 || minute > 59 || second > 60 ||
+        !read_zone(text, &offset_s)) {
         return ERR_BAD_VALUE;
     }
     int64_t seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;

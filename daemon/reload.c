@@ -193,8 +193,6 @@ static void keep_setting(struct reload *reload)
     reload->settings[reload->setting_count++] = copy;
 }
 
-static void start(struct reload *reload);
-
 static void tell_waiter(struct reload *reload, struct waiter *waiter, bool refused)
 {
     struct worker *worker = reload->setup.worker;
@@ -210,9 +208,9 @@ static void tell_waiter(struct reload *reload, struct waiter *waiter, bool refus
     }
 }
 
-static void on_loaded(uv_work_t *request, int status)
+/* Tells what has become of the reload under way. A status other than 0: it did not run. */
+static void finish(struct reload *reload, int status)
 {
-    struct reload *reload = request->data;
     struct worker *worker = reload->setup.worker;
     struct snapshot *after = reload->after;
     bool refused = after == NULL || status != 0;
@@ -240,9 +238,6 @@ static void on_loaded(uv_work_t *request, int status)
     reload->why_not = NULL;
     snapshot_unref(reload->before);
     reload->before = NULL;
-    if (!list_empty(&reload->next_waiting)) {
-        start(reload);
-    }
 }
 
 /* Who is served by the next one: a setting alone, or all reloads up to the next setting. */
@@ -261,17 +256,37 @@ static void choose(struct reload *reload)
     }
 }
 
+static bool more_wait(const struct reload *reload)
+{
+    return !list_empty(&reload->next_waiting) && !reload->setup.worker->stopping;
+}
+
+static void start(struct reload *reload);
+
+static void on_loaded(uv_work_t *request, int status)
+{
+    struct reload *reload = request->data;
+    finish(reload, status);
+    if (more_wait(reload)) {
+        start(reload);
+    }
+}
+
 static void start(struct reload *reload)
 {
-    choose(reload);
     struct worker *worker = reload->setup.worker;
-    reload->setup.started(reload->setup.argument);
-    reload->before = snapshot_ref(reload->setup.current(reload->setup.argument));
-    reload->running = true;
-    worker->jobs++;
-    if (uv_queue_work(&worker->loop, &reload->request, load, on_loaded) != 0) {
-        on_loaded(&reload->request, UV_ENOMEM);
-    }
+    int code;
+    do {
+        choose(reload);
+        reload->setup.started(reload->setup.argument);
+        reload->before = snapshot_ref(reload->setup.current(reload->setup.argument));
+        reload->running = true;
+        worker->jobs++;
+        code = uv_queue_work(&worker->loop, &reload->request, load, on_loaded);
+        if (code != 0) {
+            finish(reload, code);
+        }
+    } while (code != 0 && more_wait(reload));
 }
 
 void reload_ask(struct reload *reload, const struct reload_asker *asker, const char *setting)

@@ -334,11 +334,9 @@ static void free_job(struct job *job)
     free(job);
 }
 
-static void pump(struct secrets *secrets);
-
-static void on_looked_up(uv_work_t *request, int status)
+/* Tells what the job has found; frees it. A status other than 0: it did not run. */
+static void end_job(struct job *job, int status)
 {
-    struct job *job = request->data;
     struct secrets *secrets = job->secrets;
     secrets->worker->jobs--;
     secrets->running_count--;
@@ -353,7 +351,6 @@ static void on_looked_up(uv_work_t *request, int status)
         settle(job, job->entries[i], &job->results[i]);
     }
     free_job(job);
-    pump(secrets);
 }
 
 static uint32_t running_for(const struct secrets *secrets, const char *database)
@@ -383,11 +380,24 @@ static void fill_job(struct secrets *secrets, struct job *job, const struct entr
     job->source.database = job->entries[0]->database;
 }
 
-static void start_job(struct secrets *secrets, const struct entry *first)
+static void pump(struct secrets *secrets);
+
+static void on_looked_up(uv_work_t *request, int status)
+{
+    struct job *job = request->data;
+    struct secrets *secrets = job->secrets;
+    end_job(job, status);
+    if (!secrets->worker->stopping) {
+        pump(secrets);
+    }
+}
+
+/* False when memory is out: the entries stay queued for the next pump. */
+static bool start_job(struct secrets *secrets, const struct entry *first)
 {
     struct job *job = calloc(1, sizeof(*job));
     if (job == NULL) {
-        return; /* they stay queued for the next pump */
+        return false;
     }
     const struct options *options = first->snapshot->options;
     const struct database_options *database = options_find_database(options, first->database);
@@ -402,8 +412,9 @@ static void start_job(struct secrets *secrets, const struct entry *first)
     secrets->running_count++;
     secrets->worker->jobs++;
     if (uv_queue_work(&secrets->worker->loop, &job->request, look_up, on_looked_up) != 0) {
-        on_looked_up(&job->request, UV_ENOMEM);
+        end_job(job, UV_ENOMEM);
     }
+    return true;
 }
 
 /* Starts what may start, in the order of asking. */
@@ -415,9 +426,7 @@ static void pump(struct secrets *secrets)
         LIST_EACH (&secrets->queue, node) {
             struct entry *entry = CONTAINER_OF(node, struct entry, order);
             if (running_for(secrets, entry->database) < LOOKUPS_PER_DATABASE_MAX) {
-                uint32_t before = secrets->running_count;
-                start_job(secrets, entry); /* changes the queue: begin again */
-                started = secrets->running_count != before;
+                started = start_job(secrets, entry); /* changes the queue: begin again */
                 break;
             }
         }

@@ -65,7 +65,7 @@ uint32_t shared_worker_count(const struct shared *shared)
     return shared->worker_count;
 }
 
-/* "kind", "first" and "second", each behind the length of the one before: no two triples share it. */
+/* "kind", "first" and "second", each behind the length of the one before: unique to the triple. */
 static char *make_key(const char *kind, const char *first, const char *second)
 {
     size_t bytes = strlen(kind) + strlen(first) + strlen(second) + 64;

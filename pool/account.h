@@ -3,8 +3,8 @@
  * A pool's size is a property of the process. Its account counts the links that exist or are being
  * made anywhere (total) and the tickets in its waiting line; the line itself stands at the pool's
  * home worker (pool/lend.c). A local idle link may be used without a word only while the line is
- * empty. All counters are sequentially consistent; the directory's lock is taken only when an engine
- * meets a pool for the first time.
+ * empty. All counters are sequentially consistent; the directory's lock is taken only when an
+ * engine meets a pool for the first time.
  */
 #ifndef POOL_ACCOUNT_H
 #define POOL_ACCOUNT_H
@@ -19,6 +19,7 @@ struct account {
     struct account *next;    /* in the directory; never removed while the process lives */
     char *key;               /* kind and names, see shared_account */
     uint32_t home;           /* worker index of the waiting line */
+    atomic_uint clients;     /* databases and users only */
     atomic_uint total;       /* links, dialing ones included */
     atomic_uint tickets;     /* asked for and not yet granted */
     atomic_uint idle[LIMIT_WORKERS];
@@ -32,6 +33,7 @@ struct shared;
 struct shared *shared_new(uint32_t worker_count);
 void shared_free(struct shared *shared);
 
+/* How many workers, and so engines, the process has. */
 uint32_t shared_worker_count(const struct shared *shared);
 
 /* The account of that name, made when it is new; NULL when memory is out. Names: "pool/db/user",
@@ -50,8 +52,8 @@ bool shared_login_allowed(struct shared *shared, const uint8_t *address, const c
 void shared_login_failed(struct shared *shared, const uint8_t *address, const char *user,
                          uint64_t window_us, uint64_t now_us);
 
-/* Texts of prepared statements that some server has accepted, by their hash under shared_hash_key: a
- * hint for all workers, that forgets when slots collide. */
+/* Texts of prepared statements that some server has accepted, by their hash under shared_hash_key:
+ * a hint for all workers, that forgets when slots collide. */
 uint64_t shared_hash_key(const struct shared *shared);
 void shared_prove(struct shared *shared, uint64_t hash);
 void shared_disprove(struct shared *shared, uint64_t hash);
@@ -69,6 +71,23 @@ static inline bool account_take(struct account *account, uint32_t limit)
     return true;
 }
 
+/* Counts a client; false when `limit` (0 = none) is reached. */
+static inline bool account_enter(struct account *account, uint32_t limit)
+{
+    unsigned clients = atomic_fetch_add(&account->clients, 1);
+    if (limit != 0 && clients >= limit) {
+        atomic_fetch_sub(&account->clients, 1);
+        return false;
+    }
+    return true;
+}
+
+static inline void account_leave(struct account *account)
+{
+    atomic_fetch_sub(&account->clients, 1);
+}
+
+/* Gives back a place that account_take took. */
 static inline void account_give_back(struct account *account)
 {
     atomic_fetch_sub(&account->total, 1);

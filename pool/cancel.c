@@ -57,7 +57,7 @@ static bool send_cancel(struct engine *engine, struct link *link, uint32_t reque
     return true;
 }
 
-/* --- requests from clients ------------------------------------------------------------------------- */
+/* --- requests from clients -------------------------------------------------------------------- */
 
 static uint32_t key_bytes_of(const struct session *session)
 {
@@ -169,7 +169,7 @@ void cancel_letter(struct engine *engine, const struct letter *letter)
     }
 }
 
-/* --- requests to servers ---------------------------------------------------------------------------- */
+/* --- requests to servers ---------------------------------------------------------------------- */
 
 bool cancel_link(struct engine *engine, struct link *link)
 {

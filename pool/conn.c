@@ -69,8 +69,8 @@ void conn_close(struct engine *engine, struct conn *conn)
     conn->reading = false;
     timer_disarm(&engine->timers, &conn->timer);
     conn_drop_held(engine, conn);
-    if (conn->kind == CONN_CLIENT && conn->tx.bytes > (conn->full ? 0 : LIMIT_LAST_WORDS_BYTES)) {
-        conn_wake_by(engine, conn, engine->now_us + LIMIT_LINGER_US);
+    if (conn->kind == CONN_CLIENT && conn->tx.bytes > (conn->full ? 0 : LIMIT_LAST_WORDS_BYTES) &&
+        timer_arm(&engine->timers, &conn->timer, engine->now_us + LIMIT_LINGER_US) == 0) {
         return; /* a slow reader gets its last answer: conn_close_now when all is written */
     }
     conn_todo(engine, conn, TODO_CLOSE);

@@ -39,6 +39,7 @@ int conn_init(struct engine *engine, struct conn *conn, enum conn_kind kind);
 /* Frees what it holds; its handle dies. */
 void conn_fini(struct engine *engine, struct conn *conn);
 
+/* Adds TODO_ bits for the shell, which takes them by engine_next_todo. */
 void conn_todo(struct engine *engine, struct conn *conn, uint32_t bits);
 
 /* Queues bytes for the peer, by reference and by copy. Out of memory closes the connection. */
@@ -46,21 +47,22 @@ void conn_send(struct engine *engine, struct conn *conn, struct block *block, ui
                uint32_t len);
 void conn_write(struct engine *engine, struct conn *conn, const void *bytes, uint32_t len);
 
-/* Asks the shell to close the socket after a last attempt to write. A client that reads too slowly for
- * that is given LIMIT_LINGER_US to take what is left, as a backend would wait for it. */
+/* Asks the shell to close the socket after a last attempt to write. A client that reads too slowly
+ * for that is given LIMIT_LINGER_US to take what is left, as a backend would wait for it. */
 void conn_close(struct engine *engine, struct conn *conn);
 
 /* Ends the waiting of a closing connection: all is written, time is up, or the socket is broken. */
 void conn_close_now(struct engine *engine, struct conn *conn);
 
+/* Whether the shell shall watch the socket for bytes; nothing happens on a closing connection. */
 void conn_set_reading(struct engine *engine, struct conn *conn, bool reading);
 
 /* Drops what is held. */
 void conn_drop_held(struct engine *engine, struct conn *conn);
 
-/* Keeps `len` bytes at `bytes` for later: they replace what was held, and may lie in it. `whole_len`
- * is how much room the bytes will need to become usable, when that is known, else 0. False when
- * memory is out; the connection is then closing. */
+/* Keeps `len` bytes at `bytes` for later: they replace what was held, and may lie in it.
+ * `whole_len` is how much room the bytes will need to become usable, when that is known, else 0.
+ * False when memory is out; the connection is then closing. */
 bool conn_hold(struct engine *engine, struct conn *conn, struct block *block, uint8_t *bytes,
                uint32_t len, uint32_t whole_len);
 

@@ -27,6 +27,9 @@ struct session;
 /* The most actions of one step: log lines beyond it are counted and dropped, nothing else is. */
 enum { ENGINE_ACTIONS_MAX = 256 };
 
+/* Clients beyond max_clients that are let in as far as a clear error, or the admin console. */
+enum { ENGINE_OVER_MAX = 64 };
+
 struct action_node {
     struct list queued;
     struct action action;
@@ -66,6 +69,7 @@ struct engine {
     struct verifier_cache verifiers;
     uint64_t random_count;
     struct writer scratch; /* for messages of our own; empty between uses */
+    uint32_t over_count; /* clients beyond max_clients, who are told so after their login */
     uint32_t client_count, link_count;
 
     /* The room that engine_rx has lent. */
@@ -91,7 +95,7 @@ bool engine_logs(const struct engine *engine, enum log_event_level level);
 void engine_random(struct engine *engine, void *bytes, size_t count);
 
 /* A session has ended: it counts no more. */
-void engine_client_left(struct engine *engine);
+void engine_client_left(struct engine *engine, bool counted);
 
 /* EVENT_DRAIN. */
 void engine_drain(struct engine *engine);

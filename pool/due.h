@@ -1,14 +1,14 @@
 /* The ledger of replies due on one link.
  *
- * Every message that makes the server answer is entered before it is sent, with what is to become of
- * the answer: forwarded to the client, swallowed, or made up here without asking the server at all.
- * Each message from the server must be one that the entry at the head allows; anything else kills the
- * link and its client, and never reaches another client. The order of what the client sees is thereby
- * that of the entries, by construction.
+ * Every message that makes the server answer is entered before it is sent, with what is to become
+ * of the answer: forwarded to the client, swallowed, or made up here without asking the server at
+ * all. Each message from the server must be one that the entry at the head allows; anything else
+ * kills the link and its client, and never reaches another client. The order of what the client
+ * sees is thereby that of the entries, by construction.
  *
- * Rules from the protocol chapter ("Message Flow") and src/backend/tcop/postgres.c: after an error in
- * an extended-query message the server skips everything up to the next Sync, and so does the ledger;
- * while the server takes COPY data it ignores Sync and Flush.
+ * Rules from the protocol chapter ("Message Flow") and src/backend/tcop/postgres.c: after an error
+ * in an extended-query message the server skips everything up to the next Sync, and so does the
+ * ledger; while the server takes COPY data it ignores Sync and Flush.
  */
 #ifndef POOL_DUE_H
 #define POOL_DUE_H

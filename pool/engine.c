@@ -22,8 +22,8 @@
 #include "pool/show.h"
 #include "protocol/crypto.h"
 
-/* Held bytes up to this length are copied in front of the next receive, so that a message cut by the
- * end of a receive does not shrink the next one. */
+/* Held bytes up to this length are copied in front of the next receive, so that a message cut by
+ * the end of a receive does not shrink the next one. */
 enum { RX_PREFIX_BYTES = 512 };
 
 struct engine *engine_new(const struct engine_setup *setup)
@@ -132,14 +132,22 @@ int engine_open(struct engine *engine, const struct origin *origin, bool tls_fir
                 struct handle *ret_handle)
 {
     engine->now_us = now_us;
-    if (engine->draining || !shared_client_enter(engine->shared, engine->options->max_clients)) {
+    bool counted = shared_client_enter(engine->shared, engine->options->max_clients);
+    if (engine->draining || (!counted && engine->over_count >= ENGINE_OVER_MAX)) {
+        if (counted) {
+            shared_client_leave(engine->shared);
+        }
         return ERR_TOO_MANY_CLIENTS;
     }
     struct session *session = session_new(engine, origin);
     if (session == NULL) {
-        shared_client_leave(engine->shared);
+        if (counted) {
+            shared_client_leave(engine->shared);
+        }
         return ERR_NO_MEMORY;
     }
+    session->counted = counted;
+    engine->over_count += !counted;
     if (tls_first) {
         session->state = SESSION_TLS;
         session->tls_asked = true;
@@ -148,7 +156,7 @@ int engine_open(struct engine *engine, const struct origin *origin, bool tls_fir
     return 0;
 }
 
-/* --- bytes in and out -------------------------------------------------------------------------- */
+/* --- bytes in and out ------------------------------------------------------------------------- */
 
 static bool rx_behind_held(struct engine *engine, struct conn *conn)
 {
@@ -274,7 +282,7 @@ static void conn_sent(struct engine *engine, struct conn *conn, uint32_t bytes)
     }
 }
 
-/* --- events ------------------------------------------------------------------------------------ */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void conn_event(struct engine *engine, struct conn *conn, const struct event *event)
 {
@@ -428,7 +436,7 @@ uint64_t engine_deadline_us(const struct engine *engine)
     return conn_us < pool_us ? conn_us : pool_us;
 }
 
-/* --- the end ------------------------------------------------------------------------------------ */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void drained_if_empty(struct engine *engine)
 {
@@ -438,11 +446,15 @@ static void drained_if_empty(struct engine *engine)
     }
 }
 
-void engine_client_left(struct engine *engine)
+void engine_client_left(struct engine *engine, bool counted)
 {
     ASSERT(engine->client_count > 0);
     engine->client_count--;
-    shared_client_leave(engine->shared);
+    if (counted) {
+        shared_client_leave(engine->shared);
+    } else {
+        engine->over_count--;
+    }
     drained_if_empty(engine);
 }
 
@@ -463,7 +475,7 @@ uint32_t engine_client_count(const struct engine *engine)
     return engine->client_count;
 }
 
-/* --- actions ------------------------------------------------------------------------------------ */
+/* --- actions ---------------------------------------------------------------------------------- */
 
 bool engine_next_todo(struct engine *engine, struct todo *ret_todo)
 {

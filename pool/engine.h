@@ -5,12 +5,12 @@
  *  CLIENT TO SERVER                                   SERVER TO CLIENT
  *  1 daemon  socket -> lent block                      8 daemon  socket -> lent block
  *  2 protocol/message  cut into messages               9 protocol/message  cut into messages
- *  3 pool/session      may it say this now?           10 pool/due         whose reply is first in line?
- *  4 router            what is it, where to? (plan)   11 cache/fill       keep a copy while it passes?
- *  5 cache             known? -> 12                   12 pool/relay       pass on; full -> stop reading
- *  6 pool/lend         a link, or wait in line        13 daemon           write to the client
- *  7 pool/link -> daemon  note what is due, write         (ready and clean: the link goes to the next
- *                                                          in line)
+ *  3 pool/session      may it say this now?           10 pool/due      whose reply is first?
+ *  4 router            what is it, where to? (plan)   11 cache/fill    keep a copy while it passes?
+ *  5 cache             known? -> 12                   12 pool/relay    pass on; full: stop reading
+ *  6 pool/lend         a link, or wait in line        13 daemon        write to the client
+ *  7 pool/link -> daemon  note what is due, write        (ready and clean: the link goes to the
+ *                                                         next in line)
  *  (4, 5 and 11 are doors that later issues open.)
  *
  * The engine has no socket, clock, file, thread or log. A *connection* is a client's socket (its
@@ -113,8 +113,8 @@ struct event {
 enum {
     TODO_DIAL = 1 << 0,        /* link or canceller: connect to engine_server(handle) */
     TODO_SEND = 1 << 1,        /* write what engine_tx shows */
-    TODO_TLS_ACCEPT = 1 << 2,  /* client: when all is written, do the server's part of a handshake */
-    TODO_TLS_CONNECT = 1 << 3, /* link: when all is written, do the client's part of a handshake */
+    TODO_TLS_ACCEPT = 1 << 2,  /* client: all written, then the server's part of a handshake */
+    TODO_TLS_CONNECT = 1 << 3, /* link: all written, then the client's part of a handshake */
     TODO_READING = 1 << 4,     /* engine_reading(handle) has changed */
     TODO_CLOSE = 1 << 5,
 };
@@ -130,15 +130,16 @@ enum { ACTION_TEXT_BYTES = 512 };
 
 enum action_kind {
     ACTION_ASK_SECRET, /* the secret of `user` for `database` -> EVENT_SECRET */
-    ACTION_FORGET_SECRET, /* what was said of `user` for `database` proved nobody: ask anew next time */
-    ACTION_DERIVE,     /* PBKDF2 off the loop -> EVENT_DERIVED; engine_derivation() has the inputs */
+    ACTION_FORGET_SECRET, /* what was said of `user` for `database` proved nobody: ask anew */
+    ACTION_DERIVE,     /* PBKDF2 off the loop -> EVENT_DERIVED; inputs: engine_derivation() */
     ACTION_MAIL,       /* letter -> EVENT_MAIL at worker `worker` */
-    ACTION_LEND_OUT,   /* detach the socket of `handle`, answer EVENT_CLOSED for it, and give the socket
-                        * with letter to worker `worker`: there engine_adopt() makes the new handle */
+    ACTION_LEND_OUT,   /* detach the socket of `handle`, answer EVENT_CLOSED for it, and give the
+                        * socket with letter to worker `worker`: there engine_adopt() makes the
+                        * new handle */
     ACTION_LOG,        /* text, level */
-    ACTION_RELOAD,     /* an administrator asks for a reload; text: "", or "key=value" to be laid over
-                        * the configuration until the next reload without one; EVENT_OPTIONS tells
-                        * the outcome to every engine, engine_reload_done() to this one */
+    ACTION_RELOAD,     /* an administrator asks for a reload; text: "", or "key=value" to be laid
+                        * over the configuration until the next reload without one; EVENT_OPTIONS
+                        * tells the outcome to every engine, engine_reload_done() to this one */
     ACTION_SHUTDOWN,   /* an administrator asks the process to end; worker: enum shutdown_kind of
                         * pool/admin.h */
     ACTION_DRAINED,    /* after EVENT_DRAIN: the last session is gone */
@@ -190,6 +191,8 @@ int engine_adopt(struct engine *engine, struct letter *letter, uint64_t now_us,
 /* A letter that cannot be delivered any more (shutdown). */
 void letter_free(struct letter *letter);
 
+/* Takes one event, which is the caller's, with what it points to; what becomes of it is told by the
+ * to-do bits and actions that follow. An event for a handle that has died is ignored. */
 void engine_step(struct engine *engine, const struct event *event);
 
 /* The two that every query is made of, without an event: EVENT_BYTES for the connection that
@@ -199,7 +202,8 @@ void engine_sent(struct engine *engine, struct handle handle, uint32_t bytes, ui
 
 /* Room for the next bytes of that connection. False when the connection wants none (closing, or out
  * of memory): report nothing. */
-bool engine_rx(struct engine *engine, struct handle handle, uint8_t **ret_room, uint32_t *ret_bytes);
+bool engine_rx(struct engine *engine, struct handle handle, uint8_t **ret_room,
+               uint32_t *ret_bytes);
 
 /* What is to be written, at most `max` vectors; 0 = nothing. */
 int engine_tx(struct engine *engine, struct handle handle, struct iovec *vectors, int max);
@@ -207,9 +211,8 @@ int engine_tx(struct engine *engine, struct handle handle, struct iovec *vectors
 /* Whether the shell shall watch the socket for incoming bytes. */
 bool engine_reading(const struct engine *engine, struct handle handle);
 
-/* Where a link or canceller connects to, and whether TLS comes first. Owned by the snapshot that the
- * link was made under, which lives as long as the link; NULL when the
- * connection is closing. */
+/* Where a link or canceller connects to, and whether TLS comes first. Owned by the snapshot that
+ * the link was made under, which lives as long as the link; NULL when the connection is closing. */
 const struct server_options *engine_server(const struct engine *engine, struct handle handle);
 
 /* The inputs of an ACTION_DERIVE for that connection; false when it is gone meanwhile. */

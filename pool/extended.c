@@ -2,8 +2,8 @@
  *
  * A Parse is stored and sent under a name of ours, unless the link has that statement already: then
  * the answer is made up in its place. A Bind or Describe first makes sure that the link has what it
- * names. What the client would be refused by a server, a server is made to refuse: so the transaction
- * fails, and the pipeline is skipped, exactly as on a direct connection.
+ * names. What the client would be refused by a server, a server is made to refuse: so the
+ * transaction fails, and the pipeline is skipped, exactly as on a direct connection.
  */
 #include <string.h>
 
@@ -172,9 +172,9 @@ static struct name take_name(struct reader *reader)
     return (struct name){text, (uint32_t)((const char *)reader->at - text) - 1};
 }
 
-/* Whether what the name stands for shows only when an earlier batch has been answered: a Parse or Close
- * of it, or the link's Parse of its statement, is under way with a Sync behind it. (In the same batch an
- * error skips both.) The message waits; link_after_reply comes back to it. */
+/* Whether what the name stands for shows only when an earlier batch has been answered: a Parse or
+ * Close of it, or the link's Parse of its statement, is under way with a Sync behind it. (In the
+ * same batch an error skips both.) The message waits; link_after_reply comes back to it. */
 static bool name_waits(struct engine *engine, struct session *session, struct name name)
 {
     struct link *link = session->link;
@@ -229,7 +229,7 @@ static struct name name_on_link(struct engine *engine, struct session *session, 
     return (struct name){prepared->name, prepared->name_bytes};
 }
 
-/* --- Parse --------------------------------------------------------------------------------------- */
+/* --- Parse ------------------------------------------------------------------------------------ */
 
 static bool parse_unnamed(struct engine *engine, struct session *session,
                           struct statement *statement)
@@ -411,7 +411,7 @@ bool extended_parse_known(struct engine *engine, struct session *session, const 
     return true;
 }
 
-/* --- Bind, Describe, Close ------------------------------------------------------------------------- */
+/* --- Bind, Describe, Close -------------------------------------------------------------------- */
 
 /* A new front of a Bind, with the other name. Its portal's name lies in `block`. */
 static void send_bind_front(struct engine *engine, struct link *link, struct block *block,
@@ -450,7 +450,8 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
             name_too_long(engine, session);
             return 0;
         }
-        *ret_whole = total < 2 * LIMIT_STATEMENT_NAME_BYTES ? total : 2 * LIMIT_STATEMENT_NAME_BYTES;
+        *ret_whole =
+            total < 2 * LIMIT_STATEMENT_NAME_BYTES ? total : 2 * LIMIT_STATEMENT_NAME_BYTES;
         return 0;
     }
     if (name_waits(engine, session, name)) {

@@ -39,7 +39,7 @@ static void to_home(struct engine *engine, struct pool *pool, enum letter_kind k
     lend_post(engine, pool->account->home, pool, kind, engine->worker);
 }
 
-/* --- the line of tickets, at home ------------------------------------------------------------------- */
+/* --- the line of tickets, at home ------------------------------------------------------------- */
 
 static bool line_grow(struct pool *pool)
 {
@@ -107,7 +107,7 @@ static void ticket_done(struct pool *pool)
     atomic_fetch_sub(&pool->account->tickets, 1);
 }
 
-/* --- granting ----------------------------------------------------------------------------------------- */
+/* --- granting --------------------------------------------------------------------------------- */
 
 struct link *lend_take_idle(struct engine *engine, struct pool *pool)
 {
@@ -166,13 +166,32 @@ static void grant_first(struct engine *engine, struct pool *pool)
     }
 }
 
-/* --- making links -------------------------------------------------------------------------------------- */
+/* --- making links ----------------------------------------------------------------------------- */
+
+static void give_shared_place_back(struct pool *pool)
+{
+    account_give_back(pool->database_account);
+    account_give_back(pool->user_account);
+}
 
 static void give_place_back(struct pool *pool)
 {
     account_give_back(pool->account);
-    account_give_back(pool->database_account);
-    account_give_back(pool->user_account);
+    give_shared_place_back(pool);
+}
+
+/* A place under the caps of the database and the user. */
+static bool take_shared_place(struct engine *engine, struct pool *pool)
+{
+    if (!account_take(pool->user_account, pool->user_limit)) {
+        return false;
+    }
+    if (!account_take(pool->database_account, pool->database_limit)) {
+        account_give_back(pool->user_account);
+        lend_evict(engine, pool);
+        return false;
+    }
+    return true;
 }
 
 /* Takes a place for one more link, if the pool, the database and the user may have one. */
@@ -181,14 +200,8 @@ static bool take_place(struct engine *engine, struct pool *pool, uint32_t size)
     if (!account_take(pool->account, size)) {
         return false;
     }
-    if (!account_take(pool->user_account, pool->user_limit)) {
+    if (!take_shared_place(engine, pool)) {
         account_give_back(pool->account);
-        return false;
-    }
-    if (!account_take(pool->database_account, pool->database_limit)) {
-        account_give_back(pool->account);
-        account_give_back(pool->user_account);
-        lend_evict(engine, pool);
         return false;
     }
     return true;
@@ -212,8 +225,9 @@ static bool may_dial(struct engine *engine, struct pool *pool, const struct tick
     return take_place(engine, pool, size);
 }
 
-/* Dials for a ticket of this worker; the place is taken. */
-static void dial_for_ticket(struct engine *engine, struct pool *pool)
+/* Dials for a ticket of this worker; the place is taken. False: it was given back, and the line is
+ * to be served. */
+static bool dial_for_ticket(struct engine *engine, struct pool *pool)
 {
     struct link *link = NULL;
     if (pool->waiting_count > 0) {
@@ -222,13 +236,13 @@ static void dial_for_ticket(struct engine *engine, struct pool *pool)
     if (link == NULL) { /* nobody waits here any more, or memory is out */
         give_place_back(pool);
         ticket_done(pool);
-        lend_serve(engine, pool);
-        return;
+        return false;
     }
     link->granted = true;
+    return true;
 }
 
-/* --- serving the line ------------------------------------------------------------------------------------ */
+/* --- serving the line ------------------------------------------------------------------------- */
 
 /* A worker that has an idle link not yet asked for; the ticket's own first. */
 static uint32_t worker_with_idle(struct engine *engine, const struct pool *pool, uint32_t preferred)
@@ -276,7 +290,7 @@ static bool serve_next(struct engine *engine, struct pool *pool)
         }
         line_remove(pool, index);
         if (ticket.worker == engine->worker) {
-            dial_for_ticket(engine, pool);
+            dial_for_ticket(engine, pool); /* if not, the next ticket's turn comes all the same */
         } else {
             lend_post(engine, ticket.worker, pool, LETTER_DIAL, ticket.worker);
         }
@@ -314,7 +328,7 @@ void lend_serve(struct engine *engine, struct pool *pool)
     }
 }
 
-/* --- tickets ------------------------------------------------------------------------------------------------ */
+/* --- tickets ---------------------------------------------------------------------------------- */
 
 static void put_ticket(struct engine *engine, struct pool *pool)
 {
@@ -373,7 +387,7 @@ void lend_escalate(struct engine *engine, struct pool *pool, bool all)
     }
 }
 
-/* --- asking and leaving ----------------------------------------------------------------------------------- */
+/* --- asking and leaving ----------------------------------------------------------------------- */
 
 /* What is known to fail is not tried again before its time. */
 static bool refuse_at_once(struct engine *engine, struct session *session)
@@ -436,10 +450,10 @@ void lend_replication(struct engine *engine, struct session *session)
 {
     struct pool *pool = session->pool;
     struct link *link = NULL;
-    if (take_place(engine, pool, 0)) {
+    if (take_shared_place(engine, pool)) {
         link = link_dial(engine, pool, session);
         if (link == NULL) {
-            give_place_back(pool);
+            give_shared_place_back(pool);
         }
     }
     if (link == NULL) {
@@ -452,7 +466,7 @@ void lend_replication(struct engine *engine, struct session *session)
     link->setup = true; /* no statement before the login has ended */
 }
 
-/* --- links that become free, end, or fail ------------------------------------------------------------------ */
+/* --- links that become free, end, or fail ----------------------------------------------------- */
 
 void lend_link_free(struct engine *engine, struct link *link)
 {
@@ -508,9 +522,13 @@ static void serve_sharers(struct engine *engine, struct pool *pool)
     }
 }
 
-void lend_link_ended(struct engine *engine, struct pool *pool)
+void lend_link_ended(struct engine *engine, struct pool *pool, bool replication)
 {
-    give_place_back(pool);
+    if (replication) {
+        give_shared_place_back(pool);
+    } else {
+        give_place_back(pool);
+    }
     if (engine->drained) {
         return;
     }
@@ -603,7 +621,7 @@ void lend_keep_warm(struct engine *engine, struct pool *pool)
     }
 }
 
-/* --- letters --------------------------------------------------------------------------------------------- */
+/* --- letters ---------------------------------------------------------------------------------- */
 
 static void take_give(struct engine *engine, struct pool *pool, uint32_t to)
 {
@@ -631,7 +649,9 @@ void lend_letter_for_pool(struct engine *engine, struct pool *pool, const struct
         lend_serve(engine, pool);
         return;
     case LETTER_DIAL:
-        dial_for_ticket(engine, pool);
+        if (!dial_for_ticket(engine, pool)) {
+            lend_serve(engine, pool);
+        }
         return;
     case LETTER_GIVE:
         take_give(engine, pool, letter->worker);

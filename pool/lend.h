@@ -1,13 +1,13 @@
 /* Lending: who gets which link, when.
  *
- * A session that needs a link and finds none free stands at the end of its worker's line. A link that
- * is given back goes to the first of that line. Where this alone could make somebody wait too long (no
- * link here will come back, one idles elsewhere or may be made, or LEND_PATIENCE_US have passed), the
- * worker puts a *ticket* for it into the line of the pool's home worker, where tickets of all workers
- * stand in order of arrival; and while any ticket is open, every link that becomes free is the home's
- * to give. So order of arrival is kept within a worker, and between workers up to that patience, and
- * in the common case no letter is written. The home serves its line whenever a link is free or may be
- * made:
+ * A session that needs a link and finds none free stands at the end of its worker's line. A link
+ * that is given back goes to the first of that line. Where this alone could make somebody wait too
+ * long (no link here will come back, one idles elsewhere or may be made, or LEND_PATIENCE_US have
+ * passed), the worker puts a *ticket* for it into the line of the pool's home worker, where tickets
+ * of all workers stand in order of arrival; and while any ticket is open, every link that becomes
+ * free is the home's to give. So order of arrival is kept within a worker, and between workers up
+ * to that patience, and in the common case no letter is written. The home serves its line whenever
+ * a link is free or may be made:
  *
  *      worker                              home                               another worker
  *        |------- WANT (ticket) ------------>|                                       |
@@ -17,9 +17,9 @@
  *        |<------ DIAL (make one) -----------|                                       |
  *        |------- FREED (idle, or ended) --->|                                       |
  *
- * A grant belongs to the worker and goes to the first of its line, so a session that has left the line
- * costs nothing but a grant that is passed back. While no ticket is open anywhere a worker uses its own
- * idle links without a word. Letters between a home and itself are calls.
+ * A grant belongs to the worker and goes to the first of its line, so a session that has left the
+ * line costs nothing but a grant that is passed back. While no ticket is open anywhere a worker
+ * uses its own idle links without a word. Letters between a home and itself are calls.
  */
 #ifndef POOL_LEND_H
 #define POOL_LEND_H
@@ -37,7 +37,8 @@ struct session;
  * refused. */
 bool lend_ask(struct engine *engine, struct session *session);
 
-/* A connection of its own for a replication client. */
+/* A connection of its own for a replication client: it counts under the caps of the database and
+ * the user, not in the pool's size. */
 void lend_replication(struct engine *engine, struct session *session);
 
 /* The session no longer waits. */
@@ -46,12 +47,12 @@ void lend_leave(struct engine *engine, struct session *session);
 /* A link is free: to the first that waits, or idle in its pool. It is in no list. */
 void lend_link_free(struct engine *engine, struct link *link);
 
-/* A link closes before it could serve the ticket that it was made or moved for: whoever waits gets a
- * new one when lend_link_ended is told. */
+/* A link closes before it could serve the ticket that it was made or moved for: whoever waits gets
+ * a new one when lend_link_ended is told. */
 void lend_grant_lost(struct link *link);
 
 /* A link is gone (or its dial failed): its place is free. */
-void lend_link_ended(struct engine *engine, struct pool *pool);
+void lend_link_ended(struct engine *engine, struct pool *pool, bool replication);
 
 /* The first login of the host in a row that succeeded. */
 void lend_logged_in(struct engine *engine, struct link *link);

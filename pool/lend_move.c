@@ -27,7 +27,7 @@ struct lent {
     uint32_t statement_count;
 };
 
-/* --- letters ---------------------------------------------------------------------------------------- */
+/* --- letters ---------------------------------------------------------------------------------- */
 
 struct letter *letter_new(enum letter_kind kind, uint32_t worker, const char *database,
                           const char *user)
@@ -141,7 +141,7 @@ void lend_letter(struct engine *engine, struct letter *letter)
     letter_free(letter);
 }
 
-/* --- moving a link --------------------------------------------------------------------------------------- */
+/* --- moving a link ---------------------------------------------------------------------------- */
 
 static struct setting *copy_settings(const struct settings *settings, uint32_t *ret_count)
 {
@@ -151,6 +151,10 @@ static struct setting *copy_settings(const struct settings *settings, uint32_t *
         items[i].name = strdup(settings->items[i].name);
         items[i].value = strdup(settings->items[i].value);
         *ret_count = i + 1;
+        if (items[i].name == NULL || items[i].value == NULL) {
+            free_settings(items, *ret_count);
+            return NULL;
+        }
     }
     return items;
 }
@@ -295,7 +299,7 @@ int engine_adopt(struct engine *engine, struct letter *letter, uint64_t now_us,
     return 0;
 }
 
-/* --- caps over several pools ------------------------------------------------------------------------------- */
+/* --- caps over several pools ------------------------------------------------------------------ */
 
 bool lend_close_oldest(struct engine *engine, struct pool *pool)
 {

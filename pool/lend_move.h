@@ -25,7 +25,7 @@ void lend_letter_for_pool(struct engine *engine, struct pool *pool, const struct
 /* Takes the most recently used idle link of this worker out of the pool; NULL when none is idle. */
 struct link *lend_take_idle(struct engine *engine, struct pool *pool);
 
-/* Gives an idle link and its socket to another worker. False when there is none or memory is out. */
+/* Gives an idle link with its socket to another worker. False: there is none, or memory is out. */
 bool lend_move_out(struct engine *engine, struct pool *pool, uint32_t to);
 
 /* Closes the least recently used idle link of this worker. False when none is idle. */

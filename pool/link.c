@@ -16,7 +16,7 @@
 #include "protocol/message.h"
 #include "protocol/report.h"
 
-/* --- making and ending ------------------------------------------------------------------------- */
+/* --- making and ending ------------------------------------------------------------------------ */
 
 static uint64_t lifetime_end(struct engine *engine, const struct pool *pool)
 {
@@ -107,7 +107,7 @@ static void close_link(struct engine *engine, struct link *link)
     cancel_forget_link(engine, link);
     conn_close(engine, &link->conn);
     link->state = LINK_CLOSING;
-    lend_link_ended(engine, pool);
+    lend_link_ended(engine, pool, link->replication);
 }
 
 void link_closed(struct engine *engine, struct link *link)
@@ -163,7 +163,7 @@ void link_fail(struct engine *engine, struct link *link, int code, const char *d
     close_link(engine, link);
 }
 
-/* --- sending ------------------------------------------------------------------------------------ */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 void link_send(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
                uint32_t len)
@@ -221,7 +221,29 @@ bool link_due_forward(struct engine *engine, struct link *link, enum due_what wh
     return code == 0;
 }
 
-/* --- the ledger's entries ------------------------------------------------------------------------- */
+/* --- the ledger's entries --------------------------------------------------------------------- */
+
+/* What has been answered takes effect; the entries behind it wait for link_synthesise. */
+static void settle_entry(struct engine *engine, struct link *link, const struct due_entry *entry)
+{
+    if (entry->prepared != NULL && entry->what == DUE_CLOSE) {
+        link_statement_remove(&engine->statements, &link->statements, entry->prepared);
+    } else if (entry->prepared != NULL) {
+        entry->prepared->pending--;
+        session_statement_proven(engine, entry->prepared->statement);
+    }
+    if (entry->named != NULL && entry->what == DUE_PARSE &&
+        (entry->flags & DUE_FLAG_DUPLICATE) == 0) {
+        entry->named->pending_parse = false;
+    }
+    if (entry->named != NULL && entry->what == DUE_CLOSE && link->owner != NULL) {
+        session_statement_remove(&engine->statements, &link->owner->statements, entry->named);
+    }
+    statement_unref(&engine->statements, entry->unnamed_before);
+    while (!due_empty(&link->due) && due_head(&link->due)->what == DUE_COPY_END) {
+        due_pop(&link->due);
+    }
+}
 
 void link_synthesise(struct engine *engine, struct link *link)
 {
@@ -236,7 +258,7 @@ void link_synthesise(struct engine *engine, struct link *link)
                        entry.what == DUE_PARSE ? parse_complete : close_complete,
                        sizeof(parse_complete));
         }
-        link_entry_done(engine, link, &entry);
+        settle_entry(engine, link, &entry);
     }
 }
 
@@ -284,23 +306,7 @@ void link_unnamed_unknown(struct engine *engine, struct link *link)
 
 void link_entry_done(struct engine *engine, struct link *link, const struct due_entry *entry)
 {
-    if (entry->prepared != NULL && entry->what == DUE_CLOSE) {
-        link_statement_remove(&engine->statements, &link->statements, entry->prepared);
-    } else if (entry->prepared != NULL) {
-        entry->prepared->pending--;
-        session_statement_proven(engine, entry->prepared->statement);
-    }
-    if (entry->named != NULL && entry->what == DUE_PARSE &&
-        (entry->flags & DUE_FLAG_DUPLICATE) == 0) {
-        entry->named->pending_parse = false;
-    }
-    if (entry->named != NULL && entry->what == DUE_CLOSE && link->owner != NULL) {
-        session_statement_remove(&engine->statements, &link->owner->statements, entry->named);
-    }
-    statement_unref(&engine->statements, entry->unnamed_before);
-    while (!due_empty(&link->due) && due_head(&link->due)->what == DUE_COPY_END) {
-        due_pop(&link->due);
-    }
+    settle_entry(engine, link, entry);
     link_synthesise(engine, link);
     if ((entry->flags & DUE_FLAG_SETUP) != 0 && entry->what == DUE_SYNC) {
         setup_ended(engine, link);
@@ -384,7 +390,7 @@ void link_skip_to_sync(struct engine *engine, struct link *link)
     link->due.skipping = due_empty(&link->due);
 }
 
-/* --- settings ------------------------------------------------------------------------------------- */
+/* --- settings --------------------------------------------------------------------------------- */
 
 void link_parameter(struct engine *engine, struct link *link, const char *name, const char *value)
 {
@@ -412,7 +418,7 @@ void link_parameter(struct engine *engine, struct link *link, const char *name, 
     }
 }
 
-static bool push_setup(struct engine *engine, struct link *link, uint32_t changes)
+static bool push_setup(struct engine *engine, struct link *link, uint32_t changes, bool tidy)
 {
     for (uint32_t i = 0; i < changes; i++) {
         if (!link_due(engine, link, DUE_PARSE, DUE_SWALLOW, DUE_FLAG_SETUP) ||
@@ -421,12 +427,15 @@ static bool push_setup(struct engine *engine, struct link *link, uint32_t change
             return false;
         }
     }
+    if (tidy && !link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, DUE_FLAG_SETUP)) {
+        return false;
+    }
     return link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_SETUP);
 }
 
 /* What the link has if the server reports nothing while it is set up: of the parameters that it
- * reports, what it had, since it reports every change, and in its own spelling (link_parameter); of the
- * others, what is asked for. A reference; NULL when memory is out. */
+ * reports, what it had, since it reports every change, and in its own spelling (link_parameter); of
+ * the others, what is asked for. A reference; NULL when memory is out. */
 static struct settings *settings_expected(struct engine *engine, const struct link *link,
                                           struct settings *wanted)
 {
@@ -454,11 +463,19 @@ bool link_setup(struct engine *engine, struct link *link)
         return true;
     }
     uint32_t changes = settings_write_change(&engine->scratch, link->settings, wanted);
+    bool tidy = !session_virtual_statements(link->owner);
+    if (tidy) { /* its unnamed statement passes as it is: it must not find ours */
+        uint32_t mark = writer_begin(&engine->scratch, FRONTEND_CLOSE);
+        writer_u8(&engine->scratch, 'S');
+        writer_cstr(&engine->scratch, "");
+        writer_end(&engine->scratch, mark);
+    }
     writer_end(&engine->scratch, writer_begin(&engine->scratch, FRONTEND_SYNC));
     link->setup = true;
     link->setup_failed = false;
     link_unnamed_unknown(engine, link);
-    if (!push_setup(engine, link, changes)) {
+    engine_flush_scratch(engine, &link->conn); /* first: a failure writes to the scratch, too */
+    if (!push_setup(engine, link, changes, tidy)) {
         return false;
     }
     struct settings *expected = settings_expected(engine, link, wanted);
@@ -469,11 +486,10 @@ bool link_setup(struct engine *engine, struct link *link)
     settings_unref(&engine->settings, link->settings_before);
     link->settings_before = link->settings;
     link->settings = expected;
-    engine_flush_scratch(engine, &link->conn);
     return false;
 }
 
-/* --- lending back ---------------------------------------------------------------------------------- */
+/* --- lending back ----------------------------------------------------------------------------- */
 
 static void limit_reset(struct engine *engine, struct link *link)
 {
@@ -610,7 +626,7 @@ void link_abandon(struct engine *engine, struct link *link)
         return;
     }
     if (link_may_release(link)) {
-        link_release(engine, link);
+        link_give_back(engine, link);
     }
 }
 
@@ -639,9 +655,10 @@ void link_after_reply(struct engine *engine, struct link *link)
     }
 }
 
-/* --- events ---------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
-/* A message has come in part: until the rest is here the link is not idle, since nobody could have it. */
+/* A message has come in part: until the rest is here the link is not idle, since nobody could have
+ * it. */
 static void await_rest(struct engine *engine, struct link *link)
 {
     leave_lists(engine, link);

@@ -5,9 +5,9 @@
  *                                           +- RESET <+   (session mode's end, a client that died)
  *    any -> CLOSING
  *
- * IDLE links belong to their pool. A LENT link has an owner and a ledger of replies due; it goes back
- * only through the release gate (link_may_release): no reply due, last status 'I', no COPY, nothing
- * half read or half written, no cancel under way, settings known.
+ * IDLE links belong to their pool. A LENT link has an owner and a ledger of replies due; it goes
+ * back only through the release gate (link_may_release): no reply due, last status 'I', no COPY,
+ * nothing half read or half written, no cancel under way, settings known.
  */
 #ifndef POOL_LINK_H
 #define POOL_LINK_H
@@ -163,8 +163,8 @@ void link_canceller_ended(struct engine *engine, struct link *link);
 /* Ends a link that is in no list and has no owner. */
 void link_end(struct engine *engine, struct link *link);
 
-/* Closes. An owner is told by a FATAL error `code` with `detail`, unless the server has already said
- * why, and is closed too. */
+/* Closes. An owner is told by a FATAL error `code` with `detail`, unless the server has already
+ * said why, and is closed too. */
 void link_fail(struct engine *engine, struct link *link, int code, const char *detail);
 
 /* The second phase: the socket is gone. */

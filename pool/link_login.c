@@ -1,8 +1,8 @@
-/* Logging in at a server: SSLRequest, StartupMessage, authentication, up to the first ReadyForQuery.
+/* Logging in at a server: SSLRequest, StartupMessage, authentication, the first ReadyForQuery.
  *
  * Nothing that a server says before it has let us in reaches a client, except the reason why it
- * refused, once the transport policy (TLS, certificate) has been met. AuthenticationOk counts only if
- * a SCRAM exchange that was begun has proven the server, too.
+ * refused, once the transport policy (TLS, certificate) has been met. AuthenticationOk counts only
+ * if a SCRAM exchange that was begun has proven the server, too.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,13 +74,13 @@ static void fail_with_hint(struct engine *engine, struct link *link, const char 
     struct report report = {.fatal = true,
                             .code = ERR_AUTH_FAILED,
                             .detail = detail,
-                            .hint = "Give the user a password in the connection string or the users "
-                                    "file, or copy the server's own SCRAM verifier there, so that "
-                                    "the client's proof can be passed through."};
+                            .hint = "Give the user a password in the connection string or the "
+                                    "users file, or copy the server's own SCRAM verifier there, so "
+                                    "that the client's proof can be passed through."};
     fail_login(engine, link, &report);
 }
 
-/* --- transport ------------------------------------------------------------------------------------ */
+/* --- transport -------------------------------------------------------------------------------- */
 
 static void write_parameter(struct writer *writer, const char *name, const char *value)
 {
@@ -177,7 +177,7 @@ void link_login_tls(struct engine *engine, struct link *link, const struct tls_f
     send_startup(engine, link);
 }
 
-/* --- authentication ----------------------------------------------------------------------------------- */
+/* --- authentication --------------------------------------------------------------------------- */
 
 static void send_password(struct engine *engine, struct link *link, const void *bytes, size_t len)
 {
@@ -199,7 +199,8 @@ static void answer_password(struct engine *engine, struct link *link, const uint
         return;
     }
     if (password == NULL || (salt == NULL && md5_only)) {
-        fail_with_hint(engine, link, "The server asks for a password that the proxy does not have.");
+        fail_with_hint(engine, link,
+                       "The server asks for a password that the proxy does not have.");
         return;
     }
     if (salt == NULL) {
@@ -252,7 +253,8 @@ static void sasl_prove(struct engine *engine, struct link *link, const uint8_t *
     send_password(engine, link, final, len);
 }
 
-/* The keys of an earlier login or of a client's own proof serve when salt and iterations are equal. */
+/* The keys of an earlier login, or of a client's own proof, serve when salt and iteration count are
+ * the same. */
 static bool have_keys(const struct link *link)
 {
     const struct pool *pool = link->pool;
@@ -370,7 +372,7 @@ static void take_authentication(struct engine *engine, struct link *link, const 
     link_login_failed(engine, link, ERR_AUTH_METHOD, text);
 }
 
-/* --- the rest of the login -------------------------------------------------------------------------- */
+/* --- the rest of the login -------------------------------------------------------------------- */
 
 static void take_parameter(struct engine *engine, struct link *link, const uint8_t *body,
                            uint32_t body_bytes)

@@ -21,6 +21,7 @@
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "protocol/startup.h"
+#include "protocol/userlist.h"
 
 static struct login *login_of(struct session *session)
 {
@@ -60,7 +61,7 @@ static void fail(struct engine *engine, struct session *session, int code, const
     session_fail(engine, session, &report);
 }
 
-/* --- TLS ---------------------------------------------------------------------------------------- */
+/* --- TLS -------------------------------------------------------------------------------------- */
 
 /* SSLRequest and GSSENCRequest, each at most once. What lies behind an SSLRequest that is granted
  * was written before TLS and is never interpreted after it: it ends the connection. */
@@ -105,7 +106,7 @@ void login_tls(struct engine *engine, struct session *session, const struct tls_
     session->state = SESSION_STARTUP;
 }
 
-/* --- the startup packet --------------------------------------------------------------------------- */
+/* --- the startup packet ----------------------------------------------------------------------- */
 
 struct options_text {
     char text[LIMIT_STARTUP_BYTES];
@@ -304,10 +305,11 @@ static enum auth_method method_of(struct engine *engine, struct session *session
     return result.method;
 }
 
-static bool certificate_suits(const struct session *session)
+static bool certificate_suits(const struct session *session, enum tls_mode mode)
 {
     const struct login *login = session->login;
-    bool full = login->method == AUTH_CERT || login->clientcert == HBA_CLIENTCERT_VERIFY_FULL;
+    bool full = login->method == AUTH_CERT || login->clientcert == HBA_CLIENTCERT_VERIFY_FULL ||
+                (session->tls && mode == TLS_VERIFY_FULL);
     if (!full && login->clientcert == HBA_CLIENTCERT_NONE) {
         return true;
     }
@@ -352,7 +354,7 @@ static void start_session(struct engine *engine, struct session *session,
         session_fail(engine, session, &report);
         return;
     }
-    if (!certificate_suits(session)) {
+    if (!certificate_suits(session, engine->options->tls.mode)) {
         login_refuse(engine, session, "no client certificate that suits");
         return;
     }
@@ -435,7 +437,7 @@ uint32_t login_take_message(struct engine *engine, struct session *session, uint
     return MESSAGE_HEADER_BYTES + body_bytes;
 }
 
-/* --- after authentication ---------------------------------------------------------------------------- */
+/* --- after authentication --------------------------------------------------------------------- */
 
 /* application_name as any server would report it: then it need not be asked for. */
 static bool plain_application_name(const char *value)
@@ -507,15 +509,17 @@ static void greet(struct engine *engine, struct session *session)
     session_welcome(engine, session, pool->baseline, session->settings);
 }
 
-static void keep_credentials(struct session *session)
+/* What logs the pool in at the server: what the client has proven, when the server's user is the same
+ * one; else, or without a proof, what the users file says of the server's user. A password of the
+ * connection string comes before either. */
+static void keep_credentials(const struct engine *engine, struct session *session)
 {
     struct login *login = session->login;
     struct pool *pool = session->pool;
+    const struct userlist *users = engine->options->users_secrets;
+    bool own = strcmp(pool->server_user, pool->user) == 0;
     const char *password = login->password != NULL ? login->password : login->secret;
-    if (login->method != AUTH_TRUST && pool->forced_user) {
-        return; /* the server's user is another one: its password comes from the DSN */
-    }
-    if (login->scram.state == SCRAM_SERVER_DONE) {
+    if (own && login->scram.state == SCRAM_SERVER_DONE) {
         struct scram_keys keys;
         scram_server_keys(&login->scram, &keys);
         memcpy(pool->keys, keys.client_key, SCRAM_KEY_BYTES);
@@ -526,28 +530,46 @@ static void keep_credentials(struct session *session)
         pool->has_keys = true;
         crypto_wipe(&keys, sizeof(keys));
     }
-    if (password != NULL && pool->password == NULL &&
-        strncmp(password, "SCRAM-SHA-256$", 14) != 0) {
+    if (!own || password == NULL) {
+        password = users == NULL ? NULL : userlist_find(users, pool->server_user);
+    }
+    if (password != NULL && pool->password == NULL && !scram_is_verifier(password)) {
         pool->password = strdup(password);
     }
 }
 
-static bool may_enter(struct engine *engine, struct session *session, const struct pool *pool)
+/* Counts the client under the limits of the process, its database and its user, as far as they are
+ * there; false, and the client is told, when one is reached. */
+static bool enter(struct engine *engine, struct session *session, struct pool *pool)
 {
     const struct user_options *user = options_find_user(engine->options, session->login->user);
-    uint32_t database_max = pool->database->max_clients;
+    struct report report = {.code = ERR_TOO_MANY_CLIENTS,
+                            .hint = "max_clients of the proxy, the database or the user is reached."};
     if (pool->disabled) {
         fail(engine, session, ERR_DATABASE_DISABLED, NULL);
         return false;
     }
-    if ((database_max > 0 && pool->client_count >= database_max) ||
-        (user != NULL && user->max_clients > 0 && pool->client_count >= user->max_clients)) {
-        struct report report = {.code = ERR_TOO_MANY_CLIENTS,
-                                .hint = "max_clients of the database or the user is reached."};
+    if (!session->counted ||
+        !account_enter(pool->database_account, pool->database->max_clients)) {
+        session_fail(engine, session, &report);
+        return false;
+    }
+    if (!account_enter(pool->user_account, user == NULL ? 0 : user->max_clients)) {
+        account_leave(pool->database_account);
         session_fail(engine, session, &report);
         return false;
     }
     return true;
+}
+
+/* A walsender is not in any database, and pg_basebackup and its kin name "replication": where that
+ * is no database of ours and there is only one, its server is meant. */
+static const char *database_of(const struct engine *engine, const struct login *login)
+{
+    const struct options *options = engine->options;
+    bool any = login->physical_replication && options->database_count == 1 &&
+               options_find_database(options, login->database) == NULL;
+    return any ? options->databases[0].name : login->database;
 }
 
 void login_authenticated(struct engine *engine, struct session *session)
@@ -565,19 +587,19 @@ void login_authenticated(struct engine *engine, struct session *session)
         return;
     }
     ASSERT(session->pool == NULL); /* identity is written once */
-    struct pool *pool = pool_get(engine, login->database, login->user, &code);
+    struct pool *pool = pool_get(engine, database_of(engine, login), login->user, &code);
     if (pool == NULL) {
         char text[LIMIT_NAME_BYTES + 32];
         snprintf(text, sizeof(text), "database \"%s\" does not exist", login->database);
         fail(engine, session, code, code == ERR_NO_DATABASE ? text : NULL);
         return;
     }
-    if (!may_enter(engine, session, pool)) {
+    if (!enter(engine, session, pool)) {
         return;
     }
     session->pool = pool;
     pool->client_count++;
-    keep_credentials(session);
+    keep_credentials(engine, session);
     engine_log(engine, LOG_DEBUG, "login: db=%s user=%s tls=%s", login->database, login->user,
                session->tls ? login->tls.version : "off");
     if (engine->draining) {

@@ -63,7 +63,7 @@ void login_auth_message(struct engine *engine, struct session *session, const ui
 /* The identity is proven. */
 void login_authenticated(struct engine *engine, struct session *session);
 
-/* The identity is not proven: counts, waits fail_delay, tells. `why` is for the log only; static. */
+/* The identity is not proven: counts, waits fail_delay, tells. `why`: static, for the log only. */
 void login_refuse(struct engine *engine, struct session *session, const char *why);
 
 #endif

@@ -31,12 +31,7 @@ static void send_request(struct engine *engine, struct session *session, uint32_
     engine_flush_scratch(engine, &session->conn);
 }
 
-static bool is_verifier(const char *secret)
-{
-    return strncmp(secret, "SCRAM-SHA-256$", 14) == 0;
-}
-
-/* --- which dialogue ------------------------------------------------------------------------------ */
+/* --- which dialogue --------------------------------------------------------------------------- */
 
 static void ask_password(struct engine *engine, struct session *session)
 {
@@ -95,7 +90,7 @@ static void verifier_from_plain(struct engine *engine, struct session *session)
 static void start_dialogue(struct engine *engine, struct session *session)
 {
     struct login *login = session->login;
-    bool verifier = !login->mock && is_verifier(login->secret);
+    bool verifier = !login->mock && scram_is_verifier(login->secret);
     if (login->method == AUTH_PASSWORD) {
         ask_password(engine, session);
         return;
@@ -194,7 +189,7 @@ void login_secret(struct engine *engine, struct session *session,
     session_resume_later(engine, session);
 }
 
-/* --- derivations -------------------------------------------------------------------------------- */
+/* --- derivations ------------------------------------------------------------------------------ */
 
 bool login_derivation(const struct session *session, struct derivation *ret_derivation)
 {
@@ -251,7 +246,7 @@ void login_derived(struct engine *engine, struct session *session, const uint8_t
     session_resume_later(engine, session);
 }
 
-/* --- the client's messages ---------------------------------------------------------------------- */
+/* --- the client's messages -------------------------------------------------------------------- */
 
 static void check_password(struct engine *engine, struct session *session, const char *password)
 {
@@ -267,7 +262,7 @@ static void check_password(struct engine *engine, struct session *session, const
         return;
     }
     size_t secret_len = strlen(login->secret);
-    if (is_verifier(login->secret)) {
+    if (scram_is_verifier(login->secret)) {
         if (scram_verifier_parse(login->secret, secret_len, &login->verifier) != 0) {
             login_refuse(engine, session, "the stored secret is malformed");
             return;

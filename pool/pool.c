@@ -43,7 +43,7 @@ void pool_copy_bytes(uint8_t **bytes, uint32_t *count, const uint8_t *from, uint
     }
 }
 
-/* --- making one ------------------------------------------------------------------------------------ */
+/* --- making one ------------------------------------------------------------------------------- */
 
 static void take_limits(struct engine *engine, struct pool *pool)
 {
@@ -166,7 +166,7 @@ void pool_free(struct engine *engine, struct pool *pool)
     free(pool);
 }
 
-/* --- the greeting's cache ---------------------------------------------------------------------------- */
+/* --- the greeting's cache --------------------------------------------------------------------- */
 
 struct settings *pool_welcome(const struct pool *pool, const struct settings *asked)
 {
@@ -201,7 +201,7 @@ void pool_add_welcome(struct engine *engine, struct pool *pool, struct settings 
     *entry = (struct welcome){asked, kept};
 }
 
-/* --- upkeep ------------------------------------------------------------------------------------------- */
+/* --- upkeep ----------------------------------------------------------------------------------- */
 
 void pool_wake_by(struct engine *engine, struct pool *pool, uint64_t due_us)
 {
@@ -275,7 +275,7 @@ void pool_upkeep(struct engine *engine, struct pool *pool)
     }
 }
 
-/* --- reload -------------------------------------------------------------------------------------------- */
+/* --- reload ----------------------------------------------------------------------------------- */
 
 static bool same_text(const char *left, const char *right)
 {

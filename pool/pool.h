@@ -1,8 +1,8 @@
 /* A pool: the links of one (database, user) at one server, and who waits for them on this worker.
  *
- * The pool's size belongs to the process. Its *account* (pool/account.h) counts links and tickets; its
- * *home* worker keeps the line of tickets and decides who gets what (pool/lend.c). Every other worker
- * has a pool of the same name with its own idle links and its own waiting sessions.
+ * The pool's size belongs to the process. Its *account* (pool/account.h) counts links and tickets;
+ * its *home* worker keeps the line of tickets and decides who gets what (pool/lend.c). Every other
+ * worker has a pool of the same name with its own idle links and its own waiting sessions.
  */
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
@@ -90,7 +90,7 @@ struct pool {
 
     bool paused, disabled, retired; /* retired: of an old snapshot, drains */
     bool orphaned;                  /* the configuration no longer has its database */
-    uint32_t epoch;                 /* RECONNECT: links of an older epoch close when they are free */
+    uint32_t epoch;                 /* RECONNECT: free links of an older epoch close */
     struct timer timer;             /* upkeep: idle links, lifetimes, min_idle, retries */
     struct pool_stats stats, stats_at_period, stats_average;
 };

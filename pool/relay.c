@@ -46,8 +46,8 @@ static void leave_out(struct relay *relay, uint8_t *at, uint32_t len)
     relay->run = at + len;
 }
 
-/* The ledger does not allow the message at `at`: what came before it passes on, then link and client
- * end. */
+/* The ledger does not allow the message at `at`: what came before it passes on, then link and
+ * client end. */
 static void violated(struct relay *relay, uint8_t *at, const char *what)
 {
     end_run(relay, at);
@@ -100,7 +100,7 @@ static void note_command(struct relay *relay, const uint8_t *body, uint32_t body
     }
 }
 
-/* --- errors --------------------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 static void replace_error(struct relay *relay, const struct report *report)
 {
@@ -169,7 +169,7 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     return forward;
 }
 
-/* --- one message ------------------------------------------------------------------------------------ */
+/* --- one message ------------------------------------------------------------------------------ */
 
 /* In statement mode a transaction block ends before the client is told that it has one. */
 static void refuse_transaction(struct relay *relay, uint8_t *at)
@@ -236,7 +236,7 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
         break;
     case BACKEND_COPY_IN_RESPONSE:
         due_copy_in_begins(&link->due);
-        /* The Sync behind the Execute was ignored: what the COPY answers comes with the next one. */
+        /* The Sync behind the Execute was ignored: the COPY's answer comes with the next one. */
         link->unsynced = link->unsynced || (due_head(&link->due)->what == DUE_EXECUTE &&
                                             link->due.count == 1);
         copy_from_gone(relay);
@@ -318,8 +318,8 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     return now;
 }
 
-/* The head's verdict on the message at `at`. Of the CommandCompletes note_command wants only those that
- * begin with a D: the others are plain. */
+/* The head's verdict on the message at `at`. Of the CommandCompletes note_command wants only those
+ * that begin with a D: the others are plain. */
 static uint8_t judge_plainly(const struct due_entry *head, const uint8_t *at, const uint8_t *end)
 {
     uint8_t verdict = due_rules[head->what][at[0]];
@@ -332,8 +332,8 @@ static uint8_t judge_plainly(const struct due_entry *head, const uint8_t *at, co
     return verdict;
 }
 
-/* The common case: messages that only pass through to the client, from which at most follows that the
- * next entry is due. Returns the bytes that it covers from `at`, which may be none. */
+/* The common case: messages that only pass through to the client, from which at most follows that
+ * the next entry is due. Returns the bytes that it covers from `at`, which may be none. */
 static uint32_t pass_plain(struct link *link, const uint8_t *at, const uint8_t *end)
 {
     struct due *due = &link->due;

@@ -46,7 +46,7 @@ struct session *session_new(struct engine *engine, const struct origin *origin)
     return session;
 }
 
-/* --- reports ------------------------------------------------------------------------------------ */
+/* --- reports ---------------------------------------------------------------------------------- */
 
 void session_report(struct engine *engine, struct session *session, const struct report *report)
 {
@@ -78,7 +78,7 @@ static void write_ready(struct engine *engine, char status)
     writer_end(&engine->scratch, mark);
 }
 
-/* --- the end of a session ---------------------------------------------------------------------- */
+/* --- the end of a session --------------------------------------------------------------------- */
 
 void session_close(struct engine *engine, struct session *session)
 {
@@ -102,6 +102,7 @@ void session_close(struct engine *engine, struct session *session)
 
 void session_closed(struct engine *engine, struct session *session)
 {
+    bool counted = session->counted;
     ASSERT(session->conn.closing);
     struct link *link = session->link;
     if (link != NULL) { /* conn_close for want of memory went around session_close */
@@ -119,10 +120,12 @@ void session_closed(struct engine *engine, struct session *session)
     settings_unref(&engine->settings, session->settings);
     if (session->pool != NULL) {
         session->pool->client_count--;
+        account_leave(session->pool->database_account);
+        account_leave(session->pool->user_account);
     }
     conn_fini(engine, &session->conn);
     slab_free(&engine->sessions, session);
-    engine_client_left(engine);
+    engine_client_left(engine, counted);
 }
 
 void session_drain(struct engine *engine, struct session *session)
@@ -135,7 +138,7 @@ void session_drain(struct engine *engine, struct session *session)
     }
 }
 
-/* --- links -------------------------------------------------------------------------------------- */
+/* --- links ------------------------------------------------------------------------------------ */
 
 static bool session_mode(const struct session *session)
 {
@@ -214,8 +217,8 @@ void session_refuse(struct engine *engine, struct session *session, const struct
     session_resume_later(engine, session);
 }
 
-/* Gives the link back if nothing of the session is on it any more. A message that is half sent binds
- * it too: what comes next on the link would be taken for its rest. */
+/* Gives the link back if nothing of the session is on it any more. A message that is half sent
+ * binds it too: what comes next on the link would be taken for its rest. */
 static bool give_back(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
@@ -257,7 +260,7 @@ void session_idle(struct engine *engine, struct session *session)
     }
 }
 
-/* --- messages ----------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 /* Begins to forward a message of which `have` bytes are here. */
 static void forward_message(struct engine *engine, struct session *session, struct block *block,
@@ -525,8 +528,8 @@ static void refuse_message(struct engine *engine, struct session *session, uint8
 {
     char text[64];
     bool known = type != FRONTEND_PASSWORD && message_frontend_bounds[type].body_end > 0;
-    snprintf(text, sizeof(text), known ? "invalid message length" : "invalid frontend message type %u",
-             type);
+    snprintf(text, sizeof(text),
+             known ? "invalid message length" : "invalid frontend message type %u", type);
     session_violates(engine, session, text);
 }
 
@@ -687,204 +690,7 @@ void session_resume(struct engine *engine, struct session *session)
     }
 }
 
-/* --- end of input, timers, events --------------------------------------------------------------- */
-
-/* Nothing more will come. What was asked for is finished first, as a backend would. */
-void session_end_of_input(struct engine *engine, struct session *session)
-{
-    struct link *link = session->link;
-    bool busy = link != NULL && (link->setup || !due_empty(&link->due));
-    session->gone = true;
-    conn_set_reading(engine, &session->conn, false);
-    if (session->state != SESSION_READY || session->admin != NULL) {
-        session_close(engine, session);
-        return;
-    }
-    if (link != NULL && (link->due.copy_in || link->due.copy_both || link->unsynced ||
-                         session->body_left > 0)) {
-        session_close(engine, session); /* what was begun can't be completed any more */
-        return;
-    }
-    if (session->waits || busy) {
-        if (session->gone_us == 0) {
-            session->gone_us = engine->now_us;
-        }
-        conn_wake_by(engine, &session->conn, session->gone_us + LIMIT_GONE_READ_US);
-        return;
-    }
-    session_close(engine, session);
-}
-
-static uint64_t after_ms(uint64_t from_us, uint32_t ms)
-{
-    return from_us + ms * UINT64_C(1000);
-}
-
-/* The socket has failed: nobody is there to read an answer. */
-static void grow_deaf(struct engine *engine, struct session *session)
-{
-    session->deaf = true;
-    stream_clear(&engine->blocks, &session->conn.tx);
-    if (session->link != NULL) {
-        conn_set_reading(engine, &session->link->conn, true);
-    }
-}
-
-void session_unheard(struct engine *engine, struct session *session)
-{
-    if (!session->cancel_sent && session->link != NULL && !due_empty(&session->link->due)) {
-        session->cancel_sent = cancel_link(engine, session->link);
-    }
-}
-
-/* Each check returns when to look again, or acts and returns TIMER_NEVER. */
-static uint64_t check_wait(struct engine *engine, struct session *session)
-{
-    uint64_t due_us = after_ms(session->wait_from_us, session->pool->limits.wait_timeout_ms);
-    if (!session->waits || session->pool->limits.wait_timeout_ms == 0) {
-        return TIMER_NEVER;
-    }
-    if (engine->now_us < due_us) {
-        return due_us;
-    }
-    struct report report = {.code = ERR_POOL_TIMEOUT,
-                            .detail = "All server connections of the pool were busy for as long as "
-                                      "pool.wait_timeout.",
-                            .hint = "Raise pool.size or pool.wait_timeout, or shorten transactions; "
-                                    "SHOW POOLS in the admin database tells who waits."};
-    lend_leave(engine, session);
-    session_refuse(engine, session, &report, NULL, 0);
-    return TIMER_NEVER;
-}
-
-static uint64_t check_query(struct engine *engine, struct session *session)
-{
-    struct link *link = session->link;
-    uint32_t timeout_ms = session->pool->limits.query_timeout_ms;
-    if (link == NULL || due_empty(&link->due) || link->setup) {
-        return TIMER_NEVER;
-    }
-    if (session->gone && session->query_is_read && !session->cancel_sent) {
-        uint64_t due_us = session->gone_us + LIMIT_GONE_READ_US;
-        if (engine->now_us < due_us) {
-            return due_us;
-        }
-        session->cancel_sent = true;
-        cancel_link(engine, link);
-    }
-    if (timeout_ms == 0 || link->query_timed_out) {
-        return TIMER_NEVER;
-    }
-    if (engine->now_us < after_ms(session->query_from_us, timeout_ms)) {
-        return after_ms(session->query_from_us, timeout_ms);
-    }
-    link->query_timed_out = true;
-    cancel_link(engine, link);
-    return TIMER_NEVER;
-}
-
-static uint64_t check_idle(struct engine *engine, struct session *session)
-{
-    struct link *link = session->link;
-    const struct pool_options *limits = &session->pool->limits;
-    bool in_transaction = link != NULL && due_empty(&link->due) && link->status != 'I';
-    bool idle = !session->waits && (link == NULL || (due_empty(&link->due) && link->status == 'I'));
-    uint32_t timeout_ms = in_transaction ? limits->idle_transaction_timeout_ms
-                          : idle         ? limits->client_idle_timeout_ms
-                                         : 0;
-    if (timeout_ms == 0) {
-        return TIMER_NEVER;
-    }
-    uint64_t from_us = session->active_us;
-    if (in_transaction && link->used_us > from_us) {
-        from_us = link->used_us;
-    }
-    if (engine->now_us < after_ms(from_us, timeout_ms)) {
-        return after_ms(from_us, timeout_ms);
-    }
-    struct report report = {.code = in_transaction ? ERR_IDLE_TRANSACTION : ERR_CLIENT_IDLE};
-    session_fail(engine, session, &report);
-    return TIMER_NEVER;
-}
-
-void session_timer(struct engine *engine, struct session *session)
-{
-    if (session->state == SESSION_CANCEL) {
-        session_close(engine, session);
-        return;
-    }
-    if (session->state != SESSION_READY && session->state != SESSION_LOGIN) {
-        login_timer(engine, session);
-        return;
-    }
-    if (session->pool == NULL) {
-        admin_timer(engine, session);
-        return;
-    }
-    uint64_t wait_us = check_wait(engine, session);
-    uint64_t query_us = check_query(engine, session);
-    uint64_t idle_us = session->state == SESSION_READY && !session->conn.closing
-                           ? check_idle(engine, session)
-                           : TIMER_NEVER;
-    uint64_t next_us = wait_us < query_us ? wait_us : query_us;
-    next_us = idle_us < next_us ? idle_us : next_us;
-    if (next_us != TIMER_NEVER && !session->conn.closing) {
-        conn_wake_by(engine, &session->conn, next_us);
-    }
-}
-
-void session_event(struct engine *engine, struct session *session, const struct event *event)
-{
-    switch (event->kind) {
-    case EVENT_EOF:
-        if (session->conn.closing) {
-            if (event->code != 0) {
-                conn_close_now(engine, &session->conn);
-            }
-            return;
-        }
-        if (event->code != 0) {
-            grow_deaf(engine, session);
-        }
-        session_end_of_input(engine, session);
-        return;
-    case EVENT_TLS:
-        if (event->code != 0) {
-            engine_log(engine, LOG_INFO, "client TLS handshake failed: %s",
-                       event->text == NULL ? "" : event->text);
-            session_close(engine, session);
-        } else {
-            login_tls(engine, session, event->tls);
-        }
-        return;
-    case EVENT_CLOSED:
-        if (!session->conn.closing) {
-            session_close(engine, session);
-        }
-        session_closed(engine, session);
-        return;
-    case EVENT_SECRET:
-        login_secret(engine, session, event->secret);
-        return;
-    case EVENT_DERIVED:
-        if (event->code != 0) {
-            session_close(engine, session); /* no memory, or a secret too long to derive from */
-        } else {
-            login_derived(engine, session, event->keys);
-        }
-        return;
-    case EVENT_BYTES:
-    case EVENT_SENT:
-    case EVENT_DIALED:
-    case EVENT_MAIL:
-    case EVENT_OPTIONS:
-    case EVENT_DRAIN:
-    case EVENT_TICK:
-        UNREACHABLE();
-    }
-}
-
-/* --- the greeting --------------------------------------------------------------------------------- */
+/* --- the greeting ----------------------------------------------------------------------------- */
 
 static void write_parameter(struct engine *engine, const char *name, const char *value)
 {
@@ -915,6 +721,7 @@ void session_welcome(struct engine *engine, struct session *session, struct sett
     login_free(engine, session);
     if (session->pool != NULL && session->pool->limits.client_idle_timeout_ms > 0) {
         conn_wake_by(engine, &session->conn,
-                     after_ms(engine->now_us, session->pool->limits.client_idle_timeout_ms));
+                     engine->now_us +
+                         session->pool->limits.client_idle_timeout_ms * UINT64_C(1000));
     }
 }

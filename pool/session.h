@@ -4,9 +4,9 @@
  *        \___________________________________________________^
  *         \-> CANCEL ----------------------------------------^
  *
- * STARTUP: a startup packet is awaited. AUTH: pool/login.c proves who it is; identity is written once.
- * LOGIN: authenticated, and waiting for a link that tells what the server's parameters are. READY:
- * statements are taken; `link` is the server connection while one is lent.
+ * STARTUP: a startup packet is awaited. AUTH: pool/login.c proves who it is; identity is written
+ * once. LOGIN: authenticated, and waiting for a link that tells what the server's parameters are.
+ * READY: statements are taken; `link` is the server connection while one is lent.
  */
 #ifndef POOL_SESSION_H
 #define POOL_SESSION_H
@@ -80,30 +80,35 @@ struct session {
 /* A session for a client that was just accepted; NULL when memory or handles are out. */
 struct session *session_new(struct engine *engine, const struct origin *origin);
 
+/* The connection's part of the engine's events: what the shell tells of it (event), bytes from the
+ * client, which lie in `block` (bytes), and its timer. Each may close the session; it is freed by
+ * EVENT_CLOSED alone. */
 void session_event(struct engine *engine, struct session *session, const struct event *event);
 void session_bytes(struct engine *engine, struct session *session, struct block *block,
                    uint8_t *bytes, uint32_t len);
 void session_timer(struct engine *engine, struct session *session);
 
 /* Goes on with what is held, after a link has come, room was made, or a reply was completed.
- * session_resume_later puts it into engine->resumable: the engine resumes it at the end of the step, so
- * that one session's progress never runs inside another's. */
+ * session_resume_later puts it into engine->resumable: the engine resumes it at the end of the
+ * step, so that one session's progress never runs inside another's. */
 void session_resume(struct engine *engine, struct session *session);
 void session_resume_later(struct engine *engine, struct session *session);
 
 /* A statement opened a transaction block in statement mode: an error, a rollback, and on. */
 void session_refuse_transaction(struct engine *engine, struct session *session);
 
-/* The server has more for a client that can't hear it. As a backend that can't send: it is canceled. */
+/* The server has more for a client that can't hear it: what runs is canceled, as in a backend that
+ * can't send. */
 void session_unheard(struct engine *engine, struct session *session);
 
-/* "cached plan must not change result type": what the client prepares anew is to be prepared anew. */
+/* "cached plan must not change result type": what the client prepares again, a server shall prepare
+ * again, too. */
 void session_retire_statements(struct engine *engine, struct session *session);
 
 /* Nothing more will come from the client; what it asked for is finished first. */
 void session_end_of_input(struct engine *engine, struct session *session);
 
-/* Whether protocol-level prepared statements have virtual names: not while a session owns its link. */
+/* Whether protocol-level prepared statements have virtual names: not when a session owns a link. */
 bool session_virtual_statements(const struct session *session);
 
 /* The startup packet and authentication (pool/login.c). The take functions return how many bytes

@@ -1,8 +1,8 @@
 /* Interned, immutable sets of configuration parameters ("settings", PostgreSQL's GUCs).
  *
  * A set is what a session wants, or what a link is known to have, beyond the server's defaults for
- * that login. Sets are interned per engine: two sessions that want the same share one, and "does this
- * link suit this session" is a comparison of two pointers. Names compare without case.
+ * that login. Sets are interned per engine: two sessions that want the same share one, and "does
+ * this link suit this session" is a comparison of two pointers. Names compare without case.
  */
 #ifndef POOL_SETTINGS_H
 #define POOL_SETTINGS_H
@@ -44,6 +44,7 @@ struct settings *settings_intern(struct settings_store *store, const struct sett
 struct settings *settings_with(struct settings_store *store, const struct settings *settings,
                                const char *name, const char *value);
 
+/* The last reference given back frees the set. unref: NULL is allowed. */
 void settings_ref(struct settings *settings);
 void settings_unref(struct settings_store *store, struct settings *settings);
 

@@ -85,8 +85,8 @@ void statement_retire(struct statement_store *store, struct statement *statement
     }
 }
 
-/* Good enough to decide whether the statement of a client that has gone may be cancelled: a plan says
- * it exactly, once there are plans. */
+/* Good enough to decide whether the statement of a client that has gone may be cancelled: a plan
+ * says it exactly, once there are plans. */
 bool statement_text_is_read(const uint8_t *text, size_t len)
 {
     size_t at = 0;

@@ -8,8 +8,8 @@
  *                                         +--> statement (id, text)
  *    link:    id   -> link_statement -----+
  *
- * What a pipelined Parse or Close changes is *pending* until the server has answered, and undone when
- * the server skips it after an error (pool/due.h).
+ * What a pipelined Parse or Close changes is *pending* until the server has answered, and undone
+ * when the server skips it after an error (pool/due.h).
  */
 #ifndef POOL_STATEMENT_H
 #define POOL_STATEMENT_H
@@ -72,10 +72,11 @@ void statement_store_fini(struct statement_store *store);
 struct statement *statement_intern(struct statement_store *store, const uint8_t *body,
                                    uint32_t body_bytes);
 
-/* Servers refuse to run it any more (its result type has changed): those who have it keep it, and a new
- * Parse of the text makes a new one, under another name. */
+/* Servers refuse to run it any more (its result type has changed): those who have it keep it, and a
+ * new Parse of the text makes a new one, under another name. */
 void statement_retire(struct statement_store *store, struct statement *statement);
 
+/* The last reference given back frees it. unref: NULL is allowed. */
 void statement_ref(struct statement *statement);
 void statement_unref(struct statement_store *store, struct statement *statement);
 
@@ -98,6 +99,7 @@ bool session_statement_pending(const struct map *statements, uint64_t hash_key, 
 struct session_statement *session_statement_add(struct map *statements, uint64_t hash_key,
                                                 const char *name, struct statement *statement);
 
+/* Takes the entry out of the map and frees it, with its reference. */
 void session_statement_remove(struct statement_store *store, struct map *statements,
                               struct session_statement *entry);
 
@@ -105,11 +107,20 @@ void session_statement_remove(struct statement_store *store, struct map *stateme
 void session_statements_clear(struct statement_store *store, struct map *statements);
 
 void link_statements_init(struct link_statements *statements);
+
+/* The link's entry of that statement, not one that is being closed; NULL when there is none. */
 struct link_statement *link_statement_find(const struct link_statements *statements,
                                            const struct statement *statement);
+
+/* Adds one under the name that goes with `name_id`; takes a reference of its own. NULL when memory
+ * is out. */
 struct link_statement *link_statement_add(struct link_statements *statements,
                                           struct statement *statement, uint64_t name_id);
+
+/* It is now the most recently used. */
 void link_statement_used(struct link_statements *statements, struct link_statement *entry);
+
+/* Takes the entry out and frees it, with its reference. */
 void link_statement_remove(struct statement_store *store, struct link_statements *statements,
                            struct link_statement *entry);
 
@@ -120,7 +131,7 @@ bool link_statement_has_name(const struct link_statements *statements,
 /* A name that no statement has; for one whose own is still taken on a link. */
 uint64_t statement_other_name(struct statement_store *store);
 
-/* A Close of it is sent; or was skipped by the server after an error, so that it is there as before. */
+/* A Close of it is sent; or the server skipped that after an error, and it is there as before. */
 void link_statement_close(struct link_statements *statements, struct link_statement *entry);
 void link_statement_keep(struct link_statements *statements, struct link_statement *entry);
 

@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Failed, Suite, equal, eventually, in_threads, raises, true  # noqa: E402
 from stage import Stage  # noqa: E402
-from wire import Closed, ServerError, Wire  # noqa: E402
+from wire import Closed, ServerError, Wire, ssl_request  # noqa: E402
 
 suite = Suite("limits")
 stage = Stage(suite)
@@ -42,12 +42,25 @@ def _():
 @suite.check("users.NAME.max_clients: only that user is refused")
 def _():
     make_users()
-    with stage.proxy(top={"users": {"bob": {"max_clients": 2}}}) as proxy:
+    with stage.proxy(top={"users": {"bob": {"max_clients": 2}}, "workers": 2}) as proxy:
         kept = [stage.client(proxy, "bob") for _ in range(2)]
         with raises(ServerError, "53300"):
             stage.client(proxy, "bob")
         equal(stage.client(proxy, "alice").scalar("SELECT session_user"), "alice")
         equal(kept[0].scalar("SELECT session_user"), "bob")
+
+
+@suite.check("beyond max_clients: SSLRequest is answered first, and the admin console is open")
+def _():
+    with stage.proxy(top={"max_clients": 1}) as proxy:
+        kept = stage.client(proxy)
+        late = Wire(proxy.port)
+        late.send(ssl_request())
+        equal(late.raw(1), b"N")
+        with raises(ServerError, "53300"):
+            late.login("postgres", "app")
+        true(proxy.admin("SHOW VERSION"), "the console answers")
+        equal(kept.scalar("SELECT 1"), "1")
 
 
 @suite.check("users.NAME.pool.size overrides the database's")
