@@ -16,6 +16,16 @@
 /* A turn of the world that does not end has found a loop in the engine. */
 enum { TURNS_MAX = 100000 };
 
+bool world_engine_works;
+
+/* Every call of the engine that may change it goes through here. */
+static void work(struct world *world, uint32_t engine, const struct event *event)
+{
+    world_engine_works = true;
+    engine_step(world->engines[engine], event);
+    world_engine_works = false;
+}
+
 void world_problem(struct world *world, const char *format, ...)
 {
     va_list arguments;
@@ -138,7 +148,7 @@ static void step(struct world *world, struct actor *actor, struct event event)
 {
     event.handle = actor->handle;
     event.now_us = world->now_us;
-    engine_step(world->engines[actor->engine], &event);
+    work(world, actor->engine, &event);
 }
 
 /* As much of what the actor has sent as the engine wants now. True when something was done. */
@@ -159,7 +169,10 @@ static bool receive(struct world *world, struct actor *actor)
         }
         return false;
     }
-    if (!engine_rx(engine, actor->handle, &room, &room_bytes)) {
+    world_engine_works = true;
+    bool lent = engine_rx(engine, actor->handle, &room, &room_bytes);
+    world_engine_works = false;
+    if (!lent) {
         text_clear(&actor->in);
         return false;
     }
@@ -278,7 +291,10 @@ static void lend_out(struct world *world, uint32_t engine, const struct action *
     }
     step(world, actor, (struct event){.kind = EVENT_CLOSED});
     actor->engine = action->worker;
-    if (engine_adopt(world->engines[action->worker], action->letter, world->now_us, &fresh) != 0) {
+    world_engine_works = true;
+    int code = engine_adopt(world->engines[action->worker], action->letter, world->now_us, &fresh);
+    world_engine_works = false;
+    if (code != 0) {
         actor->open = false;
         line(world, actor, "was not adopted");
         return;
@@ -307,7 +323,7 @@ static void do_action(struct world *world, uint32_t engine, const struct action 
         derive(world, engine, action->handle);
         return;
     case ACTION_MAIL:
-        engine_step(world->engines[action->worker], &mail);
+        work(world, action->worker, &mail);
         return;
     case ACTION_LEND_OUT:
         lend_out(world, engine, action);
@@ -352,7 +368,7 @@ void world_pump(struct world *world)
         for (uint32_t i = 0; i < world->engine_count && !more; i++) {
             if (engine_deadline_us(world->engines[i]) <= world->now_us) {
                 struct event tick = {.kind = EVENT_TICK, .now_us = world->now_us};
-                engine_step(world->engines[i], &tick);
+                work(world, i, &tick);
                 more = true;
             }
         }
@@ -392,7 +408,7 @@ void world_wait(struct world *world, uint64_t us)
         world->now_us = next_us > world->now_us ? next_us : world->now_us;
         for (uint32_t i = 0; i < world->engine_count; i++) {
             struct event tick = {.kind = EVENT_TICK, .now_us = world->now_us};
-            engine_step(world->engines[i], &tick);
+            work(world, i, &tick);
         }
         world_pump(world);
         if (turn == TURNS_MAX) {
@@ -410,7 +426,9 @@ struct actor *world_open(struct world *world, uint32_t engine, bool is_unix, boo
         .is_unix = is_unix, .family = is_unix ? 0 : 4, .address = {192, 0, 2, 1}, .port = 40000};
     struct handle handle;
     start(world);
+    world_engine_works = true;
     int code = engine_open(world->engines[engine], &origin, tls_first, world->now_us, &handle);
+    world_engine_works = false;
     if (code != 0) {
         text_format(&world->lines, "    refused: %s\n", error_name(code));
         return NULL;
@@ -564,7 +582,7 @@ static bool reload(struct world *world, const char *rest)
     struct options *fresh = world_options(world);
     for (uint32_t i = 0; i < world->engine_count; i++) {
         struct event event = {.kind = EVENT_OPTIONS, .now_us = world->now_us, .options = fresh};
-        engine_step(world->engines[i], &event);
+        work(world, i, &event);
     }
     options_unref(world->options);
     world->options = fresh;
@@ -601,7 +619,7 @@ static bool world_command(struct world *world, const char *command)
         start(world);
         for (uint32_t i = 0; i < world->engine_count; i++) {
             struct event event = {.kind = EVENT_DRAIN, .now_us = world->now_us};
-            engine_step(world->engines[i], &event);
+            work(world, i, &event);
         }
         return true;
     }

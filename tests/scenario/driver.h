@@ -89,6 +89,9 @@ struct world {
     char problem[256]; /* the first rule that the engine broke; "" = none */
 };
 
+/* True while an engine is at work, for tests that let its allocations fail. */
+extern bool world_engine_works;
+
 struct world *world_new(void);
 void world_free(struct world *world);
 

@@ -248,11 +248,12 @@ Test(matrix_client, S26_every_timer_at_every_state)
     }
 }
 
-/* S25: a client that is gone, or a server, at every byte of what is sent: what follows is never read
- * in the middle of a message, and the witness has its own answer. */
+/* S25: a client that is gone at every byte of what it sends: what follows is never read in the
+ * middle of a message, and the witness has its own answer. */
 static const char *const sent_by_clients[] = {
     "Query \"select 1\" | Query \"begin\"",
-    "Parse \"a\" \"select 1\" | Bind \"p\" \"a\" \"value\" | Describe S \"a\" | Execute \"p\" 0 | Sync",
+    "Parse \"a\" \"select 1\" | Bind \"p\" \"a\" \"value\" | Describe S \"a\" | "
+    "Execute \"p\" 0 | Sync",
     "Parse \"\" \"select 1\" | Bind \"\" \"\" | Execute \"\" 0 | Close S \"\" | Flush",
     "FunctionCall 1 \"x\"",
 };

@@ -138,8 +138,8 @@ Test(matrix_server, T16_left_out_doubled_or_swapped)
     }
 }
 
-/* Every message that there is where each one is expected: what the ledger's head does not allow ends
- * link and client, with one FATAL. */
+/* Every message that there is where each one is expected: what the ledger's head does not allow
+ * ends link and client, with one FATAL. */
 Test(matrix_server, any_message_at_every_place)
 {
     for (int i = 0; i < DIALOGUES; i++) {
@@ -171,7 +171,7 @@ Test(matrix_server, any_message_at_every_place)
     }
 }
 
-/* T17: what a server may say at any time, in every gap: to the client whose turn it is, in order. */
+/* T17: what a server may say at any time, in every gap: to the client whose turn it is. */
 Test(matrix_server, T17_asynchronous_messages_in_every_gap)
 {
     static const char *const asides[] = {"NoticeResponse NOTICE 00000 \"aside\"",
@@ -203,7 +203,7 @@ static const uint32_t lengths[] = {0,           1,        3,           4,       
                                    1 << 15,     1 << 16,  70000,       0x3ffffffeu, 0x3fffffffu,
                                    0x7fffffffu, 1u << 31, 0xfffffffbu, 0xffffffffu};
 
-/* S07 from the server's side: every type with every length, in the login, while idle, in a reply. */
+/* S07 from the server's side: every type and length, in the login, while idle, in a reply. */
 static void play_length(const char *place, int type, uint32_t length)
 {
     bool login = strcmp(place, "login") == 0;
