@@ -168,6 +168,7 @@ void stream_consume_pieces(struct blocks *blocks, struct stream *stream, uint32_
     stream->bytes -= len;
     while (len > 0) {
         struct piece *piece = stream->first;
+        ASSERT(piece != NULL);
         if (len < piece->len) {
             piece->bytes += len;
             piece->len -= len;

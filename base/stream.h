@@ -1,5 +1,5 @@
-/* Blocks of bytes shared by reference, and streams: queues of pieces of such blocks. A stream that holds
- * bytes must not be moved in memory.
+/* Blocks of bytes shared by reference, and streams: queues of pieces of such blocks. A stream that
+ * holds bytes must not be moved in memory.
  *
  * Bytes are received into the current block of a `struct blocks` (one per worker), one reader's
  * bytes behind the other's, and reach the writer's stream by reference. The current block starts
@@ -141,6 +141,7 @@ static inline void stream_consume(struct blocks *blocks, struct stream *stream, 
     stream_consume_pieces(blocks, stream, len);
 }
 
+/* Drops everything: the pieces and their references to blocks. */
 void stream_clear(struct blocks *blocks, struct stream *stream);
 
 /* For a peer that does not read: moves small rests out of big shared blocks into blocks of their

@@ -38,7 +38,7 @@ void timer_disarm(struct timer_heap *heap, struct timer *timer);
 /* TIMER_NEVER when nothing is armed. */
 uint64_t timer_next_us(const struct timer_heap *heap);
 
-/* Takes out and returns a timer that is due at `now_us`, earliest first; NULL when there is none. */
+/* Takes out and returns a timer that is due at `now_us`, earliest first; NULL when none is. */
 struct timer *timer_pop(struct timer_heap *heap, uint64_t now_us);
 
 #endif

@@ -22,6 +22,8 @@ void writer_fini(struct writer *writer);
 /* Empty again, memory kept. */
 void writer_reset(struct writer *writer);
 
+/* Appends. A failure (memory, or a message too large) is latched in `failed`, and what is appended
+ * then is dropped; writer_reset clears it. Integers are written big-endian. */
 void writer_bytes(struct writer *writer, const void *bytes, size_t len);
 void writer_u8(struct writer *writer, uint8_t value);
 void writer_u16(struct writer *writer, uint16_t value);
@@ -50,6 +52,7 @@ static inline struct reader reader_of(const uint8_t *bytes, size_t len)
     return (struct reader){.at = bytes, .left = len};
 }
 
+/* The next big-endian integer; 0 and failed when fewer bytes are left. */
 uint8_t reader_u8(struct reader *reader);
 uint16_t reader_u16(struct reader *reader);
 uint32_t reader_u32(struct reader *reader);

@@ -28,8 +28,7 @@
  * iterations (measured: 1.5 ms instead of 0.4). */
 
 _Static_assert(sizeof(struct crypto_sha256) >= sizeof(SHA256_CTX), "crypto_sha256 is too small");
-_Static_assert(_Alignof(struct crypto_sha256) >= _Alignof(SHA256_CTX),
-               "crypto_sha256 is misaligned");
+_Static_assert(_Alignof(struct crypto_sha256) >= _Alignof(SHA256_CTX), "it is misaligned");
 
 static SHA256_CTX *sha_context(struct crypto_sha256 *sha)
 {
@@ -671,7 +670,7 @@ int tls_read(struct tls *tls, struct tls_input *input, const struct tls_sink *si
             total += got;
             tls->key_updates = 0;
         }
-        /* One call a record: another that can only find nothing would cost as much as half of one. */
+        /* One call a record: one more, that finds nothing, would cost half as much again. */
         more = result == 1 && total < out_bytes &&
                (input->used < input->count || SSL_has_pending(tls->ssl));
     }

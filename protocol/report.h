@@ -30,8 +30,8 @@ struct report_fields {
 void report_write_fields(struct writer *writer, const char *severity,
                          const struct report_fields *fields);
 
-/* Reads the body of an ErrorResponse or NoticeResponse. Every field may be missing, doubled or of an
- * unknown kind; false only when the body does not end as it must (a NUL behind the last field). */
+/* Reads the body of an ErrorResponse or NoticeResponse. Every field may be missing, doubled or of
+ * an unknown kind; false only when the body does not end with a NUL behind the last field. */
 bool report_parse(const uint8_t *body, size_t body_bytes, struct report_fields *ret_fields);
 
 #endif

@@ -229,6 +229,12 @@ static bool decode_key(struct scram_value text, uint8_t key[SCRAM_KEY_BYTES])
            bytes == SCRAM_KEY_BYTES;
 }
 
+bool scram_is_verifier(const char *stored)
+{
+    static const char scheme[] = "SCRAM-SHA-256$";
+    return strncmp(stored, scheme, sizeof(scheme) - 1) == 0;
+}
+
 int scram_verifier_parse(const char *text, size_t count, struct scram_verifier *ret_verifier)
 {
     struct scram_value rest = {text, count};

@@ -89,6 +89,9 @@ int scram_verifier_build(const char *password, size_t password_count, const uint
  * it. ERR_BAD_VALUE if it isn't one. */
 int scram_verifier_parse(const char *text, size_t count, struct scram_verifier *ret_verifier);
 
+/* Whether what is stored for a user begins as such a verifier does: it is no password then. */
+bool scram_is_verifier(const char *stored);
+
 /* Writes that form, NUL-terminated, and returns its length. */
 size_t scram_verifier_format(const struct scram_verifier *verifier,
                              char ret_text[SCRAM_SECRET_BYTES_MAX]);
