@@ -254,8 +254,9 @@ static int decode(struct dsn *dsn, const char *text, size_t bytes, char **ret_va
         if (high < 0 || low < 0 || high + low == 0) {
             explicit_bzero(value, length);
             free(value);
-            return refuse(dsn, "a bad percent-encoding, allowed: %% and two hexadecimal digits, "
-                               "not %%00");
+            (void)refuse(dsn, "a bad percent-encoding, allowed: %% and two hexadecimal digits, "
+                              "not %%00");
+            return ERR_CONFIG;
         }
         value[length++] = (char)(high * 16 + low);
         i += 2;

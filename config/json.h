@@ -62,8 +62,8 @@ struct json_node *json_node_get(const struct json_node *object, const char *key)
  * Takes the value over, also on failure: ERR_NO_MEMORY. */
 int json_node_put(struct json_node *object, const char *key, struct json_node *value);
 
-/* Appends to a list, taking the value over. */
-void json_node_append(struct json_node *array, struct json_node *value);
+/* Appends to a list, or to an object what has a key; takes the value over. */
+void json_node_append(struct json_node *parent, struct json_node *value);
 
 /* The node that follows in document order within `root`: first child, else next sibling, else that
  * of a parent; NULL at the end. */

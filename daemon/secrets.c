@@ -377,7 +377,7 @@ static void fill_job(struct secrets *secrets, struct job *job, const struct entr
             job->entries[job->count++] = entry;
         }
     }
-    job->source.database = job->entries[0]->database;
+    job->source.database = name;
 }
 
 static void pump(struct secrets *secrets);

@@ -24,6 +24,7 @@ static const struct client_tls *find_client_tls(const struct snapshot *snapshot,
                                                 const struct server_options *server)
 {
     for (uint32_t i = 0; i < snapshot->client_tls_count; i++) {
+        ASSERT(snapshot->client_tls[i].server != NULL);
         if (same_tls(snapshot->client_tls[i].server, server)) {
             return &snapshot->client_tls[i];
         }

@@ -340,6 +340,7 @@ static void forget(struct sock *sock)
 {
     struct worker *worker = sock_worker(sock);
     if ((sock->flags & SOCK_NASCENT) != 0) {
+        ASSERT(sock->nascent != NULL);
         list_remove(&sock->nascent->node);
         free(sock->nascent);
     } else if ((sock->flags & SOCK_DIALING) != 0) {

@@ -64,6 +64,7 @@ static ssize_t send_some(struct sock *sock, const uint8_t *bytes, uint32_t count
 static int keep_unsent(struct tls_sock *tls_sock, const uint8_t *bytes, uint32_t count)
 {
     uint32_t left = tls_sock->unsent_count - tls_sock->unsent_used;
+    ASSERT(bytes != NULL);
     if (count > UNSENT_BYTES_MAX - left) {
         return ERR_LIMIT;
     }
@@ -239,6 +240,7 @@ static void hold(struct sock *sock, const struct tls_input *input)
     size_t left = input->count - input->used;
     uint8_t *held = NULL;
     if (left > 0) {
+        ASSERT(input->bytes != NULL);
         held = malloc(left);
         if (held == NULL) {
             sock_failed(sock, ENOMEM);

@@ -509,9 +509,9 @@ static void greet(struct engine *engine, struct session *session)
     session_welcome(engine, session, pool->baseline, session->settings);
 }
 
-/* What logs the pool in at the server: what the client has proven, when the server's user is the same
- * one; else, or without a proof, what the users file says of the server's user. A password of the
- * connection string comes before either. */
+/* What logs the pool in at the server: what the client has proven, when the server's user is the
+ * same one; else, or without a proof, what the users file says of the server's user. A password of
+ * the connection string comes before either. */
 static void keep_credentials(const struct engine *engine, struct session *session)
 {
     struct login *login = session->login;
@@ -543,8 +543,9 @@ static void keep_credentials(const struct engine *engine, struct session *sessio
 static bool enter(struct engine *engine, struct session *session, struct pool *pool)
 {
     const struct user_options *user = options_find_user(engine->options, session->login->user);
-    struct report report = {.code = ERR_TOO_MANY_CLIENTS,
-                            .hint = "max_clients of the proxy, the database or the user is reached."};
+    struct report report = {
+        .code = ERR_TOO_MANY_CLIENTS,
+        .hint = "max_clients of the proxy, the database or the user is reached."};
     if (pool->disabled) {
         fail(engine, session, ERR_DATABASE_DISABLED, NULL);
         return false;

@@ -3,7 +3,6 @@
  * Bytes that pass on are gathered into runs: what lies together is sent together, by reference.
  */
 #include <stdio.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"

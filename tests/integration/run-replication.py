@@ -59,7 +59,8 @@ def _():
         dsn = f"host=127.0.0.1 port={proxy.port} user=postgres dbname=app"
         out = os.path.join(folder, "changes")
         run("pg_recvlogical", "-d", dsn, "--slot", "through", "--create-slot", "-P", "test_decoding")
-        command = [os.path.join(TOOLS, "pg_recvlogical"), "-d", dsn, "--slot", "through", "--start", "-f", out, "-F", "1"]
+        command = [os.path.join(TOOLS, "pg_recvlogical"), "-d", dsn, "--slot", "through",
+                   "--start", "-f", out, "-F", "1"]
         with subprocess.Popen(command) as receiver:
             try:
                 stage.sql("INSERT INTO decoded VALUES (4711)")
