@@ -64,7 +64,7 @@ static ssize_t send_some(struct sock *sock, const uint8_t *bytes, uint32_t count
 static int keep_unsent(struct tls_sock *tls_sock, const uint8_t *bytes, uint32_t count)
 {
     uint32_t left = tls_sock->unsent_count - tls_sock->unsent_used;
-    ASSERT(bytes != NULL);
+    ASSERT(left == 0 || tls_sock->unsent != NULL);
     if (count > UNSENT_BYTES_MAX - left) {
         return ERR_LIMIT;
     }
