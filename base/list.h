@@ -79,7 +79,7 @@ static inline void list_splice_back(struct list *to, struct list *from)
 }
 
 /* The loop body may remove `node` itself, and nothing else. */
-#define LIST_EACH(head, node)                                                          \
+#define LIST_EACH(head, node)                                                         \
     for (struct list *node = (head)->next, *node##_next = node->next; node != (head); \
          node = node##_next, node##_next = node->next)
 

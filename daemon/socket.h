@@ -48,8 +48,8 @@ enum {
 /* Flags that keep a plain socket from being simply read, and from being simply written. */
 enum {
     SOCK_NOT_READING = SOCK_NASCENT | SOCK_DIALING | SOCK_EOF | SOCK_STARVED | SOCK_STOPPED,
-    SOCK_NOT_WRITING = SOCK_NASCENT | SOCK_DIALING | SOCK_FULL | SOCK_BROKEN | SOCK_TLS_ACCEPT |
-                       SOCK_TLS_CONNECT,
+    SOCK_NOT_WRITING =
+        SOCK_NASCENT | SOCK_DIALING | SOCK_FULL | SOCK_BROKEN | SOCK_TLS_ACCEPT | SOCK_TLS_CONNECT,
 };
 
 struct sock {

@@ -58,8 +58,7 @@ static char *copy_text(const char *text)
 
 static void ask_secret(struct worker *worker, enum message_kind kind, const struct action *action)
 {
-    struct message message = {
-        .kind = kind, .worker = worker->index, .handle = action->handle};
+    struct message message = {.kind = kind, .worker = worker->index, .handle = action->handle};
     message.ask.database = copy_text(action->database);
     message.ask.user = copy_text(action->user);
     worker_post(worker, server_worker(worker->server, 0), &message);
@@ -452,8 +451,7 @@ static void discard_mail(struct worker *worker)
             free(message->why_not);
         } else if (message->kind == MESSAGE_ASK_RELOAD) {
             free(message->setting);
-        } else if (message->kind == MESSAGE_ASK_SECRET ||
-                   message->kind == MESSAGE_FORGET_SECRET) {
+        } else if (message->kind == MESSAGE_ASK_SECRET || message->kind == MESSAGE_FORGET_SECRET) {
             free(message->ask.database);
             free(message->ask.user);
         }

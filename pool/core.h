@@ -45,9 +45,9 @@ struct engine {
     struct random random;
     bool tls_available;
     bool draining, drained;
-    bool patient; /* with draining: sessions stay until their clients leave */
-    struct gates gates; /* what an administrator has paused */
-    uint32_t console_count; /* sessions of the admin database */
+    bool patient;             /* with draining: sessions stay until their clients leave */
+    struct gates gates;       /* what an administrator has paused */
+    uint32_t console_count;   /* sessions of the admin database */
     uint64_t stats_due_us;    /* when the present period of averages ends */
     uint64_t stats_period_us; /* how long the last one was; 0: none has ended */
 
@@ -55,9 +55,9 @@ struct engine {
     struct slab sessions;
     struct blocks blocks;
     struct timer_heap timers, pool_timers;
-    struct list dirty;   /* conns with to-do bits */
+    struct list dirty;     /* conns with to-do bits */
     struct list resumable; /* sessions that can go on with what they hold */
-    struct list actions; /* struct action_node */
+    struct list actions;   /* struct action_node */
     uint32_t action_count;
     struct action_node *action_taken; /* freed at the next take */
     uint64_t log_lines_dropped;
@@ -69,7 +69,7 @@ struct engine {
     struct verifier_cache verifiers;
     uint64_t random_count;
     struct writer scratch; /* for messages of our own; empty between uses */
-    uint32_t over_count; /* clients beyond max_clients, who are told so after their login */
+    uint32_t over_count;   /* clients beyond max_clients, who are told so after their login */
     uint32_t client_count, link_count;
 
     /* The room that engine_rx has lent. */

@@ -90,8 +90,8 @@ const uint8_t due_rules[DUE_WHAT_COUNT][256] = {
     [DUE_CLOSE] = {[BACKEND_CLOSE_COMPLETE] = DUE_VERDICT_PLAIN_LAST,
                    [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_ERROR},
     /* A Sync commits, and that may fail (deferred constraints): an error, then ReadyForQuery. */
-    [DUE_SYNC] = {[BACKEND_ERROR_RESPONSE] = DUE_VERDICT_PART,
-                  [BACKEND_READY_FOR_QUERY] = DUE_VERDICT_LAST},
+    [DUE_SYNC] =
+        {[BACKEND_ERROR_RESPONSE] = DUE_VERDICT_PART, [BACKEND_READY_FOR_QUERY] = DUE_VERDICT_LAST},
     [DUE_FUNCTION_CALL] = {[BACKEND_FUNCTION_CALL_RESPONSE] = DUE_VERDICT_PLAIN,
                            [BACKEND_ERROR_RESPONSE] = DUE_VERDICT_PART,
                            [BACKEND_READY_FOR_QUERY] = DUE_VERDICT_LAST},

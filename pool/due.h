@@ -39,27 +39,27 @@ enum due_what {
 enum due_kind { DUE_FORWARD, DUE_SWALLOW, DUE_SYNTHESISE };
 
 enum {
-    DUE_FLAG_SETUP = 1,    /* belongs to the setup of the link for its session */
+    DUE_FLAG_SETUP = 1,     /* belongs to the setup of the link for its session */
     DUE_FLAG_DUPLICATE = 2, /* a Parse that must fail with 42P05: the name in the text is ours */
-    DUE_FLAG_UNNAMED = 4,  /* a client's Parse of the unnamed statement */
-    DUE_FLAG_REFERS = 8,   /* set by due_push: one of the entry's pointers is not NULL */
+    DUE_FLAG_UNNAMED = 4,   /* a client's Parse of the unnamed statement */
+    DUE_FLAG_REFERS = 8,    /* set by due_push: one of the entry's pointers is not NULL */
 };
 
 struct due_entry {
     uint8_t what; /* enum due_what */
     uint8_t kind; /* enum due_kind */
     uint8_t flags;
-    struct link_statement *prepared;   /* Parse: what the link will have; may be NULL */
-    struct session_statement *named;   /* Parse, Close: what the client has; NULL = none, or gone */
-    struct statement *unnamed_before;  /* Parse of the unnamed: what to go back to; owned */
+    struct link_statement *prepared;  /* Parse: what the link will have; may be NULL */
+    struct session_statement *named;  /* Parse, Close: what the client has; NULL = none, or gone */
+    struct statement *unnamed_before; /* Parse of the unnamed: what to go back to; owned */
 };
 
 struct due {
     struct due_entry *entries; /* a ring */
     uint32_t capacity;         /* a power of two */
     uint32_t first, count;
-    bool skipping; /* an error came and no Sync has been sent since */
-    bool copy_in;  /* the server reads COPY data */
+    bool skipping;  /* an error came and no Sync has been sent since */
+    bool copy_in;   /* the server reads COPY data */
     bool copy_both; /* START_REPLICATION: both sides send until both have ended */
 };
 
@@ -113,13 +113,13 @@ static inline bool due_pops_plainly(const struct due *due)
 }
 
 enum due_verdict {
-    DUE_VERDICT_VIOLATION, /* the head allows no such message */
-    DUE_VERDICT_PART,      /* part of the head's reply */
-    DUE_VERDICT_PLAIN,     /* the same, and nothing else follows from it */
-    DUE_VERDICT_LAST,      /* the head's reply ends with it: pop */
+    DUE_VERDICT_VIOLATION,  /* the head allows no such message */
+    DUE_VERDICT_PART,       /* part of the head's reply */
+    DUE_VERDICT_PLAIN,      /* the same, and nothing else follows from it */
+    DUE_VERDICT_LAST,       /* the head's reply ends with it: pop */
     DUE_VERDICT_PLAIN_LAST, /* the same, and nothing else follows from it */
-    DUE_VERDICT_ERROR,     /* ErrorResponse that makes the server skip to Sync */
-    DUE_VERDICT_ASIDE,     /* Notice, ParameterStatus, Notification: may come at any time */
+    DUE_VERDICT_ERROR,      /* ErrorResponse that makes the server skip to Sync */
+    DUE_VERDICT_ASIDE,      /* Notice, ParameterStatus, Notification: may come at any time */
 };
 
 extern const uint8_t due_rules[DUE_WHAT_COUNT][256]; /* enum due_verdict by message */

@@ -102,13 +102,11 @@ void engine_free(struct engine *engine)
     }
     engine->draining = engine->drained = true; /* nothing is dialed any more */
     free_connections(engine);
-    LIST_EACH(&engine->pool_list, node)
-    {
+    LIST_EACH (&engine->pool_list, node) {
         pool_free(engine, CONTAINER_OF(node, struct pool, listed));
     }
     map_fini(&engine->pools);
-    LIST_EACH(&engine->actions, node)
-    {
+    LIST_EACH (&engine->actions, node) {
         struct action_node *queued = CONTAINER_OF(node, struct action_node, queued);
         letter_free(queued->action.letter);
         free(queued);
@@ -440,8 +438,7 @@ uint64_t engine_deadline_us(const struct engine *engine)
 
 static void drained_if_empty(struct engine *engine)
 {
-    if (engine->draining && !engine->drained &&
-        engine->client_count == engine->console_count) {
+    if (engine->draining && !engine->drained && engine->client_count == engine->console_count) {
         engine->drained = engine_action(engine, ACTION_DRAINED) != NULL;
     }
 }
@@ -602,9 +599,8 @@ bool engine_derivation(const struct engine *engine, struct handle handle,
     if (conn == NULL || conn->kind == CONN_CANCELLER) {
         return false;
     }
-    return conn->kind == CONN_CLIENT
-               ? login_derivation((struct session *)conn, ret_derivation)
-               : link_login_derivation((struct link *)conn, ret_derivation);
+    return conn->kind == CONN_CLIENT ? login_derivation((struct session *)conn, ret_derivation)
+                                     : link_login_derivation((struct link *)conn, ret_derivation);
 }
 
 void engine_flush_scratch(struct engine *engine, struct conn *conn)

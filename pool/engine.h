@@ -60,12 +60,12 @@ struct origin {
 
 /* What a TLS handshake ended with. */
 struct tls_facts {
-    bool direct;              /* the client began with TLS, without SSLRequest */
-    bool alpn_postgresql;     /* both sides agreed on ALPN "postgresql" */
-    bool certificate_ok;      /* the peer gave a certificate and it verified */
+    bool direct;                            /* the client began with TLS, without SSLRequest */
+    bool alpn_postgresql;                   /* both sides agreed on ALPN "postgresql" */
+    bool certificate_ok;                    /* the peer gave a certificate and it verified */
     char common_name[LIMIT_NAME_BYTES * 4]; /* of that certificate; "" when there is none */
-    uint8_t end_point[64];    /* tls-server-end-point channel binding (RFC 5929) */
-    uint32_t end_point_bytes; /* 0 = not available */
+    uint8_t end_point[64];                  /* tls-server-end-point channel binding (RFC 5929) */
+    uint32_t end_point_bytes;               /* 0 = not available */
     char version[16], cipher[64];
 };
 
@@ -129,20 +129,20 @@ enum log_event_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG }
 enum { ACTION_TEXT_BYTES = 512 };
 
 enum action_kind {
-    ACTION_ASK_SECRET, /* the secret of `user` for `database` -> EVENT_SECRET */
+    ACTION_ASK_SECRET,    /* the secret of `user` for `database` -> EVENT_SECRET */
     ACTION_FORGET_SECRET, /* what was said of `user` for `database` proved nobody: ask anew */
-    ACTION_DERIVE,     /* PBKDF2 off the loop -> EVENT_DERIVED; inputs: engine_derivation() */
-    ACTION_MAIL,       /* letter -> EVENT_MAIL at worker `worker` */
-    ACTION_LEND_OUT,   /* detach the socket of `handle`, answer EVENT_CLOSED for it, and give the
+    ACTION_DERIVE,        /* PBKDF2 off the loop -> EVENT_DERIVED; inputs: engine_derivation() */
+    ACTION_MAIL,          /* letter -> EVENT_MAIL at worker `worker` */
+    ACTION_LEND_OUT,      /* detach the socket of `handle`, answer EVENT_CLOSED for it, and give the
                         * socket with letter to worker `worker`: there engine_adopt() makes the
                         * new handle */
-    ACTION_LOG,        /* text, level */
-    ACTION_RELOAD,     /* an administrator asks for a reload; text: "", or "key=value" to be laid
+    ACTION_LOG,           /* text, level */
+    ACTION_RELOAD,        /* an administrator asks for a reload; text: "", or "key=value" to be laid
                         * over the configuration until the next reload without one; EVENT_OPTIONS
                         * tells the outcome to every engine, engine_reload_done() to this one */
-    ACTION_SHUTDOWN,   /* an administrator asks the process to end; worker: enum shutdown_kind of
+    ACTION_SHUTDOWN,      /* an administrator asks the process to end; worker: enum shutdown_kind of
                         * pool/admin.h */
-    ACTION_DRAINED,    /* after EVENT_DRAIN: the last session is gone */
+    ACTION_DRAINED,       /* after EVENT_DRAIN: the last session is gone */
 };
 
 struct action {
@@ -163,14 +163,14 @@ struct derivation {
 };
 
 struct engine_setup {
-    uint32_t worker;        /* this engine's index */
-    struct shared *shared;  /* pool/account.h: common to all engines of the process */
+    uint32_t worker;         /* this engine's index */
+    struct shared *shared;   /* pool/account.h: common to all engines of the process */
     struct options *options; /* the engine takes its own reference */
     uint64_t now_us;
-    uint64_t wall_us;       /* microseconds since 1970 at now_us, for SHOW */
-    uint64_t seed;          /* for jitter and hash keys */
-    uint8_t secret[32];     /* the same in all engines: cancel keys, mock SCRAM salts */
-    bool tls_available;     /* SSLRequest may be answered 'S' */
+    uint64_t wall_us;   /* microseconds since 1970 at now_us, for SHOW */
+    uint64_t seed;      /* for jitter and hash keys */
+    uint8_t secret[32]; /* the same in all engines: cancel keys, mock SCRAM salts */
+    bool tls_available; /* SSLRequest may be answered 'S' */
 };
 
 /* NULL when memory is out. engine_free frees what is left of connections and pools. */

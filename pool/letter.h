@@ -11,26 +11,26 @@ struct engine;
 struct link;
 
 enum letter_kind {
-    LETTER_WANT,   /* to home: a ticket of `worker` */
-    LETTER_FREED,  /* to home: a link became idle at `worker`, or a place is free */
-    LETTER_DIAL,   /* from home: you may make a link; its place is taken already */
-    LETTER_GIVE,   /* from home: lend an idle link to `worker` */
-    LETTER_GAVE,   /* to home: done */
-    LETTER_NONE,   /* to home: there was none; the ticket of `worker` goes to the front again */
-    LETTER_LINK,   /* a link with its socket (ACTION_LEND_OUT) */
-    LETTER_EVICT,  /* close an idle link of the pool: another pool of the database needs it */
-    LETTER_CANCEL, /* a CancelRequest for a client of yours */
+    LETTER_WANT,     /* to home: a ticket of `worker` */
+    LETTER_FREED,    /* to home: a link became idle at `worker`, or a place is free */
+    LETTER_DIAL,     /* from home: you may make a link; its place is taken already */
+    LETTER_GIVE,     /* from home: lend an idle link to `worker` */
+    LETTER_GAVE,     /* to home: done */
+    LETTER_NONE,     /* to home: there was none; the ticket of `worker` goes to the front again */
+    LETTER_LINK,     /* a link with its socket (ACTION_LEND_OUT) */
+    LETTER_EVICT,    /* close an idle link of the pool: another pool of the database needs it */
+    LETTER_CANCEL,   /* a CancelRequest for a client of yours */
     LETTER_CANCELED, /* it has been dealt with: the requester's connection may end */
-    LETTER_ADMIN,  /* a console command that visits every engine (pool/admin.h) */
+    LETTER_ADMIN,    /* a console command that visits every engine (pool/admin.h) */
 };
 
 struct letter {
     enum letter_kind kind;
-    uint32_t worker; /* whom it is about */
-    uint32_t sender; /* set when it is posted */
-    char *database, *user; /* the pool; NULL when none is meant */
-    struct link *link;     /* LETTER_LINK: detached from the engine that sent it */
-    struct lent *lent;     /* LETTER_LINK: what of it belonged to that engine's stores */
+    uint32_t worker;         /* whom it is about */
+    uint32_t sender;         /* set when it is posted */
+    char *database, *user;   /* the pool; NULL when none is meant */
+    struct link *link;       /* LETTER_LINK: detached from the engine that sent it */
+    struct lent *lent;       /* LETTER_LINK: what of it belonged to that engine's stores */
     struct handle target;    /* LETTER_CANCEL: the slot of the session */
     struct handle requester; /* LETTER_CANCEL, LETTER_CANCELED: who asked, at the asker's worker */
     uint8_t key[32];

@@ -55,10 +55,10 @@ struct link {
     bool granted;    /* made or moved here for a ticket of this worker */
     bool terminated; /* the server has said FATAL */
     bool replication;
-    bool unsynced;    /* extended-query messages were sent and no Sync since */
+    bool unsynced;        /* extended-query messages were sent and no Sync since */
     bool query_timed_out; /* the cancel under way is query_timeout's */
-    bool spoilt;      /* holds what its last session alone knows of: not lent again */
-    bool client_body; /* the client's message was sent in part: nothing may follow but its rest */
+    bool spoilt;          /* holds what its last session alone knows of: not lent again */
+    bool client_body;  /* the client's message was sent in part: nothing may follow but its rest */
     bool session_used; /* session mode: must be reset before the next client */
     uint32_t epoch;
 
@@ -106,8 +106,8 @@ void link_sent(struct engine *engine, struct link *link);
 /* The login dialogue (pool/link_login.c). */
 void link_login_start(struct engine *engine, struct link *link);
 void link_login_tls(struct engine *engine, struct link *link, const struct tls_facts *facts);
-void link_login_bytes(struct engine *engine, struct link *link, struct block *block,
-                      uint8_t *bytes, uint32_t len);
+void link_login_bytes(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
+                      uint32_t len);
 
 /* The login has failed: remembered for those who wait, who are told. */
 void link_login_failed(struct engine *engine, struct link *link, int code, const char *detail);

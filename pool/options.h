@@ -21,7 +21,7 @@ enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 
 enum tls_mode {
     TLS_DISABLE,
-    TLS_ALLOW,  /* servers only, libpq's sslmode=allow: treated as prefer */
+    TLS_ALLOW, /* servers only, libpq's sslmode=allow: treated as prefer */
     TLS_PREFER,
     TLS_REQUIRE,
     TLS_VERIFY_CA,
@@ -32,18 +32,18 @@ enum channel_binding { CHANNEL_BINDING_DISABLE, CHANNEL_BINDING_PREFER, CHANNEL_
 
 /* One server, as a libpq connection string names it. */
 struct server_options {
-    char *host;      /* name or address, or the directory of a Unix socket: begins with '/' */
-    char *hostaddr;  /* NULL, or the address to use in place of resolving host */
+    char *host;     /* name or address, or the directory of a Unix socket: begins with '/' */
+    char *hostaddr; /* NULL, or the address to use in place of resolving host */
     uint16_t port;
-    char *user;      /* NULL: the client's own */
-    char *password;  /* NULL: looked up, or passed through */
-    char *dbname;    /* NULL: the database name that the client asked for */
+    char *user;     /* NULL: the client's own */
+    char *password; /* NULL: looked up, or passed through */
+    char *dbname;   /* NULL: the database name that the client asked for */
     enum tls_mode sslmode;
     char *sslrootcert, *sslcert, *sslkey; /* NULL: not given */
     bool ssl_direct;                      /* sslnegotiation=direct */
     enum channel_binding channel_binding;
-    char *application_name;               /* NULL: not given */
-    char *options;                        /* NULL: not given; sent as the startup option */
+    char *application_name; /* NULL: not given */
+    char *options;          /* NULL: not given; sent as the startup option */
     uint32_t weight;
 };
 
@@ -67,7 +67,7 @@ struct user_options {
 };
 
 struct database_options {
-    char *name; /* "*" stands for any other name */
+    char *name;                     /* "*" stands for any other name */
     struct server_options *servers; /* the primary first, then replicas in the file's order */
     uint32_t server_count;
     char *service_user, *service_password; /* NULL: the DSN's own user */
@@ -78,10 +78,10 @@ struct database_options {
 
 struct auth_options {
     enum auth_method method;
-    char *hba_file;   /* NULL unless method is AUTH_HBA */
-    char *users_file; /* NULL: none */
-    char *query;      /* NULL: none */
-    char *query_user; /* NULL: the service login */
+    char *hba_file;                                  /* NULL unless method is AUTH_HBA */
+    char *users_file;                                /* NULL: none */
+    char *query;                                     /* NULL: none */
+    char *query_user;                                /* NULL: the service login */
     uint32_t fail_limit_count, fail_limit_window_ms; /* 0 = no limit */
     uint32_t fail_delay_ms;
 };
@@ -116,7 +116,7 @@ struct options {
     char **admin_users, **stats_users;
     uint32_t admin_user_count, stats_user_count;
 
-    int log_level;   /* enum log_level of daemon/log.h, by its number: 0 error … 4 debug */
+    int log_level; /* enum log_level of daemon/log.h, by its number: 0 error … 4 debug */
     bool log_json;
 
     struct database_options *databases;

@@ -44,8 +44,7 @@ static uint64_t hash_items(const struct settings_store *store, const struct sett
     return hash;
 }
 
-static bool same_items(const struct settings *settings, const struct setting *items,
-                       uint32_t count)
+static bool same_items(const struct settings *settings, const struct setting *items, uint32_t count)
 {
     if (settings->count != count) {
         return false;
@@ -201,10 +200,9 @@ bool settings_name_ok(const char *name)
 
 bool settings_fixed(const char *name)
 {
-    static const char *const fixed[] = {"server_version",       "server_encoding",
-                                        "is_superuser",         "session_authorization",
-                                        "integer_datetimes",    "in_hot_standby",
-                                        "server_version_num"};
+    static const char *const fixed[] = {
+        "server_version",    "server_encoding", "is_superuser",      "session_authorization",
+        "integer_datetimes", "in_hot_standby",  "server_version_num"};
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
         if (strcasecmp(fixed[i], name) == 0) {
             return true;

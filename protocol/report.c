@@ -20,8 +20,8 @@ void report_write(struct writer *writer, const struct report *report)
     write_field(writer, 'S', severity);
     write_field(writer, 'V', severity);
     write_field(writer, 'C', error_sqlstate(report->code));
-    write_field(writer, 'M', report->message != NULL ? report->message
-                                                     : error_message(report->code));
+    write_field(writer, 'M',
+                report->message != NULL ? report->message : error_message(report->code));
     write_field(writer, 'D', report->detail);
     write_field(writer, 'H', report->hint);
     writer_u8(writer, 0);

@@ -56,13 +56,12 @@ void check_pool_print(const struct sim *sim)
         LIST_EACH (&sim->shells[i]->engine->pool_list, node) {
             const struct pool *pool = CONTAINER_OF(node, struct pool, listed);
             const struct account *account = pool->account;
-            printf(
-                "  e%u %s/%s%s: %u idle %u busy %u dialing %u waiting %u tickets %u in line; "
-                "all: %u links, %u tickets, idle here %u\n",
-                i, pool->name, pool->user, account->home == i ? " home" : "", pool->idle_count,
-                pool->busy_count, pool->dialing_count, pool->waiting_count, pool->tickets,
-                pool->line_count, atomic_load(&account->total), atomic_load(&account->tickets),
-                atomic_load(&account->idle[i]));
+            printf("  e%u %s/%s%s: %u idle %u busy %u dialing %u waiting %u tickets %u in line; "
+                   "all: %u links, %u tickets, idle here %u\n",
+                   i, pool->name, pool->user, account->home == i ? " home" : "", pool->idle_count,
+                   pool->busy_count, pool->dialing_count, pool->waiting_count, pool->tickets,
+                   pool->line_count, atomic_load(&account->total), atomic_load(&account->tickets),
+                   atomic_load(&account->idle[i]));
         }
     }
 }
