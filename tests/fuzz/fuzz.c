@@ -180,8 +180,8 @@ void fuzz_server_listener(struct world *world, struct actor *actor, const uint8_
     if (message[0] == FRONTEND_SYNC && !actor->server_copies) {
         actor->server_skips = false;
         say_ready(actor);
-    } else if (actor->server_skips) {
-        return;
+    } else if (actor->server_skips || (!actor->server_copies && strchr("dcfH", message[0]))) {
+        return; /* COPY's messages outside a COPY are ignored (PostgresMain, postgres.c) */
     } else if (actor->server_copies) {
         hear_copying(actor, message[0]);
     } else if (message[0] == FRONTEND_QUERY) {
