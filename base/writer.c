@@ -144,7 +144,10 @@ uint8_t reader_u8(struct reader *reader)
 uint16_t reader_u16(struct reader *reader)
 {
     const uint8_t *at = reader_bytes(reader, 2);
-    return at == NULL ? 0 : (uint16_t)(at[0] << 8 | at[1]);
+    if (at == NULL) {
+        return 0;
+    }
+    return (uint16_t)((uint32_t)at[0] << 8 | at[1]);
 }
 
 uint32_t reader_u32(struct reader *reader)
