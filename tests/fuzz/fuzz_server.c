@@ -77,7 +77,7 @@ void fuzz_one(const uint8_t *bytes, size_t len)
     struct world *world = fuzz_world(choices[bytes[0] & 7]);
     world_do(world, "C1 logs in");
     world_do(world, "C2 logs in");
-    uint32_t waits = 0; /* what costs more than its byte pays for: ticks, connections */
+    uint32_t spent = 0; /* what costs more than its byte pays for: ticks, connections */
     for (size_t at = 1; at < len && world->actor_count < WORLD_ACTORS_MAX - 8;) {
         uint8_t step = bytes[at++];
         accept_all(world);
@@ -90,8 +90,8 @@ void fuzz_one(const uint8_t *bytes, size_t len)
             at += said;
         } else if (step - 0xe0 < (int)(sizeof(steps) / sizeof(steps[0]))) {
             const char *command = steps[step - 0xe0];
-            bool costs = strncmp(command, "wait", 4) == 0 || strncmp(command, "cancel", 6) == 0;
-            if (costs && ++waits > 12) {
+            bool costs = strchr("wcrd", command[0]) != NULL; /* wait, cancel, reload, drain */
+            if ((spent += costs ? 8 : 1) > 100) {
                 continue;
             }
             if (strncmp(command, "C3 logs", 7) != 0 || world_actor(world, "C3") == NULL) {
