@@ -142,8 +142,8 @@ bool shared_login_allowed(struct shared *shared, const uint8_t *address, const c
     }
     mtx_lock(&shared->lock);
     const struct login_failures *slot = login_slot(shared, address, user, &key);
-    bool allowed = slot->key != key || now_us - slot->window_from_us >= window_us ||
-                   slot->count < limit;
+    bool allowed =
+        slot->key != key || now_us >= slot->window_from_us + window_us || slot->count < limit;
     mtx_unlock(&shared->lock);
     return allowed;
 }
@@ -154,7 +154,7 @@ void shared_login_failed(struct shared *shared, const uint8_t *address, const ch
     uint64_t key;
     mtx_lock(&shared->lock);
     struct login_failures *slot = login_slot(shared, address, user, &key);
-    if (slot->key != key || now_us - slot->window_from_us >= window_us) {
+    if (slot->key != key || now_us >= slot->window_from_us + window_us) {
         *slot = (struct login_failures){.key = key, .window_from_us = now_us};
     }
     slot->count++;

@@ -194,6 +194,9 @@ void cancel_forget_link(struct engine *engine, struct link *link)
         if (handle_equal(canceller->link, link->conn.handle)) {
             canceller->link = (struct handle){0};
             link->cancels--;
+            if (!canceller->sent) {
+                conn_close(engine, &canceller->conn); /* its pool may go next */
+            }
         }
     }
 }

@@ -115,10 +115,8 @@ static struct link_statement *prepare(struct engine *engine, struct link *link,
         return NULL;
     }
     entry->pending++;
-    struct due_entry due = {.what = DUE_PARSE,
-                            .kind = (uint8_t)kind,
-                            .prepared = entry,
-                            .named = named};
+    struct due_entry due = {
+        .what = DUE_PARSE, .kind = (uint8_t)kind, .prepared = entry, .named = named};
     if (!link_due_entry(engine, link, &due)) {
         return NULL;
     }
@@ -214,7 +212,9 @@ static struct name name_on_link(struct engine *engine, struct session *session, 
     struct session_statement *entry =
         session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
     if (entry == NULL) {
-        return name;
+        /* No link has it, and the server says so. Our own names are not for clients to call. */
+        bool ours = name.bytes >= 7 && memcmp(name.text, "howdah_", 7) == 0;
+        return ours ? (struct name){"howdah_", 7} : name;
     }
     struct link_statement *prepared = link_statement_find(&link->statements, entry->statement);
     if (prepared == NULL) {
@@ -260,10 +260,8 @@ static bool parse_duplicate(struct engine *engine, struct session *session,
                             struct session_statement *named, struct statement *statement)
 {
     struct statement *old;
-    struct due_entry due = {.what = DUE_PARSE,
-                            .kind = DUE_FORWARD,
-                            .flags = DUE_FLAG_DUPLICATE,
-                            .named = named};
+    struct due_entry due = {
+        .what = DUE_PARSE, .kind = DUE_FORWARD, .flags = DUE_FLAG_DUPLICATE, .named = named};
     struct name name = {named->name, (uint32_t)strlen(named->name)};
     struct name on_link = name_on_link(engine, session, name, &old);
     if (on_link.text == NULL || !link_due_entry(engine, session->link, &due)) {
@@ -359,24 +357,27 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
     return taken;
 }
 
-static uint64_t text_hash(const struct engine *engine, const uint8_t *body, size_t body_bytes)
+/* Proven for one database and user: its pool's account is the same at every worker. */
+static uint64_t text_hash(const struct engine *engine, const struct pool *pool, const uint8_t *body,
+                          size_t body_bytes)
 {
-    return hash_bytes(shared_hash_key(engine->shared), body, body_bytes);
+    uint64_t key = shared_hash_key(engine->shared) ^ (uint64_t)(uintptr_t)pool->account;
+    return hash_bytes(key, body, body_bytes);
 }
 
-void session_statement_proven(struct engine *engine, const struct statement *statement)
+void session_statement_proven(struct engine *engine, const struct pool *pool,
+                              const struct statement *statement)
 {
-    shared_prove(engine->shared, text_hash(engine, statement->body, statement->body_bytes));
+    shared_prove(engine->shared, text_hash(engine, pool, statement->body, statement->body_bytes));
 }
 
 void session_retire_statements(struct engine *engine, struct session *session)
 {
     for (struct map_node *node = map_walk(&session->statements, NULL); node != NULL;
          node = map_walk(&session->statements, node)) {
-        struct statement *statement =
-            CONTAINER_OF(node, struct session_statement, node)->statement;
+        struct statement *statement = CONTAINER_OF(node, struct session_statement, node)->statement;
         shared_disprove(engine->shared,
-                        text_hash(engine, statement->body, statement->body_bytes));
+                        text_hash(engine, session->pool, statement->body, statement->body_bytes));
         statement_retire(&engine->statements, statement);
     }
 }
@@ -392,7 +393,7 @@ bool extended_parse_known(struct engine *engine, struct session *session, const 
         session_statement_find(&session->statements, engine->hash_key, name, name_len) != NULL) {
         return false;
     }
-    if (!shared_proven(engine->shared, text_hash(engine, reader.at, reader.left))) {
+    if (!shared_proven(engine->shared, text_hash(engine, session->pool, reader.at, reader.left))) {
         return false;
     }
     struct statement *statement =
@@ -400,8 +401,8 @@ bool extended_parse_known(struct engine *engine, struct session *session, const 
     if (statement == NULL) {
         return false;
     }
-    bool added = session_statement_add(&session->statements, engine->hash_key, name, statement) !=
-                 NULL;
+    bool added =
+        session_statement_add(&session->statements, engine->hash_key, name, statement) != NULL;
     statement_unref(&engine->statements, statement);
     if (!added) {
         return false;
@@ -462,7 +463,8 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
         return 0;
     }
     if (statement != NULL) {
-        session->query_is_read = statement->is_read;
+        session->batch_writes |= !statement->is_read;
+        session->query_is_read = !session->batch_writes;
     }
     session->pool->stats.binds++;
     link->unsynced = true;

@@ -133,7 +133,8 @@ static bool grant(struct engine *engine, struct pool *pool, struct link *link,
     pool->busy_count++;
     link->owner = session;
     link->used = false;
-    link->session_used = pool->limits.mode == POOL_SESSION;
+    link->session_used = session->owns_link;
+    link->query_timed_out = false;
     session->link = link;
     session->cancel_sent = false;
     pool->stats.wait_us += engine->now_us - session->wait_from_us;
@@ -184,6 +185,7 @@ static void give_place_back(struct pool *pool)
 static bool take_shared_place(struct engine *engine, struct pool *pool)
 {
     if (!account_take(pool->user_account, pool->user_limit)) {
+        lend_evict(engine, pool);
         return false;
     }
     if (!account_take(pool->database_account, pool->database_limit)) {
@@ -282,8 +284,7 @@ static bool serve_next(struct engine *engine, struct pool *pool)
 {
     uint32_t from;
     uint32_t index = pick(engine, pool, &from);
-    struct ticket ticket =
-        pool->line[(pool->line_first + index) & (pool->line_capacity - 1)];
+    struct ticket ticket = pool->line[(pool->line_first + index) & (pool->line_capacity - 1)];
     if (from == UINT32_MAX) {
         if (!may_dial(engine, pool, &ticket)) {
             return false;
@@ -369,8 +370,7 @@ void lend_escalate(struct engine *engine, struct pool *pool, bool all)
 {
     uint32_t index = 0, tickets = pool->tickets;
     bool any = false;
-    LIST_EACH(&pool->waiting, node)
-    {
+    LIST_EACH (&pool->waiting, node) {
         const struct session *session = CONTAINER_OF(node, struct session, waiting);
         if (index++ < tickets) {
             continue; /* the first in line are those with tickets */
@@ -511,8 +511,7 @@ static void serve_sharers(struct engine *engine, struct pool *pool)
     if (pool->database_limit == 0 && pool->user_limit == 0) {
         return;
     }
-    LIST_EACH(&engine->pool_list, node)
-    {
+    LIST_EACH (&engine->pool_list, node) {
         struct pool *other = CONTAINER_OF(node, struct pool, listed);
         bool shares = other->database_account == pool->database_account ||
                       other->user_account == pool->user_account;
@@ -551,6 +550,9 @@ void lend_logged_in(struct engine *engine, struct link *link)
     pool->retry_at_us = 0;
     free(pool->failure);
     pool->failure = NULL;
+    if (link->replication) {
+        return; /* its client's own settings were in the startup packet */
+    }
     settings_unref(&engine->settings, pool->baseline);
     pool->baseline = link->baseline;
     settings_ref(pool->baseline);

@@ -314,10 +314,11 @@ bool lend_close_oldest(struct engine *engine, struct pool *pool)
 void lend_evict(struct engine *engine, struct pool *pool)
 {
     uint32_t workers = shared_worker_count(engine->shared);
-    LIST_EACH(&engine->pool_list, node)
-    {
+    LIST_EACH (&engine->pool_list, node) {
         struct pool *other = CONTAINER_OF(node, struct pool, listed);
-        if (other == pool || other->database_account != pool->database_account) {
+        bool shares = other->database_account == pool->database_account ||
+                      other->user_account == pool->user_account;
+        if (other == pool || !shares) {
             continue;
         }
         for (uint32_t worker = 0; worker < workers; worker++) {

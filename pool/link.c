@@ -155,8 +155,8 @@ void link_fail(struct engine *engine, struct link *link, int code, const char *d
     }
     engine_log(engine, link->terminated ? LOG_NOTICE : LOG_WARNING,
                "server connection ended: db=%s user=%s pid=%u: %s%s%s", link->pool->name,
-               link->pool->user, link->backend_pid, error_message(code),
-               detail == NULL ? "" : ": ", detail == NULL ? "" : detail);
+               link->pool->user, link->backend_pid, error_message(code), detail == NULL ? "" : ": ",
+               detail == NULL ? "" : detail);
     if (link->owner != NULL) {
         tell_owner(engine, link, code, detail);
     }
@@ -230,7 +230,7 @@ static void settle_entry(struct engine *engine, struct link *link, const struct 
         link_statement_remove(&engine->statements, &link->statements, entry->prepared);
     } else if (entry->prepared != NULL) {
         entry->prepared->pending--;
-        session_statement_proven(engine, entry->prepared->statement);
+        session_statement_proven(engine, link->pool, entry->prepared->statement);
     }
     if (entry->named != NULL && entry->what == DUE_PARSE &&
         (entry->flags & DUE_FLAG_DUPLICATE) == 0) {
@@ -410,8 +410,8 @@ void link_parameter(struct engine *engine, struct link *link, const char *name, 
     if (link->owner == NULL || link->setup) {
         return;
     }
-    changed = settings_with(&engine->settings, link->owner->settings, name,
-                            is_usual ? NULL : value);
+    changed =
+        settings_with(&engine->settings, link->owner->settings, name, is_usual ? NULL : value);
     if (changed != NULL) {
         settings_unref(&engine->settings, link->owner->settings);
         link->owner->settings = changed;
@@ -580,8 +580,7 @@ static void disown_entries(struct link *link)
 void link_forget_statements(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
-    LIST_EACH(&link->statements.recent, node)
-    {
+    LIST_EACH (&link->statements.recent, node) {
         struct link_statement *entry = CONTAINER_OF(node, struct link_statement, recent);
         if (entry->pending == 0) {
             link_statement_remove(&engine->statements, &link->statements, entry);
@@ -676,9 +675,9 @@ static void idle_bytes(struct engine *engine, struct link *link, struct block *b
     while (len - used >= MESSAGE_HEADER_BYTES) {
         uint8_t *at = bytes + used;
         bool known = message_header(message_backend_bounds, at, &body_bytes);
-        bool aside = known && (at[0] == BACKEND_NOTICE_RESPONSE ||
-                               at[0] == BACKEND_PARAMETER_STATUS ||
-                               at[0] == BACKEND_NOTIFICATION_RESPONSE);
+        bool aside =
+            known && (at[0] == BACKEND_NOTICE_RESPONSE || at[0] == BACKEND_PARAMETER_STATUS ||
+                      at[0] == BACKEND_NOTIFICATION_RESPONSE);
         if (!aside || body_bytes > LIMIT_SERVER_WHOLE_BYTES) {
             link->terminated = known && at[0] == BACKEND_ERROR_RESPONSE;
             link_fail(engine, link, link->terminated ? ERR_SERVER_LOST : ERR_SERVER_PROTOCOL,
@@ -731,8 +730,8 @@ void link_timer(struct engine *engine, struct link *link)
 {
     if (link->state == LINK_DIALING || link->state == LINK_TLS_ASK || link->state == LINK_TLS ||
         link->state == LINK_LOGIN) {
-        uint64_t due_us = link->connected_us + link->pool->limits.connect_timeout_ms *
-                                                   UINT64_C(1000);
+        uint64_t due_us =
+            link->connected_us + link->pool->limits.connect_timeout_ms * UINT64_C(1000);
         if (engine->now_us < due_us) {
             conn_wake_by(engine, &link->conn, due_us);
             return;
@@ -750,6 +749,9 @@ void link_timer(struct engine *engine, struct link *link)
 void link_event(struct engine *engine, struct link *link, const struct event *event)
 {
     bool logging_in = link->state < LINK_IDLE;
+    if (link->conn.closing && event->kind != EVENT_CLOSED) {
+        return; /* an event of the same turn has ended it already */
+    }
     switch (event->kind) {
     case EVENT_EOF:
         if (logging_in) {

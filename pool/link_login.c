@@ -220,8 +220,8 @@ static void sasl_begin(struct engine *engine, struct link *link, const uint8_t *
     enum scram_binding mode;
     char first[SCRAM_MESSAGE_BYTES_MAX];
     uint8_t nonce[SCRAM_NONCE_RAW_BYTES];
-    bool can_bind = link->tls.on && link->tls.end_point_bytes > 0 &&
-                    policy != CHANNEL_BINDING_DISABLE;
+    bool can_bind =
+        link->tls.on && link->tls.end_point_bytes > 0 && policy != CHANNEL_BINDING_DISABLE;
     int code = scram_client_choose((const char *)body, body_bytes, can_bind,
                                    policy == CHANNEL_BINDING_REQUIRE, &mode);
     if (code != 0 || login->sasl) {
@@ -383,8 +383,7 @@ static void take_parameter(struct engine *engine, struct link *link, const uint8
     if (reader.failed || !settings_name_ok(name)) {
         return;
     }
-    const struct settings *before =
-        link->baseline == NULL ? engine->settings.none : link->baseline;
+    const struct settings *before = link->baseline == NULL ? engine->settings.none : link->baseline;
     struct settings *now = settings_with(&engine->settings, before, name, value);
     if (now != NULL) {
         settings_unref(&engine->settings, link->baseline);
@@ -430,12 +429,15 @@ static void take_error(struct engine *engine, struct link *link, const uint8_t *
 {
     struct report_fields fields;
     bool known = report_parse(body, body_bytes, &fields);
-    bool host = known && (strcmp(fields.sqlstate, "57P03") == 0 ||
-                          strcmp(fields.sqlstate, "53300") == 0);
+    bool host =
+        known && (strcmp(fields.sqlstate, "57P03") == 0 || strcmp(fields.sqlstate, "53300") == 0);
     engine_log(engine, LOG_WARNING, "server refused a login: db=%s user=%s: %s", link->pool->name,
                link->pool->user, known ? fields.message : "malformed ErrorResponse");
     if (known && strcmp(fields.sqlstate, "28P01") == 0) {
         link->pool->has_keys = false; /* the password may have changed */
+        if (!link->pool->dsn_password) {
+            pool_set_password(link->pool, NULL);
+        }
     }
     lend_login_failed(engine, link, body, body_bytes, host);
     link->terminated = true;
@@ -481,8 +483,8 @@ static void take_message(struct engine *engine, struct link *link, uint8_t type,
     link_login_failed(engine, link, ERR_SERVER_PROTOCOL, message_backend_name(type));
 }
 
-void link_login_bytes(struct engine *engine, struct link *link, struct block *block,
-                      uint8_t *bytes, uint32_t len)
+void link_login_bytes(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
+                      uint32_t len)
 {
     uint32_t used = 0, whole = 0;
     if (link->state == LINK_TLS_ASK) {

@@ -80,8 +80,7 @@ static void take_encryption_request(struct engine *engine, struct session *sessi
         return;
     }
     if (more_behind) {
-        fail(engine, session, ERR_PROTOCOL,
-             "received unencrypted data after SSL request");
+        fail(engine, session, ERR_PROTOCOL, "received unencrypted data after SSL request");
         return;
     }
     session->state = SESSION_TLS;
@@ -203,8 +202,7 @@ static int take_settings(struct engine *engine, struct session *session,
         if (!skip && (!settings_name_ok(name) || parsed->count == LIMIT_STARTUP_PARAMETERS * 2)) {
             code = ERR_BAD_VALUE;
         } else if (!skip) {
-            parsed->items[parsed->count++] =
-                (struct setting){name, startup->parameters[i].value};
+            parsed->items[parsed->count++] = (struct setting){name, startup->parameters[i].value};
         }
     }
     if (code == 0) {
@@ -238,8 +236,7 @@ static bool take_replication(struct session *session, const char *value)
         }
         session->login->physical_replication |= strcasecmp(value, yes[i]) == 0;
     }
-    session->replication =
-        session->login->physical_replication || strcmp(value, "database") == 0;
+    session->replication = session->login->physical_replication || strcmp(value, "database") == 0;
     session->login->replication = session->replication ? strdup(value) : NULL;
     return session->replication;
 }
@@ -317,6 +314,21 @@ static bool certificate_suits(const struct session *session, enum tls_mode mode)
            (!full || strcmp(login->tls.common_name, login->user) == 0);
 }
 
+bool login_allowed(struct engine *engine, struct session *session)
+{
+    const struct auth_options *auth = &engine->options->auth;
+    if (shared_login_allowed(engine->shared, session->origin.address, session->login->user,
+                             auth->fail_limit_count, auth->fail_limit_window_ms * UINT64_C(1000),
+                             engine->now_us)) {
+        return true;
+    }
+    struct report report = {.code = ERR_AUTH_FAILED,
+                            .message = "too many failed logins",
+                            .hint = "Wait; auth.fail_limit says for how long."};
+    session_fail(engine, session, &report);
+    return false;
+}
+
 static void start_session(struct engine *engine, struct session *session,
                           const struct startup *startup)
 {
@@ -336,14 +348,7 @@ static void start_session(struct engine *engine, struct session *session,
         fail(engine, session, ERR_TLS_REQUIRED, NULL);
         return;
     }
-    const struct auth_options *auth = &engine->options->auth;
-    if (!shared_login_allowed(engine->shared, session->origin.address, login->user,
-                              auth->fail_limit_count,
-                              auth->fail_limit_window_ms * UINT64_C(1000), engine->now_us)) {
-        struct report report = {.code = ERR_AUTH_FAILED,
-                                .message = "too many failed logins",
-                                .hint = "Wait; auth.fail_limit says for how long."};
-        session_fail(engine, session, &report);
+    if (!login_allowed(engine, session)) {
         return;
     }
     login->method = method_of(engine, session);
@@ -533,8 +538,8 @@ static void keep_credentials(const struct engine *engine, struct session *sessio
     if (!own || password == NULL) {
         password = users == NULL ? NULL : userlist_find(users, pool->server_user);
     }
-    if (password != NULL && pool->password == NULL && !scram_is_verifier(password)) {
-        pool->password = strdup(password);
+    if (password != NULL && !pool->dsn_password && !scram_is_verifier(password)) {
+        pool_set_password(pool, password);
     }
 }
 
@@ -543,15 +548,14 @@ static void keep_credentials(const struct engine *engine, struct session *sessio
 static bool enter(struct engine *engine, struct session *session, struct pool *pool)
 {
     const struct user_options *user = options_find_user(engine->options, session->login->user);
-    struct report report = {
-        .code = ERR_TOO_MANY_CLIENTS,
-        .hint = "max_clients of the proxy, the database or the user is reached."};
+    struct report report = {.code = ERR_TOO_MANY_CLIENTS,
+                            .hint =
+                                "max_clients of the proxy, the database or the user is reached."};
     if (pool->disabled) {
         fail(engine, session, ERR_DATABASE_DISABLED, NULL);
         return false;
     }
-    if (!session->counted ||
-        !account_enter(pool->database_account, pool->database->max_clients)) {
+    if (!session->counted || !account_enter(pool->database_account, pool->database->max_clients)) {
         session_fail(engine, session, &report);
         return false;
     }
@@ -599,6 +603,8 @@ void login_authenticated(struct engine *engine, struct session *session)
         return;
     }
     session->pool = pool;
+    session->owns_link = pool->limits.mode == POOL_SESSION || session->replication;
+    session->virtual_names = !session->owns_link && pool->limits.prepared_statements > 0;
     pool->client_count++;
     keep_credentials(engine, session);
     engine_log(engine, LOG_DEBUG, "login: db=%s user=%s tls=%s", login->database, login->user,
@@ -620,8 +626,8 @@ void login_refuse(struct engine *engine, struct session *session, const char *wh
     if (action != NULL) { /* it may have been changed since it was looked up */
         engine_action_names(action, login->database, login->user);
     }
-    engine_log(engine, LOG_NOTICE, "login refused: db=%s user=%s: %s", login->database,
-               login->user, why);
+    engine_log(engine, LOG_NOTICE, "login refused: db=%s user=%s: %s", login->database, login->user,
+               why);
     login->phase = LOGIN_DELAY;
     login->refuse_at_us = engine->now_us + auth->fail_delay_ms * UINT64_C(1000);
     conn_wake_by(engine, &session->conn, login->refuse_at_us);

@@ -148,9 +148,8 @@ void login_auth_start(struct engine *engine, struct session *session)
         session_fail(engine, session, &report);
         return;
     }
-    const char *secret = options->users_secrets == NULL
-                             ? NULL
-                             : userlist_find(options->users_secrets, login->user);
+    const char *secret =
+        options->users_secrets == NULL ? NULL : userlist_find(options->users_secrets, login->user);
     if (secret != NULL) {
         have_secret(engine, session, secret);
         return;
@@ -180,8 +179,8 @@ void login_secret(struct engine *engine, struct session *session,
         return;
     }
     if (answer->code != 0) {
-        engine_log(engine, LOG_WARNING, "secret lookup failed: db=%s user=%s: %s",
-                   login->database, login->user, answer->detail == NULL ? "" : answer->detail);
+        engine_log(engine, LOG_WARNING, "secret lookup failed: db=%s user=%s: %s", login->database,
+                   login->user, answer->detail == NULL ? "" : answer->detail);
     }
     login->looked_up = true;
     bool usable = answer->code == 0 && answer->found;
@@ -369,8 +368,8 @@ static void sasl_final(struct engine *engine, struct session *session, const uin
 {
     char out[SCRAM_MESSAGE_BYTES_MAX];
     size_t out_bytes;
-    int code = scram_server_final(&session->login->scram, (const char *)body, body_bytes, out,
-                                  &out_bytes);
+    int code =
+        scram_server_final(&session->login->scram, (const char *)body, body_bytes, out, &out_bytes);
     if (code != 0) {
         sasl_failed(engine, session, code);
         return;
@@ -382,6 +381,9 @@ static void sasl_final(struct engine *engine, struct session *session, const uin
 void login_auth_message(struct engine *engine, struct session *session, const uint8_t *body,
                         uint32_t body_bytes)
 {
+    if (!login_allowed(engine, session)) { /* others may have failed since it began */
+        return;
+    }
     switch (session->login->phase) {
     case LOGIN_PASSWORD:
         take_password(engine, session, body, body_bytes);

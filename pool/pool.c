@@ -43,6 +43,15 @@ void pool_copy_bytes(uint8_t **bytes, uint32_t *count, const uint8_t *from, uint
     }
 }
 
+void pool_set_password(struct pool *pool, const char *password)
+{
+    if (pool->password != NULL) {
+        crypto_wipe(pool->password, strlen(pool->password));
+    }
+    free(pool->password);
+    pool->password = password == NULL ? NULL : strdup(password);
+}
+
 /* --- making one ------------------------------------------------------------------------------- */
 
 static void take_limits(struct engine *engine, struct pool *pool)
@@ -72,6 +81,7 @@ static bool take_names(struct pool *pool, const char *database, const char *user
     pool->server_dbname = strdup(server->dbname != NULL ? server->dbname : database);
     bool own_password = server->password != NULL;
     pool->password = own_password ? strdup(server->password) : NULL;
+    pool->dsn_password = own_password;
     return pool->name != NULL && pool->user != NULL && pool->server_user != NULL &&
            pool->server_dbname != NULL && (!own_password || pool->password != NULL);
 }
@@ -221,8 +231,7 @@ uint64_t pool_next_upkeep_us(const struct engine *engine, const struct pool *poo
 {
     uint64_t next_us = TIMER_NEVER;
     (void)engine;
-    LIST_EACH(&pool->idle, node)
-    {
+    LIST_EACH (&pool->idle, node) {
         uint64_t end_us = idle_end_us(pool, CONTAINER_OF(node, struct link, in_pool));
         next_us = end_us < next_us ? end_us : next_us;
     }
@@ -238,26 +247,49 @@ void pool_close_idle(struct engine *engine, struct pool *pool, struct link *link
     link_end(engine, link);
 }
 
-static void close_old(struct engine *engine, struct pool *pool)
+static bool too_old(struct engine *engine, const struct pool *pool, const struct link *link)
 {
-    LIST_EACH(&pool->idle, node)
-    {
+    bool expired =
+        engine->now_us >= link->expires_us || pool->retired || link->epoch != pool->epoch;
+    uint32_t total = atomic_load(&pool->account->total);
+    bool spare = total > pool->limits.min_idle;
+    bool excess = total > pool->limits.size + pool->limits.reserve; /* a smaller size was set */
+    return expired || excess || (spare && engine->now_us >= idle_end_us(pool, link));
+}
+
+/* Closes the first that is too old; true when there was one. What that sets free may be lent at
+ * once, so the list is looked at from its beginning each time. */
+static bool close_one_old(struct engine *engine, struct pool *pool)
+{
+    LIST_EACH (&pool->idle, node) {
         struct link *link = CONTAINER_OF(node, struct link, in_pool);
-        bool expired = engine->now_us >= link->expires_us || pool->retired ||
-                       link->epoch != pool->epoch;
-        uint32_t total = atomic_load(&pool->account->total);
-        bool spare = total > pool->limits.min_idle;
-        bool excess = total > pool->limits.size + pool->limits.reserve; /* a smaller size was set */
-        if (expired || excess || (spare && engine->now_us >= idle_end_us(pool, link))) {
+        if (too_old(engine, pool, link)) {
             pool_close_idle(engine, pool, link);
+            return true;
         }
     }
+    return false;
+}
+
+static void close_old(struct engine *engine, struct pool *pool)
+{
+    while (close_one_old(engine, pool)) {
+    }
+}
+
+static bool asks_others(const struct pool *pool)
+{
+    bool asks = false;
+    for (uint32_t worker = 0; worker < LIMIT_WORKERS; worker++) {
+        asks |= pool->asked[worker] > 0;
+    }
+    return asks;
 }
 
 static bool pool_is_unused(const struct pool *pool)
 {
     return pool->client_count == 0 && list_empty(&pool->idle) && list_empty(&pool->busy) &&
-           list_empty(&pool->dialing) && pool->waiting_count == 0;
+           list_empty(&pool->dialing) && pool->waiting_count == 0 && !asks_others(pool);
 }
 
 void pool_upkeep(struct engine *engine, struct pool *pool)
@@ -322,13 +354,23 @@ static void reload_pool(struct engine *engine, struct pool *pool)
 
 void pools_reload(struct engine *engine)
 {
-    LIST_EACH(&engine->pool_list, node)
-    {
+    LIST_EACH (&engine->pool_list, node) {
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
         if (pool_is_unused(pool) && pool->line_count == 0 && pool->tickets == 0) {
             pool_free(engine, pool);
         } else {
             reload_pool(engine, pool);
+        }
+    }
+}
+
+/* Links on their way to the old server must not log in with what is meant for the new one. */
+static void close_dialing(struct engine *engine, struct pool *pool)
+{
+    LIST_EACH (&pool->dialing, node) {
+        struct link *link = CONTAINER_OF(node, struct link, in_pool);
+        if (link->epoch != pool->epoch) {
+            link_fail(engine, link, ERR_SERVER_LOST, "the configuration has changed");
         }
     }
 }
@@ -348,14 +390,15 @@ void pool_change_server(struct engine *engine, struct pool *pool)
         free(user);
         free(dbname);
     }
-    if (server->password != NULL) {
-        free(pool->password);
-        pool->password = strdup(server->password);
+    if (server->password != NULL || pool->dsn_password) {
+        pool_set_password(pool, server->password);
     }
+    pool->dsn_password = server->password != NULL;
     pool->has_keys = false;
     pool->epoch++;
     free(pool->failure);
     pool->failure = NULL;
     pool->retry_at_us = 0;
+    close_dialing(engine, pool);
     close_old(engine, pool);
 }

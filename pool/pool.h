@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/limits.h"
 #include "base/list.h"
 #include "base/map.h"
-#include "base/limits.h"
 #include "base/timer.h"
 #include "pool/options.h"
 
@@ -44,15 +44,15 @@ struct ticket {
 };
 
 struct pool {
-    struct map_node node; /* engine->pools, by (database, user) */
-    struct list listed;   /* engine->pool_list */
+    struct map_node node;    /* engine->pools, by (database, user) */
+    struct list listed;      /* engine->pool_list */
     struct options *options; /* the snapshot that `database` and `server` lie in */
     const struct database_options *database;
     const struct server_options *server;
-    struct pool_options limits; /* the database's, with the user's overrides */
-    char *name, *user;          /* the database name and user that the client gave */
+    struct pool_options limits;        /* the database's, with the user's overrides */
+    char *name, *user;                 /* the database name and user that the client gave */
     char *server_user, *server_dbname; /* at the server */
-    bool forced_user;           /* server_user comes from the DSN, not from the client */
+    bool forced_user;                  /* server_user comes from the DSN, not from the client */
 
     struct account *account, *database_account, *user_account, *host_account;
     uint32_t database_limit, user_limit; /* server connections; 0 = none */
@@ -77,13 +77,14 @@ struct pool {
 
     /* How to log in: the password, or the keys of a client that proved them. */
     char *password;
+    bool dsn_password; /* it comes from the connection string, and nothing else replaces it */
     bool has_keys;
-    uint8_t keys[64];         /* ClientKey, ServerKey */
+    uint8_t keys[64]; /* ClientKey, ServerKey */
     uint8_t keys_salt[LIMIT_SCRAM_SALT_BYTES];
     uint32_t keys_salt_bytes, keys_iterations;
 
     /* The last login failure, told to those who ask before the next try. */
-    uint8_t *failure;    /* a whole ErrorResponse's body, or NULL */
+    uint8_t *failure; /* a whole ErrorResponse's body, or NULL */
     uint32_t failure_bytes;
     uint32_t failures; /* in a row */
     uint64_t retry_at_us;
@@ -103,6 +104,9 @@ struct pool *pool_get(struct engine *engine, const char *database, const char *u
 struct pool *pool_find(const struct engine *engine, const char *database, const char *user);
 
 void pool_free(struct engine *engine, struct pool *pool);
+
+/* Replaces the password by a copy, wiping the old one; NULL forgets it. */
+void pool_set_password(struct pool *pool, const char *password);
 
 /* Arms the upkeep timer for `due_us` or earlier. */
 void pool_wake_by(struct engine *engine, struct pool *pool, uint64_t due_us);

@@ -20,7 +20,7 @@ struct relay {
     struct engine *engine;
     struct link *link;
     struct block *block;
-    uint8_t *run; /* what lies from here to the cursor passes on */
+    uint8_t *run;   /* what lies from here to the cursor passes on */
     uint32_t whole; /* bytes needed to go on; 0 = any */
     bool stop;
 };
@@ -85,9 +85,9 @@ static void note_command(struct relay *relay, const uint8_t *body, uint32_t body
     if (body_bytes < sizeof(discard) || body[0] != 'D') {
         return;
     }
-    bool all = (body_bytes == sizeof(discard) && memcmp(body, discard, sizeof(discard)) == 0) ||
-               (body_bytes == sizeof(deallocate) &&
-                memcmp(body, deallocate, sizeof(deallocate)) == 0);
+    bool all =
+        (body_bytes == sizeof(discard) && memcmp(body, discard, sizeof(discard)) == 0) ||
+        (body_bytes == sizeof(deallocate) && memcmp(body, deallocate, sizeof(deallocate)) == 0);
     if (!all) {
         return;
     }
@@ -147,6 +147,7 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     bool forward = !setup;
     struct report_fields fields = {.sqlstate = ""};
     link->due.copy_in = false;
+    link->spoilt |= link->state == LINK_RESET; /* what should be gone may still be there */
     link->setup_failed |= setup;
     if (whole && report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields)) {
         link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
@@ -173,11 +174,8 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
 /* In statement mode a transaction block ends before the client is told that it has one. */
 static void refuse_transaction(struct relay *relay, uint8_t *at)
 {
-    struct link *link = relay->link;
     leave_out(relay, at, MESSAGE_HEADER_BYTES + 1);
-    relay->stop = true;
-    due_pop(&link->due);
-    session_refuse_transaction(relay->engine, link->owner);
+    session_refuse_transaction(relay->engine, relay->link->owner);
 }
 
 static void take_ready(struct relay *relay, uint8_t *at)
@@ -189,12 +187,13 @@ static void take_ready(struct relay *relay, uint8_t *at)
         return;
     }
     link->status = status;
+    link->query_timed_out = false;
     link->due.copy_in = false;
     link->due.copy_both = false;
     link->used_us = relay->engine->now_us;
     if (link->owner != NULL && link->owner->query_from_us != 0) {
         link->pool->stats.query_us += link->used_us - link->owner->query_from_us;
-        link->owner->query_from_us = 0;
+        link->owner->query_from_us = link->due.count > 1 ? link->used_us : 0;
     }
     if (status != 'I' && link->owner != NULL && link->pool->limits.mode == POOL_STATEMENT) {
         refuse_transaction(relay, at);
@@ -236,8 +235,8 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
     case BACKEND_COPY_IN_RESPONSE:
         due_copy_in_begins(&link->due);
         /* The Sync behind the Execute was ignored: the COPY's answer comes with the next one. */
-        link->unsynced = link->unsynced || (due_head(&link->due)->what == DUE_EXECUTE &&
-                                            link->due.count == 1);
+        link->unsynced =
+            link->unsynced || (due_head(&link->due)->what == DUE_EXECUTE && link->due.count == 1);
         copy_from_gone(relay);
         break;
     case BACKEND_COPY_BOTH_RESPONSE:

@@ -132,7 +132,9 @@ void session_drain(struct engine *engine, struct session *session)
 {
     struct report report = {.code = ERR_SHUTTING_DOWN};
     const struct link *link = session->link;
-    bool between = link == NULL ? !session->waits : !session->replication && link_may_release(link);
+    /* A walsender has no transactions to wait for. */
+    bool between =
+        session->replication || (link == NULL ? !session->waits : link_may_release(link));
     if (between && session->conn.held_len == 0 && session->admin == NULL) {
         session_fail(engine, session, &report);
     }
@@ -142,7 +144,7 @@ void session_drain(struct engine *engine, struct session *session)
 
 static bool session_mode(const struct session *session)
 {
-    return session->pool->limits.mode == POOL_SESSION || session->replication;
+    return session->owns_link;
 }
 
 /* Whether its link stays the session's between transactions. */
@@ -153,7 +155,7 @@ static bool keeps_link(const struct session *session)
 
 bool session_virtual_statements(const struct session *session)
 {
-    return !session_mode(session) && session->pool->limits.prepared_statements > 0;
+    return session->virtual_names;
 }
 
 /* Whether the session has a link that takes statements now; asks for one when it has none. */
@@ -180,7 +182,9 @@ void session_link_ready(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     if (session->state == SESSION_LOGIN) {
-        pool_add_welcome(engine, session->pool, session->login_asked, session->settings);
+        if (!link->replication) {
+            pool_add_welcome(engine, session->pool, session->login_asked, session->settings);
+        }
         session_welcome(engine, session, link->baseline, session->settings);
     }
     session_resume_later(engine, session);
@@ -243,7 +247,8 @@ void session_idle(struct engine *engine, struct session *session)
     struct link *link = session->link;
     struct pool *pool = session->pool;
     session->query_is_read = false;
-    if (link->status == 'I') {
+    session->batch_writes = false;
+    if (link->status == 'I' && session->transaction_from_us != 0) {
         pool->stats.transactions++;
         pool->stats.transaction_us += engine->now_us - session->transaction_from_us;
         session->transaction_from_us = 0;
@@ -252,6 +257,10 @@ void session_idle(struct engine *engine, struct session *session)
         link->status != 'I') {
         conn_wake_by(engine, &session->conn,
                      engine->now_us + pool->limits.idle_transaction_timeout_ms * UINT64_C(1000));
+    }
+    if (pool->limits.client_idle_timeout_ms > 0) {
+        conn_wake_by(engine, &session->conn,
+                     engine->now_us + pool->limits.client_idle_timeout_ms * UINT64_C(1000));
     }
     if (session->gone || session->conn.held_len > 0) {
         session_resume_later(engine, session);
@@ -319,6 +328,7 @@ static uint32_t take_query(struct engine *engine, struct session *session, struc
         return 0;
     }
     query_begins(engine, session);
+    link->unsynced = false; /* its ReadyForQuery ends what came before, too */
     session->query_is_read = statement_text_is_read(
         message + MESSAGE_HEADER_BYTES, (have < total ? have : total) - MESSAGE_HEADER_BYTES);
     forward_message(engine, session, block, message, total, have);
@@ -394,8 +404,8 @@ static uint32_t take_sync(struct engine *engine, struct session *session, struct
 static uint32_t take_skipping(struct engine *engine, struct session *session, uint8_t type,
                               uint32_t total, uint32_t have)
 {
-    bool ends = type == FRONTEND_SYNC || (session->refused && (type == FRONTEND_QUERY ||
-                                                               type == FRONTEND_FUNCTION_CALL));
+    bool ends = type == FRONTEND_SYNC ||
+                (session->refused && (type == FRONTEND_QUERY || type == FRONTEND_FUNCTION_CALL));
     session->refused = false;
     if (ends) {
         session->skipping = false;
@@ -455,8 +465,7 @@ static uint32_t take_extended(struct engine *engine, struct session *session, st
 
 /* With a link: what to do with a message whose header is here. */
 static uint32_t take_with_link(struct engine *engine, struct session *session, struct block *block,
-                               uint8_t *message, uint32_t total, uint32_t have,
-                               uint32_t *ret_whole)
+                               uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
     struct link *link = session->link;
     uint8_t type = message[0];
@@ -648,7 +657,7 @@ void session_refuse_transaction(struct engine *engine, struct session *session)
     struct report report = {.code = ERR_STATEMENT_MODE,
                             .hint = "Use pool.mode transaction or session for this database."};
     struct link *link = session->link;
-    if (!due_empty(&link->due)) {
+    if (link->due.count > 1) {                  /* the first is the reply that is ending */
         session_fail(engine, session, &report); /* more is on its way into the block */
         return;
     }
@@ -685,6 +694,9 @@ void session_resume(struct engine *engine, struct session *session)
         block_unref(&engine->blocks, held);
     }
     release_unused(engine, session);
+    if (engine->draining && !engine->patient && session->state == SESSION_READY) {
+        session_drain(engine, session);
+    }
     if (session->gone && !conn->closing) {
         session_end_of_input(engine, session);
     }

@@ -45,13 +45,13 @@ struct session {
     struct conn conn;
     enum session_state state;
     struct link *link;
-    struct pool *pool;         /* NULL until AUTH has ended; write-once */
-    struct list waiting;       /* in pool->waiting while it waits, or in engine->resumable */
-    struct settings *settings; /* what it wants */
-    struct login *login;       /* NULL once READY */
+    struct pool *pool;            /* NULL until AUTH has ended; write-once */
+    struct list waiting;          /* in pool->waiting while it waits, or in engine->resumable */
+    struct settings *settings;    /* what it wants */
+    struct login *login;          /* NULL once READY */
     struct settings *login_asked; /* in LOGIN: the settings whose canonical spelling is awaited */
-    struct admin *admin;       /* of the admin database; then pool is NULL */
-    struct map statements;     /* prepared, by name */
+    struct admin *admin;          /* of the admin database; then pool is NULL */
+    struct map statements;        /* prepared, by name */
     struct statement *unnamed;
     struct origin origin;
     uint8_t cancel_key[32];
@@ -61,17 +61,20 @@ struct session {
     uint32_t body_left;
 
     bool tls, tls_asked, gss_asked;
-    bool counted;      /* in max_clients */
-    bool waits;        /* has asked for a link */
-    bool blocked;      /* the ledger is full */
-    bool gone;         /* the client has closed: finish what it asked for, then end */
-    bool skipping;     /* no link, and an error was told: skip to Sync */
-    bool refused;      /* with skipping: the first message held is the one that was refused */
-    bool terminated;   /* it has said Terminate */
+    bool counted;       /* in max_clients */
+    bool waits;         /* has asked for a link */
+    bool blocked;       /* the ledger is full */
+    bool gone;          /* the client has closed: finish what it asked for, then end */
+    bool skipping;      /* no link, and an error was told: skip to Sync */
+    bool refused;       /* with skipping: the first message held is the one that was refused */
+    bool terminated;    /* it has said Terminate */
+    bool owns_link;     /* session mode as it was at login, or replication: for the whole session */
+    bool virtual_names; /* of prepared statements; as it was at login */
+    bool batch_writes;  /* a Bind since the last ReadyForQuery was of no known read */
     bool keeps_named, keeps_unnamed; /* a statement too large to be stored is on its link */
-    bool deaf;         /* its socket has failed: what it would be told is dropped */
+    bool deaf;                       /* its socket has failed: what it would be told is dropped */
     bool replication;
-    bool query_is_read;    /* what runs now may be cancelled when the client is gone */
+    bool query_is_read; /* what runs now may be cancelled when the client is gone */
     bool cancel_sent;
     uint64_t connected_us, active_us; /* active: of the last message */
     uint64_t wait_from_us, query_from_us, transaction_from_us, gone_us;
@@ -168,7 +171,8 @@ bool extended_close(struct engine *engine, struct session *session, struct block
                     uint8_t *message, uint32_t body_bytes);
 
 /* A server has prepared it. */
-void session_statement_proven(struct engine *engine, const struct statement *statement);
+void session_statement_proven(struct engine *engine, const struct pool *pool,
+                              const struct statement *statement);
 
 /* A Parse of a text that servers are known to accept needs none: it is answered at once, so that a
  * client never waits in line only to prepare. False when it needs a link. */

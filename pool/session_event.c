@@ -161,6 +161,9 @@ void session_timer(struct engine *engine, struct session *session)
 
 void session_event(struct engine *engine, struct session *session, const struct event *event)
 {
+    if (session->conn.closing && event->kind != EVENT_CLOSED) {
+        return; /* an event of the same turn has ended it already */
+    }
     switch (event->kind) {
     case EVENT_EOF:
         if (session->conn.closing) {

@@ -85,6 +85,18 @@ void statement_retire(struct statement_store *store, struct statement *statement
     }
 }
 
+/* Whether something stands behind a semicolon: in a literal perhaps, or another statement. */
+static bool has_second(const uint8_t *text, size_t len)
+{
+    const uint8_t *at = memchr(text, ';', len), *end = text + len;
+    while (at != NULL && ++at < end) {
+        if (*at > ' ' && *at != ';') {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Good enough to decide whether the statement of a client that has gone may be cancelled: a plan
  * says it exactly, once there are plans. */
 bool statement_text_is_read(const uint8_t *text, size_t len)
@@ -93,7 +105,7 @@ bool statement_text_is_read(const uint8_t *text, size_t len)
     while (at < len && (text[at] == ' ' || text[at] == '\n' || text[at] == '\t')) {
         at++;
     }
-    if (len - at < 8) {
+    if (len - at < 8 || has_second(text + at, len - at)) {
         return false;
     }
     uint32_t word = message_load_u32(text + at) | 0x20202020; /* lower case */
