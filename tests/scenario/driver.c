@@ -17,13 +17,20 @@
 enum { TURNS_MAX = 100000 };
 
 bool world_engine_works;
+void (*world_measure)(bool before);
 
 /* Every call of the engine that may change it goes through here. */
 static void work(struct world *world, uint32_t engine, const struct event *event)
 {
+    if (world_measure != NULL) {
+        world_measure(true);
+    }
     world_engine_works = true;
     engine_step(world->engines[engine], event);
     world_engine_works = false;
+    if (world_measure != NULL) {
+        world_measure(false);
+    }
 }
 
 void world_problem(struct world *world, const char *format, ...)
@@ -196,7 +203,9 @@ static void transmit(struct world *world, struct actor *actor)
         for (int i = 0; i < count && actor->takes > sent; i++) {
             uint64_t len = vectors[i].iov_len;
             len = len > actor->takes - sent ? actor->takes - sent : len;
-            text_add(&actor->out, vectors[i].iov_base, len);
+            if (!actor->deaf) {
+                text_add(&actor->out, vectors[i].iov_base, len);
+            }
             sent += len;
         }
         actor->heard += sent;
@@ -487,6 +496,7 @@ static bool actor_command(struct world *world, struct actor *actor, const char *
         }
     } else if (strcmp(rest, "resets") == 0) {
         text_clear(&actor->in);
+        actor->deaf = true;
         step(world, actor, (struct event){.kind = EVENT_EOF, .code = ERR_IO, .text = "reset"});
     } else if (strcmp(rest, "stops reading") == 0) {
         actor->takes = 0;

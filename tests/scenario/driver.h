@@ -51,6 +51,7 @@ struct actor {
     bool dialed;       /* servers: connected */
     bool logged_in;    /* servers with server=auto */
     bool eof;          /* to be told when `in` is empty */
+    bool deaf;         /* its connection was reset: hears nothing more */
     bool handshake;    /* TLS is under way: bytes wait */
     bool greeting;     /* `logs in`: a good greeting is one line */
     bool started;      /* what it hears has type bytes from now on */
@@ -91,6 +92,9 @@ struct world {
 
 /* True while an engine is at work, for tests that let its allocations fail. */
 extern bool world_engine_works;
+
+/* Called before and behind each step of an engine, for who measures it; NULL = nobody does. */
+extern void (*world_measure)(bool before);
 
 struct world *world_new(void);
 void world_free(struct world *world);

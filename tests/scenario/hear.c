@@ -106,7 +106,8 @@ static size_t hear_message(struct world *world, struct actor *actor, const uint8
     }
     if (!message_header(is_client ? message_backend_bounds : message_frontend_bounds, message,
                         &body_bytes)) {
-        world_problem(world, "%s hears what is no message: type 0x%02x", actor->name, message[0]);
+        world_problem(world, "%s hears what is no message: type 0x%02x in \"%.*s\"", actor->name,
+                      message[0], have < 100 ? (int)have : 100, (const char *)message);
         return 0;
     }
     size_t total = MESSAGE_HEADER_BYTES + (size_t)body_bytes;
