@@ -730,6 +730,7 @@ void session_welcome(struct engine *engine, struct session *session, struct sett
     write_ready(engine, 'I');
     engine_flush_scratch(engine, &session->conn);
     session->state = SESSION_READY;
+    timer_disarm(&engine->timers, &session->conn.timer); /* the login's deadline */
     login_free(engine, session);
     if (session->pool != NULL && session->pool->limits.client_idle_timeout_ms > 0) {
         conn_wake_by(engine, &session->conn,
