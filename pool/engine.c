@@ -190,14 +190,22 @@ static bool rx_in_shared(struct engine *engine, struct conn *conn)
     return true;
 }
 
+/* A block that was made for a whole message is filled, not made again with every segment of it. */
+static bool goes_behind_held(const struct conn *conn)
+{
+    const struct block *held = conn->held;
+    return conn->held_len > RX_PREFIX_BYTES ||
+           (held != NULL &&
+            held->capacity - conn->held_at - conn->held_len >= LIMIT_READ_BYTES_MIN);
+}
+
 bool engine_rx(struct engine *engine, struct handle handle, uint8_t **ret_room, uint32_t *ret_bytes)
 {
     struct conn *conn = handle_table_get(&engine->connections, handle);
     if (conn == NULL || conn->closing) {
         return false;
     }
-    if (conn->held_len > RX_PREFIX_BYTES ? !rx_behind_held(engine, conn)
-                                         : !rx_in_shared(engine, conn)) {
+    if (goes_behind_held(conn) ? !rx_behind_held(engine, conn) : !rx_in_shared(engine, conn)) {
         return false;
     }
     uint32_t at = engine->rx_at + engine->rx_prefix;
