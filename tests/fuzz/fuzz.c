@@ -23,8 +23,7 @@ static uint64_t cpu_us(void)
 }
 
 /* Of an input that plays a world only the engine's steps count, not the world around them. */
-static uint64_t step_from_us, steps_us;
-static bool has_steps;
+static uint64_t step_from_us, steps_us, step_count;
 
 static void measure_step(bool before)
 {
@@ -32,7 +31,7 @@ static void measure_step(bool before)
         step_from_us = cpu_us();
     } else {
         steps_us += cpu_us() - step_from_us;
-        has_steps = true;
+        step_count++;
     }
 }
 
@@ -40,16 +39,18 @@ static uint64_t run_us(const uint8_t *bytes, size_t len)
 {
     uint64_t from_us = cpu_us();
     steps_us = 0;
-    has_steps = false;
+    step_count = 0;
     world_measure = measure_step;
     fuzz_one(bytes, len);
-    return has_steps ? steps_us : cpu_us() - from_us;
+    return step_count > 0 ? steps_us : cpu_us() - from_us;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     uint64_t cap_us = 10000 + 2 * len;
     if (run_us(bytes, len) > cap_us && run_us(bytes, len) > cap_us && run_us(bytes, len) > cap_us) {
+        fprintf(stderr, "%lu us in %lu steps\n", (unsigned long)steps_us,
+                (unsigned long)step_count);
         fuzz_fail("an input costs too much CPU time");
     }
     return 0;

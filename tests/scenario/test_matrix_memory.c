@@ -133,3 +133,19 @@ Test(matrix_memory, T52_every_allocation_fails_in_turn)
         }
     }
 }
+
+/* A message's block is made once, however small the segments are that bring it. */
+Test(matrix_memory, a_large_message_in_small_segments_is_allocated_once)
+{
+    static const uint8_t header[] = {'P', 0, 8, 0, 0, 'a', 0};
+    struct world *world = matrix_world("");
+    world_do(world, "C1 logs in");
+    left = UINT64_MAX;
+    world_send(world, world_actor(world, "C1"), header, sizeof(header));
+    counted = 0;
+    for (int i = 0; i < 2000; i++) {
+        world_send(world, world_actor(world, "C1"), "x", 1);
+    }
+    cr_assert_leq(counted, 2);
+    matrix_end(world, "segments");
+}
