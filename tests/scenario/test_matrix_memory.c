@@ -138,9 +138,9 @@ Test(matrix_memory, T52_every_allocation_fails_in_turn)
 Test(matrix_memory, a_large_message_in_small_segments_is_allocated_once)
 {
     static const uint8_t header[] = {'P', 0, 8, 0, 0, 'a', 0};
+    left = UINT64_MAX;
     struct world *world = matrix_world("");
     world_do(world, "C1 logs in");
-    left = UINT64_MAX;
     world_send(world, world_actor(world, "C1"), header, sizeof(header));
     counted = 0;
     for (int i = 0; i < 2000; i++) {
