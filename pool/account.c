@@ -1,9 +1,9 @@
 #include "pool/account.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <threads.h>
 
 #include "base/assert.h"
 #include "base/hash.h"
@@ -23,7 +23,7 @@ struct login_failures {
 struct shared {
     uint32_t worker_count;
     atomic_uint client_count;
-    mtx_t lock; /* over what follows: first meetings and failed logins only */
+    pthread_mutex_t lock; /* over what follows: first meetings and failed logins only */
     struct account *accounts;
     uint32_t next_home;
     struct login_failures logins[LOGIN_SLOTS];
@@ -38,7 +38,7 @@ struct shared *shared_new(uint32_t worker_count)
         return NULL;
     }
     shared->worker_count = worker_count;
-    if (mtx_init(&shared->lock, mtx_plain) != thrd_success) {
+    if (pthread_mutex_init(&shared->lock, NULL) != 0) {
         free(shared);
         return NULL;
     }
@@ -56,7 +56,7 @@ void shared_free(struct shared *shared)
         free(account->key);
         free(account);
     }
-    mtx_destroy(&shared->lock);
+    pthread_mutex_destroy(&shared->lock);
     free(shared);
 }
 
@@ -103,9 +103,9 @@ struct account *shared_account(struct shared *shared, const char *kind, const ch
     if (key == NULL) {
         return NULL;
     }
-    mtx_lock(&shared->lock);
+    pthread_mutex_lock(&shared->lock);
     struct account *account = find_or_add(shared, key);
-    mtx_unlock(&shared->lock);
+    pthread_mutex_unlock(&shared->lock);
     return account;
 }
 
@@ -140,11 +140,11 @@ bool shared_login_allowed(struct shared *shared, const uint8_t *address, const c
     if (limit == 0) {
         return true;
     }
-    mtx_lock(&shared->lock);
+    pthread_mutex_lock(&shared->lock);
     const struct login_failures *slot = login_slot(shared, address, user, &key);
     bool allowed =
         slot->key != key || now_us >= slot->window_from_us + window_us || slot->count < limit;
-    mtx_unlock(&shared->lock);
+    pthread_mutex_unlock(&shared->lock);
     return allowed;
 }
 
@@ -152,13 +152,13 @@ void shared_login_failed(struct shared *shared, const uint8_t *address, const ch
                          uint64_t window_us, uint64_t now_us)
 {
     uint64_t key;
-    mtx_lock(&shared->lock);
+    pthread_mutex_lock(&shared->lock);
     struct login_failures *slot = login_slot(shared, address, user, &key);
     if (slot->key != key || now_us >= slot->window_from_us + window_us) {
         *slot = (struct login_failures){.key = key, .window_from_us = now_us};
     }
     slot->count++;
-    mtx_unlock(&shared->lock);
+    pthread_mutex_unlock(&shared->lock);
 }
 
 uint64_t shared_hash_key(const struct shared *shared)
