@@ -99,6 +99,23 @@ static void check_tls(const struct check *check)
     check_file(check, place_at(check, "tls.ca"), "tls.ca", tls->ca);
 }
 
+/* Reads the file that an option names. A file that can't be read is a finding, and no failure: 0
+ * with *ret_text NULL. */
+static int read_option_file(const struct check *check, const char *option, const char *file,
+                            char **ret_text, size_t *ret_bytes)
+{
+    const char *reason;
+    *ret_text = NULL;
+    int error = file_read(file, false, ret_text, ret_bytes, &reason);
+    if (error != ERR_IO) {
+        return error;
+    }
+    *ret_text = NULL;
+    config_errors_add(check->errors, place_at(check, option), option,
+                      "cannot read file \"%.200s\": %s, allowed: a readable file", file, reason);
+    return 0;
+}
+
 #define HBA_ERRORS_MAX 50
 
 static int load_hba(const struct check *check)
@@ -107,15 +124,8 @@ static int load_hba(const struct check *check)
     struct config_errors *errors = check->errors;
     char *text;
     size_t bytes;
-    const char *reason;
-    int error = file_read(file, false, &text, &bytes, &reason);
-    if (error == ERR_IO) {
-        config_errors_add(errors, place_at(check, "auth.hba"), "auth.hba",
-                          "cannot read file \"%.200s\": %s, allowed: a readable file", file,
-                          reason);
-        return 0;
-    }
-    if (error != 0) {
+    int error = read_option_file(check, "auth.hba", file, &text, &bytes);
+    if (error != 0 || text == NULL) {
         return error;
     }
     struct hba_error *found = calloc(HBA_ERRORS_MAX, sizeof(*found));
@@ -138,15 +148,8 @@ static int load_users(const struct check *check)
     struct config_errors *errors = check->errors;
     char *text;
     size_t bytes;
-    const char *reason;
-    int error = file_read(file, false, &text, &bytes, &reason);
-    if (error == ERR_IO) {
-        config_errors_add(errors, place_at(check, "auth.users_file"), "auth.users_file",
-                          "cannot read file \"%.200s\": %s, allowed: a readable file", file,
-                          reason);
-        return 0;
-    }
-    if (error != 0) {
+    int error = read_option_file(check, "auth.users_file", file, &text, &bytes);
+    if (error != 0 || text == NULL) {
         return error;
     }
     struct userlist_error found;
