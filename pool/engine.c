@@ -185,6 +185,7 @@ static bool rx_in_shared(struct engine *engine, struct conn *conn)
     engine->rx_at = block->used;
     engine->rx_prefix = conn->held_len;
     if (conn->held_len > 0) {
+        ASSERT(conn->held != NULL);
         memcpy(block->bytes + block->used, conn->held->bytes + conn->held_at, conn->held_len);
     }
     return true;

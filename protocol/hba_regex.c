@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Groups inside each other, and atoms after what is repeated has been copied */
-enum { REGEX_DEPTH_MAX = 32, REGEX_SIZE_MAX = 10000 };
+/* Groups inside each other, and how many atoms more than its own characters a pattern may have once
+ * what is repeated has been copied: glibc's regcomp needs time by the square of the atoms that may
+ * be empty (7 ms for a thousand), and a file may have a pattern in each of its lines. */
+enum { REGEX_DEPTH_MAX = 32, REGEX_REPEATS_MAX = 128, REGEX_BOUND_MAX = 10000 };
 
 /* PostgreSQL's regular expressions know more than POSIX's: what would mean something else here is
  * refused. */
@@ -51,7 +53,7 @@ static uint32_t quantifier_copies(const char **at)
         for (; **at != '\0' && **at != '}'; (*at)++) {
             char *end;
             unsigned long bound = strtoul(*at + 1, &end, 10);
-            bound = bound > REGEX_SIZE_MAX ? REGEX_SIZE_MAX : bound;
+            bound = bound > REGEX_BOUND_MAX ? REGEX_BOUND_MAX : bound;
             copies = bound > copies ? (uint32_t)bound : copies;
         }
     } else if (**at == '+') {
@@ -61,11 +63,12 @@ static uint32_t quantifier_copies(const char **at)
     return copies;
 }
 
-/* Whether regcomp can compile it in bounded memory: it copies what is repeated, and copies of
+/* Whether regcomp can compile it in bounded memory and time: it copies what is repeated, and copies of
  * copies grow with each level. A quantifier behind a quantifier is none for PostgreSQL either. */
 static bool is_small(const char *at)
 {
     uint32_t size[REGEX_DEPTH_MAX] = {0}, depth = 0;
+    uint32_t size_max = REGEX_REPEATS_MAX + (uint32_t)strlen(at);
     while (*at != '\0') {
         uint32_t atom = 1;
         if (*at == '(') {
@@ -86,7 +89,7 @@ static bool is_small(const char *at)
         }
         if (*at != '\0' && strchr("*+?{", *at) != NULL) {
             uint32_t copies = quantifier_copies(&at);
-            if (atom > REGEX_SIZE_MAX / copies) {
+            if (atom > size_max / copies) {
                 return false;
             }
             atom *= copies;
@@ -95,7 +98,7 @@ static bool is_small(const char *at)
             }
         }
         size[depth] += atom;
-        if (size[depth] > REGEX_SIZE_MAX) {
+        if (size[depth] > size_max) {
             return false;
         }
     }
@@ -110,7 +113,7 @@ const char *hba_regex_refusal(const char *pattern)
     }
     if (!is_small(pattern)) {
         return "repeats too much, allowed: no quantifier behind a quantifier, at most 32 groups "
-               "inside each other, at most 10000 characters when all repeats are written out";
+               "inside each other, at most 128 characters more when all repeats are written out";
     }
     return NULL;
 }
