@@ -1,0 +1,122 @@
+/* A plan: what a statement does.
+ *
+ * Made once for a skeleton (router/skeleton.h) by libpg_query (router/parse.h) and kept in a cache
+ * of the least recently used. Whoever needs to know something of a statement asks its plan; nobody
+ * else looks at SQL. What is not understood is *opaque*: taken for a write that may have done
+ * anything to the session.
+ *
+ * A text of several statements (a simple Query) has one plan: the union of what they do.
+ */
+#ifndef ROUTER_PLAN_H
+#define ROUTER_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/map.h"
+
+/* In order of power: of several statements the highest counts. */
+enum plan_class {
+    PLAN_EMPTY,       /* no statement at all */
+    PLAN_READ,        /* proven to write nothing and to take no row lock */
+    PLAN_SESSION,     /* SET, RESET, SHOW, DISCARD, PREPARE, LISTEN, DECLARE, FETCH ... */
+    PLAN_TRANSACTION, /* BEGIN, COMMIT, SAVEPOINT ... */
+    PLAN_WRITE,
+    PLAN_COPY, /* COPY in either direction; PLAN_TOUCH_COPY_FROM tells which */
+    PLAN_DDL,
+    PLAN_UTILITY, /* VACUUM, CALL, DO, LOCK and whatever else */
+    PLAN_OPAQUE,
+};
+
+/* What a statement may do to its session, or needs to know of it. */
+enum plan_touch {
+    PLAN_TOUCH_SETTINGS = 1 << 0, /* SET, RESET, set_config, DISCARD ALL, SET ROLE ... */
+    PLAN_TOUCH_LOCAL = 1 << 1,    /* SET LOCAL, set_config(.., true): until the transaction ends */
+    PLAN_TOUCH_RESET = 1 << 2,    /* RESET, SET TO DEFAULT, DISCARD ALL: back to the startup's */
+    PLAN_TOUCH_TEMP = 1 << 3,     /* may make temporary objects, or names pg_temp */
+    PLAN_TOUCH_ADVISORY = 1 << 4, /* advisory locks of the session, taken or given back */
+    PLAN_TOUCH_HOLD = 1 << 5,     /* DECLARE .. WITH HOLD */
+    PLAN_TOUCH_CURSOR = 1 << 6,   /* DECLARE, FETCH, MOVE, CLOSE */
+    PLAN_TOUCH_LISTEN = 1 << 7,   /* LISTEN, UNLISTEN */
+    PLAN_TOUCH_NOTIFY = 1 << 8,   /* NOTIFY, pg_notify */
+    PLAN_TOUCH_PREPARE = 1 << 9,  /* SQL PREPARE */
+    PLAN_TOUCH_EXECUTE = 1 << 10, /* SQL EXECUTE, also inside EXPLAIN and CREATE TABLE AS */
+    PLAN_TOUCH_DEALLOCATE = 1 << 11,
+    PLAN_TOUCH_DISCARD = 1 << 12,   /* DISCARD ALL */
+    PLAN_TOUCH_SEQUENCE = 1 << 13,  /* currval, lastval: what an earlier nextval has left */
+    PLAN_TOUCH_NEXTVAL = 1 << 14,   /* nextval or setval by name */
+    PLAN_TOUCH_LOAD = 1 << 15,      /* LOAD */
+    PLAN_TOUCH_SEED = 1 << 16,      /* setseed */
+    PLAN_TOUCH_PID = 1 << 17,       /* functions that take or give a backend's pid */
+    PLAN_TOUCH_UNKNOWN = 1 << 18,   /* calls functions that are not PostgreSQL's own, DO, CALL */
+    PLAN_TOUCH_BEGIN = 1 << 19,     /* BEGIN, START TRANSACTION */
+    PLAN_TOUCH_END = 1 << 20,       /* COMMIT, ROLLBACK, PREPARE TRANSACTION (not TO SAVEPOINT) */
+    PLAN_TOUCH_SAVEPOINT = 1 << 21, /* SAVEPOINT, RELEASE, ROLLBACK TO */
+    PLAN_TOUCH_ALONE = 1 << 22, /* can't run inside a transaction block or pipeline: VACUUM ... */
+    PLAN_TOUCH_COPY_FROM = 1 << 23, /* COPY .. FROM STDIN or a file */
+    PLAN_TOUCH_OPAQUE = 1 << 24,    /* not understood: may be any of these */
+    PLAN_TOUCH_EXPLAIN = 1 << 25,   /* EXPLAIN (HOWDAH) ..: answered here */
+    PLAN_TOUCH_HOWDAH = 1 << 26,    /* SET, SHOW or RESET of a howdah.* setting: answered here */
+};
+
+/* A setting that a statement sets: the whole of a SET or of a set_config() with literals. */
+struct plan_setting {
+    const char *name;  /* lower case; "role" and "session_authorization" among them */
+    const char *value; /* as set_config() takes it; NULL: RESET or DEFAULT */
+    bool local;
+};
+
+struct plan {
+    struct map_node node; /* in the cache, by its skeleton's hash */
+    struct list recent;
+    uint32_t references;
+    uint32_t touches;        /* enum plan_touch */
+    uint8_t class;           /* enum plan_class */
+    uint8_t statement_count; /* 255: as many or more */
+    bool locks_rows;         /* FOR UPDATE and its kin */
+
+    /* Of a text that is one SET, RESET or SELECT set_config('name', 'value', literal) and nothing
+     * else: it, with settings_count 1. Of others: the names alone (value NULL) of custom settings
+     * ("a.b") that the text sets anywhere. The texts live as long as the plan. */
+    bool is_plain_setting;
+    uint32_t settings_count;
+    struct plan_setting *settings;
+
+    uint32_t skeleton_bytes;
+    uint8_t *skeleton;
+};
+
+/* Plans of one worker. */
+struct plan_cache {
+    struct map plans;
+    struct list recent; /* the most recently used first */
+    uint64_t hash_key;
+    uint32_t count_max;
+    uint64_t hits, misses;
+    struct plan *opaque; /* of texts that are not looked at */
+    struct plan *empty;
+};
+
+/* 0, or ERR_NO_MEMORY. At most count_max plans are kept. */
+int plan_cache_init(struct plan_cache *cache, uint64_t hash_key, uint32_t count_max);
+
+/* Plans that are still referred to live on until their last reference is given back. */
+void plan_cache_fini(struct plan_cache *cache);
+
+/* How a server will read the text. */
+struct plan_context {
+    bool standard_strings; /* standard_conforming_strings is on */
+    bool safe_encoding;    /* no byte below 128 is part of a longer character (not SJIS ...) */
+};
+
+/* A reference to the plan of a text (without its NUL). Never NULL: what can't be planned (too long,
+ * too deep, memory out, not understood) has the cache's opaque plan or one of its own. */
+struct plan *plan_of(struct plan_cache *cache, const struct plan_context *context, const char *text,
+                     uint32_t len);
+
+/* The last reference given back frees a plan that the cache no longer has. unref: NULL is allowed. */
+void plan_ref(struct plan *plan);
+void plan_unref(struct plan *plan);
+
+#endif
