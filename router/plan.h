@@ -115,7 +115,8 @@ struct plan_context {
 struct plan *plan_of(struct plan_cache *cache, const struct plan_context *context, const char *text,
                      uint32_t len);
 
-/* The last reference given back frees a plan that the cache no longer has. unref: NULL is allowed. */
+/* The last reference given back frees a plan that the cache no longer has. unref: NULL is
+ * allowed. */
 void plan_ref(struct plan *plan);
 void plan_unref(struct plan *plan);
 
