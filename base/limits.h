@@ -86,6 +86,24 @@
 #define LIMIT_BACKOFF_MIN_US (50 * 1000)
 #define LIMIT_BACKOFF_MAX_US (10 * 1000 * 1000)
 
+/* --- statements (router/skeleton.h) -------------------------------------------------------- */
+
+/* Text that is looked at to its end: at a nanosecond or two a byte this stays under 10 ms. */
+#define LIMIT_SKELETON_TEXT_BYTES (1024 * 1024)
+
+/* What is given to the parser at most: it takes 0.1 to 0.6 us a byte, so this stays under 10 ms. */
+#define LIMIT_SKELETON_BYTES 16384
+
+/* Room that any skeleton fits in: words are written eight bytes at a time */
+#define LIMIT_SKELETON_ROOM_BYTES (LIMIT_SKELETON_BYTES + 32)
+
+/* Literals of which the position is kept: 100 rows of 40 columns */
+#define LIMIT_SKELETON_LITERALS 4096
+
+/* Brackets, CASEs, operators and joins that may stand over one another in the parser's tree. It
+ * recurses on it, with less than a KiB of stack for each. */
+#define LIMIT_SKELETON_DEPTH 500
+
 /* --- the house ------------------------------------------------------------------------------ */
 
 /* Worker threads: the virtual pid has 6 bits for them (pool/pid.h) */
