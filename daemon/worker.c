@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "daemon/derive.h"
 #include "daemon/log.h"
+#include "daemon/os_user.h"
 #include "daemon/secrets.h"
 #include "daemon/server.h"
 #include "daemon/snapshot.h"
@@ -87,6 +88,9 @@ static void act(struct worker *worker, const struct action *action)
         return;
     case ACTION_DERIVE:
         derive_start(worker, action->handle);
+        return;
+    case ACTION_ASK_OS_USER:
+        os_user_ask(worker, action->handle, action->uid);
         return;
     case ACTION_MAIL: {
         struct message message = {

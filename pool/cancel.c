@@ -275,6 +275,7 @@ void canceller_event(struct engine *engine, struct canceller *canceller, const s
     case EVENT_SENT:
     case EVENT_SECRET:
     case EVENT_DERIVED:
+    case EVENT_OS_USER:
     case EVENT_MAIL:
     case EVENT_OPTIONS:
     case EVENT_DRAIN:

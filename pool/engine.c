@@ -386,6 +386,7 @@ static void process_event(struct engine *engine, const struct event *event)
     case EVENT_CLOSED:
     case EVENT_SECRET:
     case EVENT_DERIVED:
+    case EVENT_OS_USER:
         break;
     }
     struct conn *conn = handle_table_get(&engine->connections, event->handle);

@@ -86,6 +86,7 @@ enum event_kind {
     EVENT_CLOSED,  /* second phase: the shell has forgotten the handle */
     EVENT_SECRET,  /* secret: the answer to ACTION_ASK_SECRET for this session */
     EVENT_DERIVED, /* keys: the answer to ACTION_DERIVE for this connection */
+    EVENT_OS_USER, /* text: the answer to ACTION_ASK_OS_USER; NULL = nobody has that number */
     EVENT_MAIL,    /* letter: from another engine; the engine owns it now */
     EVENT_OPTIONS, /* options: a new snapshot; the engine takes its own reference */
     EVENT_DRAIN,   /* no new clients; sessions end after their transaction, or (code not 0) when
@@ -132,6 +133,7 @@ enum action_kind {
     ACTION_ASK_SECRET,    /* the secret of `user` for `database` -> EVENT_SECRET */
     ACTION_FORGET_SECRET, /* what was said of `user` for `database` proved nobody: ask anew */
     ACTION_DERIVE,        /* PBKDF2 off the loop -> EVENT_DERIVED; inputs: engine_derivation() */
+    ACTION_ASK_OS_USER,   /* the name of the operating system's user `uid` -> EVENT_OS_USER */
     ACTION_MAIL,          /* letter -> EVENT_MAIL at worker `worker` */
     ACTION_LEND_OUT,      /* detach the socket of `handle`, answer EVENT_CLOSED for it, and give the
                         * socket with letter to worker `worker`: there engine_adopt() makes the
@@ -149,6 +151,7 @@ struct action {
     enum action_kind kind;
     struct handle handle;
     uint32_t worker;
+    uint32_t uid;
     enum log_event_level level;
     struct letter *letter;
     const char *database, *user; /* valid until the next engine_next_action */

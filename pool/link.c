@@ -787,6 +787,7 @@ void link_event(struct engine *engine, struct link *link, const struct event *ev
     case EVENT_BYTES:
     case EVENT_SENT:
     case EVENT_SECRET:
+    case EVENT_OS_USER:
     case EVENT_MAIL:
     case EVENT_OPTIONS:
     case EVENT_DRAIN:

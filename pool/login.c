@@ -419,8 +419,8 @@ uint32_t login_take_message(struct engine *engine, struct session *session, uint
 {
     uint32_t body_bytes;
     enum login_phase phase = session->login->phase;
-    if (have < MESSAGE_HEADER_BYTES) {
-        return 0;
+    if (have < MESSAGE_HEADER_BYTES || phase == LOGIN_OS_USER) {
+        return 0; /* method peer asks the client nothing: it may go on already */
     }
     if (at[0] == FRONTEND_TERMINATE) {
         session_close(engine, session);

@@ -23,6 +23,7 @@ struct startup;
 enum login_phase {
     LOGIN_STARTING,
     LOGIN_SECRET,   /* ACTION_ASK_SECRET is under way */
+    LOGIN_OS_USER,  /* ACTION_ASK_OS_USER is under way */
     LOGIN_VERIFIER, /* a verifier is being derived from a plain secret */
     LOGIN_PASSWORD, /* a password message is awaited: password or md5 */
     LOGIN_CHECK,    /* a clear-text password is being derived, to compare with a verifier */

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,6 +135,40 @@ static void have_secret(struct engine *engine, struct session *session, const ch
     start_dialogue(engine, session);
 }
 
+/* --- peer: the kernel says who it is ---------------------------------------------------------- */
+
+static void ask_os_user(struct engine *engine, struct session *session)
+{
+    struct action *action = engine_action(engine, ACTION_ASK_OS_USER);
+    if (action == NULL) {
+        session_close(engine, session);
+        return;
+    }
+    action->handle = session->conn.handle;
+    action->uid = session->origin.unix_uid;
+    session->login->phase = LOGIN_OS_USER;
+}
+
+void login_os_user(struct engine *engine, struct session *session, const char *name)
+{
+    struct login *login = session->login;
+    if (session->state != SESSION_AUTH || login->phase != LOGIN_OS_USER) {
+        return;
+    }
+    if (name != NULL && strcmp(name, login->user) == 0) {
+        login_authenticated(engine, session);
+        session_resume_later(engine, session);
+        return;
+    }
+    engine_log(engine, LOG_NOTICE, "login refused: db=%s user=%s: the peer is %s (uid %u)",
+               login->database, login->user, name == NULL ? "nobody known" : name,
+               session->origin.unix_uid);
+    char message[LIMIT_NAME_BYTES * 4 + 64];
+    struct report report = {.code = ERR_AUTH_REJECTED, .message = message};
+    snprintf(message, sizeof(message), "peer authentication failed for user \"%s\"", login->user);
+    session_fail(engine, session, &report);
+}
+
 void login_auth_start(struct engine *engine, struct session *session)
 {
     struct login *login = session->login;
@@ -143,9 +178,7 @@ void login_auth_start(struct engine *engine, struct session *session)
         return;
     }
     if (login->method == AUTH_PEER) {
-        struct report report = {.code = ERR_AUTH_METHOD,
-                                .detail = "The pg_hba.conf method \"peer\" is not supported yet."};
-        session_fail(engine, session, &report);
+        ask_os_user(engine, session);
         return;
     }
     const char *secret =
@@ -399,6 +432,7 @@ void login_auth_message(struct engine *engine, struct session *session, const ui
         return;
     case LOGIN_STARTING:
     case LOGIN_SECRET:
+    case LOGIN_OS_USER:
     case LOGIN_VERIFIER:
     case LOGIN_CHECK:
     case LOGIN_DELAY:

@@ -122,6 +122,7 @@ uint32_t login_take_message(struct engine *engine, struct session *session, uint
                             uint32_t have, uint32_t *ret_whole);
 void login_secret(struct engine *engine, struct session *session,
                   const struct secret_answer *answer);
+void login_os_user(struct engine *engine, struct session *session, const char *name);
 void login_derived(struct engine *engine, struct session *session, const uint8_t *keys);
 bool login_derivation(const struct session *session, struct derivation *ret_derivation);
 void login_tls(struct engine *engine, struct session *session, const struct tls_facts *facts);

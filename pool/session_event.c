@@ -195,6 +195,9 @@ void session_event(struct engine *engine, struct session *session, const struct 
     case EVENT_SECRET:
         login_secret(engine, session, event->secret);
         return;
+    case EVENT_OS_USER:
+        login_os_user(engine, session, event->text);
+        return;
     case EVENT_DERIVED:
         if (event->code != 0) {
             session_close(engine, session); /* no memory, or a secret too long to derive from */

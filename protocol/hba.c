@@ -466,8 +466,9 @@ static int make_method(struct parser *parser, struct hba_rule *rule, size_t fiel
     } words[] = {
         {"trust", AUTH_TRUST},       {"reject", AUTH_REJECT}, {"md5", AUTH_MD5},
         {"password", AUTH_PASSWORD}, {"cert", AUTH_CERT},     {"scram-sha-256", AUTH_SCRAM_SHA_256},
-        {"peer", AUTH_PEER},
+        {"peer", AUTH_PEER},         {"ident", AUTH_PEER},
     };
+    /* On a local line ident means peer, as PostgreSQL has it. */
     const struct token *token = single_token(parser, field, "the method");
     if (token == NULL) {
         return ERR_CONFIG;
@@ -479,12 +480,13 @@ static int make_method(struct parser *parser, struct hba_rule *rule, size_t fiel
     if (i == sizeof(words) / sizeof(words[0])) {
         return refuse(parser,
                       "method \"%.40s\" is not supported, allowed: trust, reject, md5, "
-                      "password, scram-sha-256, cert, peer",
+                      "password, scram-sha-256, cert, peer, ident",
                       token->text);
     }
     rule->result.method = words[i].method;
     if (rule->result.method == AUTH_PEER && rule->kind != KIND_LOCAL) {
-        return refuse(parser, "method peer on a \"host\" line, allowed: only on \"local\" lines");
+        return refuse(parser, "method peer or ident on a \"host\" line, allowed: only on "
+                              "\"local\" lines");
     }
     if (rule->result.method == AUTH_CERT) {
         if (rule->kind != KIND_HOSTSSL) {

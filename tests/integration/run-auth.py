@@ -2,15 +2,17 @@
 """Authentication towards clients and servers: methods, secrets' sources, refusals, TLS."""
 
 import os
+import pwd
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Suite, equal, eventually, raises, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
-from pgcluster import self_signed_cert  # noqa: E402
+from pgcluster import free_port, self_signed_cert  # noqa: E402
 from stage import Stage  # noqa: E402
 from wire import Closed, ServerError, Wire, md5_secret, message, cstring, scram_secret, startup  # noqa: E402
 
@@ -235,6 +237,34 @@ def _():
         is_refused(proxy, "bob", "wrong")
         for user in ("rejected", "elsewhere", "nobody"):
             is_refused(proxy, user, SECRET, "28000")
+
+
+def psql_at(folder, user, run_as=None):
+    """SELECT session_user over the Unix socket in that folder, as a user of the operating system."""
+    command = ["psql", "-XAtq", "-h", folder, "-p", "6432", "-U", user, "-d", "app", "-c", "SELECT session_user"]
+    command = ["runuser", "-u", run_as, "--", *command] if run_as else command
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+    return done.stdout.strip() if done.returncode == 0 else done.stderr
+
+
+@suite.check("hba: peer and ident on a Unix socket: the operating system's user, and no other")
+def _():
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    for method in ("peer", "ident"):
+        hba = write("peer_hba.conf", f"local all all {method}\nhost all all all trust\n")
+        with tempfile.TemporaryDirectory() as sockets:
+            os.chmod(sockets, 0o755)
+            listen = [f"127.0.0.1:{free_port()}", f"unix:{sockets}/.s.PGSQL.6432"]
+            config = {"auth": {"method": "hba", "hba": hba, "fail_delay": "10ms"}, "workers": 2}
+            config["databases"] = {"app": {"primary": f"postgres://postgres@127.0.0.1:{stage.cluster.port}/app"}}
+            with Howdah(config={**config, "listen": listen}) as proxy:
+                equal(psql_at(sockets, me), "postgres", f"{me} as {me}")
+                refusal = psql_at(sockets, "bob")
+                true('peer authentication failed for user "bob"' in refusal, refusal)
+                proxy.wait_for_log(f"the peer is {me}")
+                if me == "root":
+                    equal(psql_at(sockets, "postgres", "postgres"), "postgres", "postgres as postgres")
+                    true("peer authentication failed" in psql_at(sockets, "root", "postgres"), "postgres as root")
 
 
 @suite.check("fail_limit: after so many wrong passwords even the right one waits")

@@ -111,7 +111,8 @@ def _():
     with stage.proxy(size=3) as proxy:
         before = stage.client(proxy)
         before.rows("SELECT 1")
-        stage.client(proxy, replication="database", DateStyle="German", application_name="wal", client_encoding="LATIN1")
+        settings = {"DateStyle": "German", "application_name": "wal", "client_encoding": "LATIN1"}
+        stage.client(proxy, replication="database", **settings)
         after = stage.client(proxy)
         equal(after.parameters, before.parameters, "what a client is told at its login")
         equal((after.scalar("SHOW datestyle"), after.scalar("SHOW client_encoding")), ("ISO, MDY", "UTF8"))

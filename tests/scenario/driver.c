@@ -331,6 +331,11 @@ static void do_action(struct world *world, uint32_t engine, const struct action 
     case ACTION_DERIVE:
         derive(world, engine, action->handle);
         return;
+    case ACTION_ASK_OS_USER:
+        world->asked = action->handle;
+        world->asked_engine = engine;
+        text_format(&world->lines, "    asks who has uid %u\n", action->uid);
+        return;
     case ACTION_MAIL:
         work(world, action->worker, &mail);
         return;
@@ -566,6 +571,17 @@ static bool cancels(struct world *world, const char *rest, bool wrong)
     return true;
 }
 
+/* The answer to ACTION_ASK_OS_USER. */
+static bool os_user(struct world *world, const char *rest)
+{
+    struct actor *actor = actor_of(world, world->asked_engine, world->asked);
+    const char *name = strcmp(rest, "none") == 0 ? NULL : rest;
+    if (actor != NULL) {
+        step(world, actor, (struct event){.kind = EVENT_OS_USER, .text = name});
+    }
+    return true;
+}
+
 static bool secret(struct world *world, const char *rest)
 {
     struct word *word = malloc(sizeof(*word));
@@ -615,6 +631,9 @@ static bool world_command(struct world *world, const char *command)
                                     : strcmp(unit, "ms") == 0 ? UINT64_C(1000)
                                                               : UINT64_C(1)));
         return true;
+    }
+    if (strncmp(command, "os user ", 8) == 0) {
+        return os_user(world, command + 8);
     }
     if (strncmp(command, "secret ", 7) == 0) {
         return secret(world, command + 7);

@@ -17,6 +17,7 @@
  *    S1 accepts | S1 refuses    where the option server=manual leaves that open
  *    cancel C1 | wrong cancel C1    a client `cancel` connects and sends a CancelRequest for C1
  *    secret "text" | secret none | secret fails   the answer to what was asked for last
+ *    os user NAME | os user none  likewise, who the peer of a Unix socket is
  *    wait 10ms | wait 2s        time passes; timers fire on their microsecond
  *    drain                      EVENT_DRAIN
  *

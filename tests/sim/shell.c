@@ -365,6 +365,7 @@ static void act(struct shell *shell, const struct action *action)
     case ACTION_ASK_SECRET:
     case ACTION_FORGET_SECRET:
     case ACTION_DERIVE:
+    case ACTION_ASK_OS_USER:
     case ACTION_RELOAD:
     case ACTION_SHUTDOWN:
     case ACTION_DRAINED:

@@ -77,10 +77,10 @@ Test(hba, methods)
 {
     struct hba *hba = parse("local a all trust\nlocal b all reject\nlocal c all md5\n"
                             "local d all password\nlocal e all scram-sha-256\nlocal f all peer\n"
-                            "hostssl all all all cert\n");
-    static const enum auth_method methods[] = {AUTH_TRUST,    AUTH_REJECT,        AUTH_MD5,
-                                               AUTH_PASSWORD, AUTH_SCRAM_SHA_256, AUTH_PEER};
-    for (size_t i = 0; i < 6; i++) {
+                            "hostssl all all all cert\nlocal g all ident\n");
+    static const enum auth_method methods[] = {
+        AUTH_TRUST, AUTH_REJECT, AUTH_MD5, AUTH_PASSWORD, AUTH_SCRAM_SHA_256, AUTH_PEER, AUTH_PEER};
+    for (size_t i = 0; i < 7; i++) {
         char database[2] = {(char)('a' + i), '\0'};
         struct hba_client it = client("local", database, "u");
         struct hba_result result;
@@ -188,7 +188,7 @@ Test(hba, refusals)
         {"host all +staff all md5", "members of a role"},
         {"host @dbs all all md5", "a list in a file"},
         {"host all all all ldap", "method \"ldap\" is not supported"},
-        {"host all all all ident", "method \"ident\" is not supported"},
+        {"host all all all ident", "method peer or ident on a \"host\" line"},
         {"host all all all peer", "only on \"local\" lines"},
         {"host all all all cert", "only on \"hostssl\" lines"},
         {"hostssl all all all cert map=m", "option \"map=m\" is not supported"},
