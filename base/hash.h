@@ -11,7 +11,8 @@
 
 /* The hash of `bytes_len` bytes under `key`. Hashes of several parts are chained: the hash of one
  * is the key of the next. */
-uint64_t hash_bytes(uint64_t key, const void *bytes, size_t bytes_len);
+uint64_t hash_bytes(uint64_t key, const void *bytes, size_t bytes_len) __asm__(
+    "howdah_hash_bytes"); /* to the linker: libpg_query exports a hash_bytes, too */
 
 /* Mixes one word; for keys that are numbers already. */
 uint64_t hash_word(uint64_t key, uint64_t word);

@@ -38,10 +38,12 @@ def targets():
 
 def write_ninja(folder, clang):
     """A ninja file, so that a second run builds only what has changed."""
-    flags = ("-std=gnu17 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all -D_GNU_SOURCE "
+    flags = ("-std=gnu17 -g -O1 -fvisibility=hidden -fno-omit-frame-pointer "
+             "-fno-sanitize-recover=all -D_GNU_SOURCE "
              f"-DHOWDAH_VERSION='\"fuzz\"' -I{ROOT} -fsanitize=fuzzer-no-link,{SANITIZE}")
     libraries = subprocess.run(["pkg-config", "--libs", "libssl", "libcrypto", "jansson"],
                                check=True, capture_output=True, text=True).stdout.strip()
+    libraries += " -lpg_query"
     lines = [f"flags = {flags}", f"libraries = {libraries}",
              f"rule cc\n  command = {clang} $flags -MD -MF $out.d -c $in -o $out",
              "  depfile = $out.d\n  deps = gcc",

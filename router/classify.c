@@ -1,0 +1,548 @@
+#include "router/classify.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "router/functions.h"
+
+enum {
+    /* Custom settings that one text may name; more and it is taken for one that may do anything. */
+    NAMES_MAX = 64,
+    /* CURSOR_OPT_HOLD, src/include/nodes/parsenodes.h */
+    CURSOR_HOLD = 0x20,
+};
+
+static const struct {
+    uint8_t class;
+    uint32_t touches;
+} kinds[PARSE_TYPE_COUNT] = {
+#define NODE(name, label, class, touches) [PARSE_##name] = {PLAN_##class, touches},
+#include "router/parse.def"
+#undef NODE
+};
+
+/* What is known of the statements so far. */
+struct work {
+    const struct parse_tree *tree;
+    uint32_t touches;
+    enum plan_class class;
+    bool locks_rows;
+    int code;
+    char *names[NAMES_MAX]; /* of custom settings */
+    uint32_t name_count;
+    bool is_plain; /* of a text's only statement */
+    struct plan_setting plain;
+};
+
+static void raise_class(struct work *work, enum plan_class class)
+{
+    work->class = class > work->class ? class : work->class;
+}
+
+/* --- settings -------------------------------------------------------------------------------- */
+
+static char *lower_copy(struct work *work, const char *text)
+{
+    char *copy = strdup(text);
+    if (copy == NULL) {
+        work->code = ERR_NO_MEMORY;
+        return NULL;
+    }
+    for (char *c = copy; *c != '\0'; c++) {
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    }
+    return copy;
+}
+
+static bool is_howdah(const char *name)
+{
+    return strncasecmp(name, "howdah.", 7) == 0;
+}
+
+/* These are the transaction's and end with it, however they are set. */
+static bool is_of_transaction(const char *name)
+{
+    return strcasecmp(name, "transaction_isolation") == 0 ||
+           strcasecmp(name, "transaction_read_only") == 0 ||
+           strcasecmp(name, "transaction_deferrable") == 0;
+}
+
+static uint32_t setting_touches(const char *name, bool is_local, bool is_reset)
+{
+    uint32_t touches = is_local ? PLAN_TOUCH_LOCAL : PLAN_TOUCH_SETTINGS;
+    if (is_howdah(name)) {
+        return PLAN_TOUCH_HOWDAH;
+    }
+    if (is_of_transaction(name)) {
+        return PLAN_TOUCH_LOCAL;
+    }
+    if (strcasecmp(name, "seed") == 0) {
+        touches |= PLAN_TOUCH_SEED;
+    }
+    return touches | (is_reset ? PLAN_TOUCH_RESET : 0);
+}
+
+static void note_custom(struct work *work, const char *name)
+{
+    if (strchr(name, '.') == NULL) {
+        return;
+    }
+    if (work->name_count == NAMES_MAX) {
+        work->touches |= PLAN_TOUCH_UNKNOWN;
+        return;
+    }
+    char *copy = lower_copy(work, name);
+    if (copy != NULL) {
+        work->names[work->name_count++] = copy;
+    }
+}
+
+/* `value` is the work's now. */
+static void note_plain(struct work *work, const char *name, char *value, bool is_local)
+{
+    char *copy = lower_copy(work, name);
+    if (work->is_plain || copy == NULL) {
+        free(copy);
+        free(value);
+        return;
+    }
+    work->is_plain = true;
+    work->plain = (struct plan_setting){.name = copy, .value = value, .local = is_local};
+}
+
+static void set_variable(struct work *work, uint32_t stmt)
+{
+    const struct parse_tree *tree = work->tree;
+    const char *kind = parse_field_text(tree, stmt, "kind");
+    const char *name = parse_field_text(tree, stmt, "name");
+    bool is_local = parse_field_number(tree, stmt, "is_local") != 0;
+    bool is_value = strcmp(kind, "VAR_SET_VALUE") == 0;
+    char *value = NULL;
+    if (strcmp(kind, "VAR_RESET_ALL") == 0) {
+        work->touches |= PLAN_TOUCH_SETTINGS | PLAN_TOUCH_RESET;
+        return;
+    }
+    if (strcmp(kind, "VAR_SET_MULTI") == 0) { /* SET TRANSACTION, SET SESSION CHARACTERISTICS */
+        bool is_session = strcmp(name, "SESSION CHARACTERISTICS") == 0;
+        work->touches |= is_session ? PLAN_TOUCH_SETTINGS : PLAN_TOUCH_LOCAL;
+        return;
+    }
+    work->touches |= setting_touches(name, is_local, !is_value);
+    note_custom(work, name);
+    if (is_of_transaction(name) || strcmp(kind, "VAR_SET_CURRENT") == 0) {
+        return;
+    }
+    char *lower = lower_copy(work, name);
+    int code = 0;
+    if (is_value && lower != NULL) {
+        code = classify_set_value(tree, stmt, lower, &value);
+    }
+    free(lower);
+    if (code == 0) {
+        note_plain(work, name, value, is_local);
+    } else if (code == ERR_NO_MEMORY) {
+        work->code = code;
+    }
+}
+
+static void show_variable(struct work *work, uint32_t stmt)
+{
+    if (is_howdah(parse_field_text(work->tree, stmt, "name"))) {
+        work->touches |= PLAN_TOUCH_HOWDAH;
+    }
+}
+
+/* The text of a literal string; NULL of anything else. */
+static const char *literal_text(const struct parse_tree *tree, uint32_t node)
+{
+    uint32_t value = tree->nodes[node].type == PARSE_A_CONST ? parse_field(tree, node, "sval") : 0;
+    return value == 0 ? NULL : parse_field_text(tree, value, "sval");
+}
+
+/* The three arguments of a set_config(); zeros where there are not three. */
+static void set_config_arguments(const struct parse_tree *tree, uint32_t call, uint32_t args[3])
+{
+    uint32_t list = parse_field(tree, call, "args");
+    args[0] = args[1] = args[2] = 0;
+    if (list != 0 && parse_child_count(tree, list) == 3) {
+        args[0] = list + 1;
+        args[1] = tree->nodes[args[0]].end;
+        args[2] = tree->nodes[args[1]].end;
+    }
+}
+
+static void set_config(struct work *work, uint32_t call)
+{
+    const struct parse_tree *tree = work->tree;
+    uint32_t args[3];
+    set_config_arguments(tree, call, args);
+    const char *name = args[0] == 0 ? NULL : literal_text(tree, args[0]);
+    uint32_t local = args[2] != 0 && tree->nodes[args[2]].type == PARSE_A_CONST
+                         ? parse_field(tree, args[2], "boolval")
+                         : 0;
+    bool is_local = local != 0 && parse_field_number(tree, local, "boolval") != 0;
+    if (name == NULL) {
+        work->touches |= PLAN_TOUCH_UNKNOWN | PLAN_TOUCH_LOCAL | PLAN_TOUCH_SETTINGS;
+        return;
+    }
+    work->touches |= setting_touches(name, is_local, false);
+    if (is_howdah(name)) {
+        work->touches |= is_local ? PLAN_TOUCH_LOCAL : PLAN_TOUCH_SETTINGS;
+    }
+    if (local == 0) {
+        work->touches |= PLAN_TOUCH_LOCAL;
+    }
+    note_custom(work, name);
+}
+
+/* Whether a SELECT is set_config() of three literals and nothing else. */
+static void look_for_plain_set_config(struct work *work, uint32_t stmt)
+{
+    const struct parse_tree *tree = work->tree;
+    uint32_t targets = parse_field(tree, stmt, "targetList");
+    if (targets == 0 || parse_child_count(tree, targets) != 1 ||
+        parse_child_count(tree, stmt) != 3) { /* and limitOption, op */
+        return;
+    }
+    uint32_t call = parse_field(tree, targets + 1, "val");
+    uint32_t name_list = call == 0 ? 0 : parse_field(tree, call, "funcname");
+    if (name_list == 0 || parse_child_count(tree, call) != 3) { /* and args, funcformat */
+        return;
+    }
+    const char *last = "";
+    for (uint32_t i = name_list + 1; i < tree->nodes[name_list].end; i = tree->nodes[i].end) {
+        last = parse_field_text(tree, i, "sval");
+    }
+    uint32_t args[3];
+    set_config_arguments(tree, call, args);
+    if (strcmp(last, "set_config") != 0 || (work->touches & PLAN_TOUCH_UNKNOWN) != 0 ||
+        args[0] == 0) {
+        return;
+    }
+    const char *name = literal_text(tree, args[0]), *value = literal_text(tree, args[1]);
+    uint32_t local =
+        tree->nodes[args[2]].type == PARSE_A_CONST ? parse_field(tree, args[2], "boolval") : 0;
+    if (name == NULL || value == NULL || local == 0 || is_of_transaction(name)) {
+        return;
+    }
+    char *copy = strdup(value);
+    if (copy == NULL) {
+        work->code = ERR_NO_MEMORY;
+        return;
+    }
+    note_plain(work, name, copy, parse_field_number(tree, local, "boolval") != 0);
+}
+
+/* --- what stands in a statement -------------------------------------------------------------- */
+
+static void call_function(struct work *work, uint32_t name_list)
+{
+    const struct parse_tree *tree = work->tree;
+    const char *name = "", *schema = "pg_catalog";
+    uint32_t part = 0;
+    for (uint32_t i = name_list + 1; i < tree->nodes[name_list].end; i = tree->nodes[i].end) {
+        schema = part++ == 0 ? schema : name;
+        name = parse_field_text(tree, i, "sval");
+    }
+    const struct function_fact *fact = function_find(name);
+    if (fact == NULL || part > 2 || strcmp(schema, "pg_catalog") != 0) {
+        raise_class(work, PLAN_WRITE);
+        work->touches |= PLAN_TOUCH_UNKNOWN;
+        return;
+    }
+    raise_class(work, fact->class);
+    if (strcmp(name, "set_config") == 0) {
+        set_config(work, tree->nodes[name_list].parent);
+    } else {
+        work->touches |= fact->touches;
+    }
+}
+
+/* OPERATOR(schema.+) */
+static void look_at_operator(struct work *work, uint32_t name_list)
+{
+    if (name_list != 0 && parse_child_count(work->tree, name_list) > 1 &&
+        strcmp(parse_field_text(work->tree, name_list + 1, "sval"), "pg_catalog") != 0) {
+        raise_class(work, PLAN_WRITE);
+        work->touches |= PLAN_TOUCH_UNKNOWN;
+    }
+}
+
+/* pg_settings has a rule that sets what is updated. */
+static void look_at_update(struct work *work, uint32_t stmt)
+{
+    uint32_t relation = parse_field(work->tree, stmt, "relation");
+    if (relation != 0 &&
+        strcmp(parse_field_text(work->tree, relation, "relname"), "pg_settings") == 0) {
+        work->touches |= PLAN_TOUCH_SETTINGS | PLAN_TOUCH_UNKNOWN;
+    }
+}
+
+static void scan_object(struct work *work, uint32_t node)
+{
+    enum parse_type type = (enum parse_type)work->tree->nodes[node].type;
+    if (type == PARSE_A_EXPR) {
+        look_at_operator(work, parse_field(work->tree, node, "name"));
+    } else if (type == PARSE_EXECUTE_STMT) {
+        work->touches |= PLAN_TOUCH_EXECUTE;
+        raise_class(work, PLAN_WRITE);
+    } else if (type == PARSE_UPDATE_STMT) {
+        look_at_update(work, node);
+        raise_class(work, PLAN_WRITE);
+    } else if (type == PARSE_INSERT_STMT || type == PARSE_DELETE_STMT || type == PARSE_MERGE_STMT) {
+        raise_class(work, PLAN_WRITE);
+    }
+}
+
+static void scan_list(struct work *work, uint32_t node)
+{
+    const char *name = work->tree->nodes[node].name;
+    if (name != NULL && strcmp(name, "funcname") == 0) {
+        call_function(work, node);
+    } else if (name != NULL && strcmp(name, "lockingClause") == 0) {
+        work->locks_rows = true;
+        raise_class(work, PLAN_WRITE);
+    }
+}
+
+/* All that is run of a statement and below it; `runs` is false where functions and queries are only
+ * written down, as in CREATE VIEW. */
+static void scan(struct work *work, uint32_t from, uint32_t end, bool runs)
+{
+    const struct parse_tree *tree = work->tree;
+    for (uint32_t i = from; i < end; i++) {
+        const struct parse_node *node = &tree->nodes[i];
+        if (node->kind == PARSE_TEXT) {
+            const char *text = node->value.text;
+            if (strncmp(text, "pg_temp", 7) == 0 ||
+                (text[0] == 't' && text[1] == '\0' && node->name != NULL &&
+                 strcmp(node->name, "relpersistence") == 0)) {
+                work->touches |= PLAN_TOUCH_TEMP;
+            }
+        } else if (node->kind == PARSE_OBJECT && runs) {
+            scan_object(work, i);
+            if (node->name != NULL && strcmp(node->name, "intoClause") == 0) {
+                raise_class(work, PLAN_DDL);
+            }
+        } else if (node->kind == PARSE_LIST && runs) {
+            scan_list(work, i);
+        }
+    }
+}
+
+/* --- statements ------------------------------------------------------------------------------ */
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+static void control_transaction(struct work *work, uint32_t stmt)
+{
+    const char *kind = parse_field_text(work->tree, stmt, "kind");
+    if (strcmp(kind, "TRANS_STMT_BEGIN") == 0 || strcmp(kind, "TRANS_STMT_START") == 0) {
+        work->touches |= PLAN_TOUCH_BEGIN;
+    } else if (ends_with(kind, "_PREPARED")) {
+        work->touches |= PLAN_TOUCH_ALONE;
+    } else if (strcmp(kind, "TRANS_STMT_COMMIT") == 0 || strcmp(kind, "TRANS_STMT_ROLLBACK") == 0 ||
+               strcmp(kind, "TRANS_STMT_PREPARE") == 0) {
+        bool chain = parse_field_number(work->tree, stmt, "chain") != 0;
+        work->touches |= PLAN_TOUCH_END | (chain ? PLAN_TOUCH_BEGIN : 0);
+    } else {
+        work->touches |= PLAN_TOUCH_SAVEPOINT;
+    }
+}
+
+static void discard(struct work *work, uint32_t stmt)
+{
+    const char *target = parse_field_text(work->tree, stmt, "target");
+    if (strcmp(target, "DISCARD_ALL") == 0) {
+        work->touches |=
+            PLAN_TOUCH_DISCARD | PLAN_TOUCH_SETTINGS | PLAN_TOUCH_RESET | PLAN_TOUCH_ALONE;
+    } else if (strcmp(target, "DISCARD_SEQUENCES") == 0) {
+        work->touches |= PLAN_TOUCH_SEQUENCE;
+    } else if (strcmp(target, "DISCARD_TEMP") == 0) {
+        work->touches |= PLAN_TOUCH_TEMP;
+    }
+}
+
+/* Whether a list of options has one of that name. */
+static bool has_option(const struct parse_tree *tree, uint32_t stmt, const char *field,
+                       const char *option)
+{
+    uint32_t list = parse_field(tree, stmt, field);
+    for (uint32_t i = list + 1; list != 0 && i < tree->nodes[list].end; i = tree->nodes[i].end) {
+        if (strcasecmp(parse_field_text(tree, i, "defname"), option) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void explain(struct work *work, uint32_t stmt, uint32_t query)
+{
+    if (has_option(work->tree, stmt, "options", "howdah")) {
+        work->class = PLAN_SESSION;
+        work->touches = PLAN_TOUCH_EXPLAIN;
+        return;
+    }
+    enum parse_type type =
+        query == 0 ? PARSE_OTHER : (enum parse_type)work->tree->nodes[query].type;
+    work->class = (enum plan_class)kinds[type].class;
+    work->touches = kinds[type].touches;
+    scan(work, stmt, work->tree->nodes[stmt].end, true);
+}
+
+/* What PostgreSQL stores and doesn't run, or not now. */
+static bool only_stores(enum parse_type type)
+{
+    return type == PARSE_VIEW_STMT || type == PARSE_RULE_STMT || type == PARSE_CREATE_STMT ||
+           type == PARSE_CREATE_FUNCTION_STMT || type == PARSE_CREATE_TRIG_STMT ||
+           type == PARSE_CREATE_EVENT_TRIG_STMT || type == PARSE_CREATE_POLICY_STMT ||
+           type == PARSE_ALTER_POLICY_STMT || type == PARSE_CREATE_FOREIGN_TABLE_STMT ||
+           type == PARSE_CREATE_SCHEMA_STMT || type == PARSE_CREATE_CAST_STMT ||
+           type == PARSE_CREATE_CONVERSION_STMT || type == PARSE_DEFINE_STMT;
+}
+
+/* Statements about which more is to be said than their kind and what stands in them. */
+static void look_closer(struct work *work, enum parse_type type, uint32_t stmt)
+{
+    const struct parse_tree *tree = work->tree;
+    uint32_t bound;
+    if (type == PARSE_VARIABLE_SET_STMT) {
+        set_variable(work, stmt);
+    } else if (type == PARSE_VARIABLE_SHOW_STMT) {
+        show_variable(work, stmt);
+    } else if (type == PARSE_TRANSACTION_STMT) {
+        control_transaction(work, stmt);
+    } else if (type == PARSE_DISCARD_STMT) {
+        discard(work, stmt);
+    } else if (type == PARSE_COPY_STMT) {
+        bool is_from = parse_field_number(tree, stmt, "is_from") != 0;
+        work->touches |= is_from ? PLAN_TOUCH_COPY_FROM : 0;
+    } else if (type == PARSE_DECLARE_CURSOR_STMT) {
+        bool holds = (parse_field_number(tree, stmt, "options") & CURSOR_HOLD) != 0;
+        work->touches |= holds ? PLAN_TOUCH_HOLD : 0;
+    } else if (type == PARSE_VACUUM_STMT) {
+        bool is_vacuum = parse_field_number(tree, stmt, "is_vacuumcmd") != 0;
+        work->touches |= is_vacuum ? PLAN_TOUCH_ALONE : 0;
+    } else if (type == PARSE_INDEX_STMT || type == PARSE_DROP_STMT) {
+        bool is_concurrent = parse_field_number(tree, stmt, "concurrent") != 0;
+        work->touches |= is_concurrent ? PLAN_TOUCH_ALONE : 0;
+    } else if (type == PARSE_CREATE_STMT && (bound = parse_field(tree, stmt, "partbound")) != 0) {
+        scan(work, bound, tree->nodes[bound].end, true);
+    } else if (type == PARSE_SELECT_STMT) {
+        look_for_plain_set_config(work, stmt);
+    }
+}
+
+/* ALTER TABLE .. DETACH PARTITION .. CONCURRENTLY */
+static bool detaches_concurrently(const struct parse_tree *tree, uint32_t stmt)
+{
+    for (uint32_t i = stmt; i < tree->nodes[stmt].end; i++) {
+        if (tree->nodes[i].type == PARSE_PARTITION_CMD &&
+            parse_field_number(tree, i, "concurrent") != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One statement, in a work of its own. */
+static void classify_statement(struct work *work, uint32_t stmt)
+{
+    const struct parse_tree *tree = work->tree;
+    enum parse_type type = (enum parse_type)tree->nodes[stmt].type;
+    if (kinds[type].class == PLAN_EMPTY) { /* a kind of statement that we don't know */
+        work->class = PLAN_OPAQUE;
+        work->touches = PLAN_TOUCH_OPAQUE;
+        return;
+    }
+    if (type == PARSE_EXPLAIN_STMT) {
+        explain(work, stmt, parse_field(tree, stmt, "query"));
+    } else {
+        work->class = (enum plan_class)kinds[type].class;
+        work->touches = kinds[type].touches;
+        scan(work, stmt, tree->nodes[stmt].end, !only_stores(type));
+        look_closer(work, type, stmt);
+        if (type == PARSE_ALTER_TABLE_STMT && detaches_concurrently(tree, stmt)) {
+            work->touches |= PLAN_TOUCH_ALONE;
+        }
+        if (type == PARSE_PREPARE_STMT) {
+            work->class = PLAN_SESSION; /* nothing is run yet */
+        }
+    }
+    if (work->touches != 0 && work->class == PLAN_READ) {
+        work->class = PLAN_WRITE;
+    }
+}
+
+/* --- all of a text --------------------------------------------------------------------------- */
+
+static void free_settings(struct work *work)
+{
+    for (uint32_t i = 0; i < work->name_count; i++) {
+        free(work->names[i]);
+    }
+    if (work->is_plain) {
+        free((char *)work->plain.name);
+        free((char *)work->plain.value);
+    }
+}
+
+/* The work's texts become the plan's. */
+static int keep_settings(struct work *work, struct plan *plan)
+{
+    uint32_t count = work->is_plain ? 1 : work->name_count;
+    struct plan_setting *settings = count == 0 ? NULL : calloc(count, sizeof(*settings));
+    if (count != 0 && settings == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    if (work->is_plain) {
+        settings[0] = work->plain;
+        work->is_plain = false;
+        plan->is_plain_setting = true;
+    } else {
+        for (uint32_t i = 0; i < count; i++) {
+            settings[i] = (struct plan_setting){.name = work->names[i]};
+        }
+        work->name_count = 0;
+    }
+    plan->settings = settings;
+    plan->settings_count = count;
+    return 0;
+}
+
+int classify(const struct parse_tree *tree, struct plan *plan)
+{
+    struct work all = {.tree = tree};
+    uint32_t statements = parse_field(tree, 0, "stmts");
+    uint32_t count = statements == 0 ? 0 : parse_child_count(tree, statements), at = statements + 1;
+    for (uint32_t i = 0; i < count; i++, at = tree->nodes[at].end) {
+        enum plan_class class = all.class;
+        uint32_t touches = all.touches;
+        all.class = PLAN_EMPTY;
+        all.touches = 0;
+        classify_statement(&all, parse_field(tree, at, "stmt"));
+        raise_class(&all, class);
+        all.touches |= touches;
+    }
+    if (all.is_plain && count != 1) {
+        free((char *)all.plain.name);
+        free((char *)all.plain.value);
+        all.is_plain = false;
+    }
+    int code = all.code == 0 ? keep_settings(&all, plan) : all.code;
+    if (code == 0) {
+        plan->class = (uint8_t)all.class;
+        plan->touches = all.touches;
+        plan->locks_rows = all.locks_rows;
+        plan->statement_count = (uint8_t)(count < 255 ? count : 255);
+    }
+    free_settings(&all);
+    return code;
+}

@@ -1,0 +1,31 @@
+/* What the statements of a parse tree do: the plan's class, touches and settings.
+ *
+ * A read is proven or it is a write: each function that is called must be one that pg_catalog has
+ * in every supported version and that changes nothing (router/functions.h), no row may be locked,
+ * no INSERT, UPDATE, DELETE or MERGE stand anywhere below, nothing of the session be touched.
+ *
+ * What a parse tree can't show is assumed, and is for the catalog's facts to correct:
+ *   - operators, casts, types, domains, collations and aggregates are taken for harmless, unless an
+ *     operator is written with a schema that isn't pg_catalog;
+ *   - a name without a schema that pg_catalog has is taken for that: nobody shadows PostgreSQL's
+ *     functions by a search_path with another schema first, or overloads them with writing ones;
+ *   - views, row security policies, rules, triggers, defaults and foreign tables run what they run;
+ *   - tables named by search_path may be temporary ones, where that begins with pg_temp.
+ */
+#ifndef ROUTER_CLASSIFY_H
+#define ROUTER_CLASSIFY_H
+
+#include "router/parse.h"
+#include "router/plan.h"
+
+/* Sets class, touches, locks_rows, statement_count and the settings of a plan, which has none so
+ * far. ERR_NO_MEMORY: the plan is as before. */
+int classify(const struct parse_tree *tree, struct plan *plan);
+
+/* The value that set_config() takes for a VariableSetStmt of the setting `name`, as PostgreSQL's
+ * flatten_set_variable_args makes it of the arguments: in `ret_value`, the caller's to free.
+ * ERR_UNSUPPORTED: it has none (SET TIME ZONE INTERVAL ..); ERR_NO_MEMORY. */
+int classify_set_value(const struct parse_tree *tree, uint32_t stmt, const char *name,
+                       char **ret_value);
+
+#endif
