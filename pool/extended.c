@@ -315,7 +315,8 @@ static bool parse_named(struct engine *engine, struct session *session, const ch
         return no_memory(engine, session);
     }
     named->pending_parse = true;
-    if (prepared == NULL) {
+    /* In a failed transaction the server is to refuse it. */
+    if (prepared == NULL || link->status == 'E') {
         return prepare(engine, link, statement, DUE_FORWARD, named) != NULL;
     }
     link_statement_used(&link->statements, prepared);
