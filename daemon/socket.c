@@ -530,7 +530,8 @@ void sock_adopt(struct worker *worker, const struct message *message)
     int code = engine_adopt(worker->engine, message->letter, worker_now_us(worker), &handle);
     worker->dirty = true;
     struct sock *sock = code == 0 ? sock_new(worker) : NULL;
-    if (sock != NULL && worker_reserve(worker, handle.slot) == 0) {
+    if (sock != NULL && worker_reserve(worker, handle.slot) == 0 &&
+        tls_sock_make_room(worker, message->tls) == 0) {
         sock->handle = handle;
         sock->tls = message->tls;
         sock->flags = message->tcp ? SOCK_TCP : 0;

@@ -418,8 +418,11 @@ void tls_sock_moved(struct sock *sock)
 
 /* --- the beginning --------------------------------------------------------------------------- */
 
-static int make_scratch(struct worker *worker)
+int tls_sock_make_room(struct worker *worker, const struct tls_sock *tls_sock)
 {
+    if (tls_sock == NULL) {
+        return 0;
+    }
     if (worker->scratch_in == NULL) {
         worker->scratch_in = malloc(WORKER_SCRATCH_BYTES);
     }
@@ -441,7 +444,7 @@ static int make(struct sock *sock, bool accept, bool direct)
         return ERR_CONFIG;
     }
     struct tls_sock *tls_sock = calloc(1, sizeof(*tls_sock));
-    if (tls_sock == NULL || make_scratch(worker) != 0) {
+    if (tls_sock == NULL || tls_sock_make_room(worker, tls_sock) != 0) {
         free(tls_sock);
         return ERR_NO_MEMORY;
     }

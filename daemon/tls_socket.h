@@ -15,6 +15,7 @@
 
 struct sock;
 struct tls_sock;
+struct worker;
 
 /* Begins a handshake as the server (`accept`) or the client. `direct`: the client did without
  * SSLRequest, so ALPN "postgresql" is a must. The outcome is EVENT_TLS. */
@@ -34,6 +35,9 @@ void tls_sock_flush(struct sock *sock);
 
 /* close_notify, as a courtesy. */
 void tls_sock_goodbye(struct sock *sock);
+
+/* What the worker needs for a TLS object that comes from another one; takes NULL. ERR_NO_MEMORY. */
+int tls_sock_make_room(struct worker *worker, const struct tls_sock *tls_sock);
 
 /* The socket has come to another worker: goes on with what was held. */
 void tls_sock_moved(struct sock *sock);

@@ -493,6 +493,8 @@ void worker_fini(struct worker *worker)
     free(worker->by_slot);
     if (worker->scratch_in != NULL) {
         crypto_wipe(worker->scratch_in, WORKER_SCRATCH_BYTES);
+    }
+    if (worker->scratch_out != NULL) {
         crypto_wipe(worker->scratch_out, WORKER_SCRATCH_BYTES);
     }
     free(worker->scratch_in);

@@ -12,10 +12,10 @@ from stage import SHORT, Stage  # noqa: E402
 from wire import Closed, Result, bind, execute, one_shot, parse, query, sync  # noqa: E402
 
 suite = Suite("workers")
-stage = Stage(suite)
+stage, tls_stage = Stage(suite), Stage(suite, ssl=True)
 
 
-def watched(limit, work, count):
+def watched(limit, work, count, stage=stage):
     """Runs work(0..count-1) at once while the number of backends is watched; it must stay at limit."""
     most, over = [0], threading.Event()
     stage.sql("SELECT 1")
@@ -135,6 +135,44 @@ def _():
 
         in_threads(8, work)
         eventually(lambda: not stage.backends("state <> 'idle'"), "all servers idle")
+
+
+@suite.check("links with TLS towards the server are lent, too: one session, both workers")
+def _():
+    primary = f"postgres://postgres@127.0.0.1:{tls_stage.cluster.port}/app?sslmode=require"
+    with tls_stage.proxy(size=1, primary=primary, top={"workers": 2}) as proxy:
+        clients = [tls_stage.client(proxy) for _ in range(6)]
+        equal({row["worker"] for row in proxy.admin("SHOW CLIENTS")} >= {"0", "1"}, True, "clients at both workers")
+        pids = set()
+        for turn in range(60):
+            client = clients[turn % 6]
+            rows = client.rows("SELECT pg_backend_pid(), ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            pids.add(rows[0][0])
+            equal(rows[0][1], "t", "the server sees TLS")
+            # Many records, and an end that does not fall on one's.
+            size = 1 + turn * 7919
+            equal(len(client.prepared("SELECT repeat('x', $1::int)", str(size)).rows[0][0]), size)
+        equal(len(pids), 1, "server connections in all")
+
+
+@suite.check("links with TLS, lent under load: each client its own rows")
+def _():
+    primary = f"postgres://postgres@127.0.0.1:{tls_stage.cluster.port}/app?sslmode=require"
+    with tls_stage.proxy(size=3, primary=primary, top={"workers": 2}) as proxy:
+
+        def work(number):
+            client = tls_stage.client(proxy)
+            for turn in range(10 if SHORT else 40):
+                own = f"{number}.{turn}."
+                client.send(one_shot("SELECT $1::text || repeat('y', 9000)", own), sync(), query(f"SELECT '{own}'"))
+                rows = Result(client.ready(2)).rows
+                equal((rows[0][0][: len(own)], len(rows[0][0]), rows[1]), (own, len(own) + 9000, (own,)))
+
+        watched(3, work, 16, tls_stage)
+        ssl = tls_stage.sql("SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
+                        " WHERE datname = 'app' AND pid <> pg_backend_pid()")
+        equal(ssl, [("t",)])
+        eventually(lambda: not tls_stage.backends("state <> 'idle'"), "all servers idle")
 
 
 if __name__ == "__main__":
