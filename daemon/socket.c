@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/writer.h"
 #include "daemon/dial.h"
 #include "daemon/log.h"
@@ -19,6 +20,7 @@
 enum {
     VECTORS_MAX = 16,
     FIRST_BYTES = 4096,
+    BULK_BYTES = 8192,           /* so many at once are part of a stream */
     TLS_RECORD_HANDSHAKE = 0x16, /* RFC 8446 5.1: what a direct TLS client begins with */
 };
 
@@ -185,27 +187,40 @@ static void flush(struct sock *sock)
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-/* One receive into the engine's room; false when there is nothing more at present. */
-static bool read_plain(struct sock *sock)
+/* One receive into the engine's room. Returns how many bytes came: 0 when there is nothing more at
+ * present. */
+static uint32_t receive(struct sock *sock)
 {
     struct worker *worker = sock_worker(sock);
     uint8_t *room;
     uint32_t room_bytes;
     if (!engine_rx(worker->engine, sock->handle, &room, &room_bytes)) {
         sock_starve(sock);
-        return false;
+        return 0;
     }
     ssize_t received = recv(sock->fd, room, room_bytes, MSG_DONTWAIT);
     if (received > 0) {
         received_some(worker, (uint32_t)received);
-        return true;
+        return (uint32_t)received;
     }
     if (received == 0) {
         sock_ended(sock, 0, NULL);
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
         sock_failed(sock, errno);
     }
-    return false;
+    return 0;
+}
+
+/* One receive; more while a stream comes in, up to a block: what comes meanwhile then needs no
+ * wake and no send of its own. */
+static void read_plain(struct sock *sock)
+{
+    uint32_t received, all = 0;
+    do {
+        received = receive(sock);
+        all += received;
+    } while (received >= BULK_BYTES && all < LIMIT_BLOCK_BYTES &&
+             engine_reading(sock_worker(sock)->engine, sock->handle));
 }
 
 static bool wants_bytes(const struct sock *sock)
@@ -237,7 +252,7 @@ static void poll_failed(struct sock *sock)
     sock->watched = 0;
     getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error_number, &bytes);
     if (sock->tls == NULL) {
-        while (wants_bytes(sock) && read_plain(sock)) {
+        while (wants_bytes(sock) && receive(sock) > 0) {
             sock->flags = (uint16_t)(engine_reading(sock_worker(sock)->engine, sock->handle)
                                          ? sock->flags & ~SOCK_STOPPED
                                          : sock->flags | SOCK_STOPPED);

@@ -330,6 +330,18 @@ static uint8_t judge_plainly(const struct due_entry *head, const uint8_t *at, co
     return verdict;
 }
 
+/* Steps over the whole messages of one type at `at`: of many rows only the first needs a verdict. */
+static const uint8_t *pass_same(const uint8_t *at, const uint8_t *end, uint8_t type)
+{
+    uint32_t body_bytes;
+    while (end - at >= MESSAGE_HEADER_BYTES && at[0] == type &&
+           message_header(message_backend_bounds, at, &body_bytes) &&
+           (uint32_t)(end - at) - MESSAGE_HEADER_BYTES >= body_bytes) {
+        at += MESSAGE_HEADER_BYTES + body_bytes;
+    }
+    return at;
+}
+
 /* The common case: messages that only pass through to the client, from which at most follows that
  * the next entry is due. Returns the bytes that it covers from `at`, which may be none. */
 static uint32_t pass_plain(struct link *link, const uint8_t *at, const uint8_t *end)
@@ -355,7 +367,11 @@ static uint32_t pass_plain(struct link *link, const uint8_t *at, const uint8_t *
             link->body_forward = true;
             return (uint32_t)(end - from);
         }
+        uint8_t type = at[0];
         at += MESSAGE_HEADER_BYTES + body_bytes;
+        if (type == BACKEND_DATA_ROW || type == BACKEND_COPY_DATA) {
+            at = pass_same(at, end, type);
+        }
     }
     return (uint32_t)(at - from);
 }
