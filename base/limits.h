@@ -104,6 +104,10 @@
  * recurses on it, with less than a KiB of stack for each. */
 #define LIMIT_SKELETON_DEPTH 500
 
+/* The stack of each thread that plans. libpg_query recurses on its tree and knows no end: the worst
+ * 16 KiB of SQL that were found (1+1+1..) take 1.1 MiB. */
+#define LIMIT_STACK_BYTES (4 * 1024 * 1024)
+
 /* --- the house ------------------------------------------------------------------------------ */
 
 /* Worker threads: the virtual pid has 6 bits for them (pool/pid.h) */

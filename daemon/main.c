@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "config/cli.h"
 #include "daemon/log.h"
 #include "daemon/process.h"
@@ -25,6 +26,11 @@ int main(int argc, char **argv)
     struct cli cli;
     char message[512];
     process_harden();
+    if (!process_raise_stack()) {
+        fprintf(stderr, "howdah: the stack is limited to less than %d KiB (ulimit -s raises it)\n",
+                LIMIT_STACK_BYTES / 1024);
+        return EXIT_FAILURE;
+    }
     if (cli_parse(argc, argv, getenv("HOWDAH_CONFIG"), getenv("HOWDAH_DATABASE_URL"), &cli, message,
                   sizeof(message)) != 0) {
         fprintf(stderr, "howdah: %s\n", message);

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "daemon/log.h"
 #include "pool/options.h"
 
@@ -45,6 +46,19 @@ void process_harden(void)
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     clear_libpq_environment();
     setenv("UV_THREADPOOL_SIZE", THREAD_POOL_SIZE, 0);
+}
+
+bool process_raise_stack(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0) {
+        return false;
+    }
+    if (limit.rlim_cur >= LIMIT_STACK_BYTES) { /* RLIM_INFINITY is the greatest */
+        return true;
+    }
+    limit.rlim_cur = LIMIT_STACK_BYTES;
+    return limit.rlim_cur <= limit.rlim_max && setrlimit(RLIMIT_STACK, &limit) == 0;
 }
 
 uint64_t process_raise_files(void)

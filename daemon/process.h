@@ -2,6 +2,7 @@
 #ifndef DAEMON_PROCESS_H
 #define DAEMON_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct log;
@@ -11,6 +12,10 @@ struct options;
  * takes what would change libpq's connections (PG…) out of the environment. Before any thread
  * starts. */
 void process_harden(void);
+
+/* Raises the main thread's stack, if it is smaller, to LIMIT_STACK_BYTES: it is worker 0's. False
+ * when the hard limit is below that. Before anything large is on the stack. */
+bool process_raise_stack(void);
 
 /* Raises the soft limit of open files to the hard one; returns it. */
 uint64_t process_raise_files(void);

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
@@ -283,12 +284,15 @@ static void run_worker(void *argument)
 /* Signals are worker 0's: its thread alone may be interrupted by them. */
 static int start_threads(struct server *server)
 {
+    const uv_thread_options_t stack = {.flags = UV_THREAD_HAS_STACK_SIZE,
+                                       .stack_size = LIMIT_STACK_BYTES};
     sigset_t all, before;
     int code = 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (uint32_t i = 1; i < server->worker_count && code == 0; i++) {
-        code = uv_thread_create(&server->workers[i].thread, run_worker, &server->workers[i]);
+        code = uv_thread_create_ex(&server->workers[i].thread, &stack, run_worker,
+                                   &server->workers[i]);
         server->threads_started += code == 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
