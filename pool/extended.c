@@ -293,6 +293,21 @@ static bool hangs_on_reply(const struct link *link, const struct session_stateme
     return false;
 }
 
+/* Whether what is under way may yet fail the transaction, or end it: until then nobody but the
+ * server knows what becomes of a Parse behind it. */
+static bool status_is_open(const struct link *link)
+{
+    for (uint32_t i = 0; i < link->due.count; i++) {
+        const struct due_entry *entry = due_at(&link->due, i);
+        bool ends =
+            entry->what == DUE_SYNC || entry->what == DUE_QUERY || entry->what == DUE_FUNCTION_CALL;
+        if (ends && (entry->flags & DUE_FLAG_SETUP) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool parse_named(struct engine *engine, struct session *session, const char *name,
                         struct statement *statement)
 {
@@ -303,7 +318,8 @@ static bool parse_named(struct engine *engine, struct session *session, const ch
     if (name_waits(engine, session, (struct name){name, (uint32_t)strlen(name)})) {
         return false;
     }
-    if (hangs_on_reply(link, named, prepared)) {
+    if (hangs_on_reply(link, named, prepared) ||
+        (named == NULL && prepared != NULL && status_is_open(link))) {
         session->blocked = true; /* link_after_reply comes back to it */
         return false;
     }

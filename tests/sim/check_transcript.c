@@ -137,7 +137,8 @@ static bool follow(struct client *client, const struct report_fields *fields)
     }
     uint8_t next = pg_next_type(pg);
     /* In a failed transaction a statement cannot be prepared on a connection that lacks it, so
-     * there a Describe that a direct connection would answer fails as all else does. */
+     * there a Describe that a direct connection would answer fails as all else does, and so does a
+     * Parse of a name that is taken. */
     if (pg->status == 'E' && !pg->skipping && strcmp(fields->sqlstate, "25P02") == 0 &&
         (next == FRONTEND_PARSE || next == FRONTEND_BIND || next == FRONTEND_DESCRIBE)) {
         pg_refuse_next(pg, fields->sqlstate, fields->message);
@@ -177,10 +178,6 @@ void oracle_received(struct client *client, const uint8_t *message, size_t len)
         if (pg->asleep) {
             pg_wake(pg);
         }
-        /* In a failed transaction, too, the pool knows by itself that a statement it has is
-         * prepared. */
-        pg->lenient = message[0] == BACKEND_PARSE_COMPLETE && client->sim->swarm.named &&
-                      pg->status == 'E' && pg_next_type(pg) == FRONTEND_PARSE;
         if (!pg_step(pg)) {
             objects(client, "TRANSCRIPT: nothing was asked", message, len);
             return;

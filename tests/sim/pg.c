@@ -129,9 +129,7 @@ static void take_parse(struct pg *pg, struct reader *reader)
         pg_error(pg, "42601", "cannot insert multiple commands into a prepared statement");
         return;
     }
-    bool lenient = pg->lenient;
-    pg->lenient = false;
-    if (!lenient && !taken_now(pg, &command)) {
+    if (!taken_now(pg, &command)) {
         return;
     }
     if (find_statement(pg, name) != NULL) {
@@ -501,6 +499,10 @@ void pg_refuse_next(struct pg *pg, const char *sqlstate, const char *message)
     }
     uint8_t type = *bytes_at(&pg->in);
     pg->extended = type != FRONTEND_QUERY;
+    if (type == FRONTEND_PARSE && strcmp(sqlstate, "25P02") == 0 &&
+        bytes_at(&pg->in)[MESSAGE_HEADER_BYTES] == '\0') {
+        drop_unnamed(pg); /* before it is refused */
+    }
     pg_error(pg, sqlstate, "%s", message);
     bytes_drop(&pg->in, MESSAGE_HEADER_BYTES + body_bytes);
     if (type == FRONTEND_QUERY) {

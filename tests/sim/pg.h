@@ -107,8 +107,7 @@ struct pg {
     bool touched;  /* … other than Parse, which needs no connection when it is known */
     bool asleep, slept;
     bool copying;
-    bool lenient; /* the oracle's: the next Parse is taken in a failed transaction, too */
-    bool ended;   /* Terminate, or FATAL was said */
+    bool ended; /* Terminate, or FATAL was said */
     enum pg_run run;
     char *query, *query_at; /* PG_RUN_QUERY: what is left of it */
     struct pg_command command;
