@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct sql_lexer;
+
 enum sql_verb {
 #define SQL_VERB(name, text) SQL_VERB_##name,
 #include "protocol/sql_verb.def"
@@ -21,6 +23,9 @@ enum sql_verb {
  * brackets are passed over. SQL_VERB_EMPTY if there is no statement, SQL_VERB_UNKNOWN if it begins
  * with anything that is not in the table. The words, not the whole statement, are looked at. */
 enum sql_verb sql_verb_read(const char *text, size_t len);
+
+/* The same from where a lexer stands, which is left behind the words that were looked at. */
+enum sql_verb sql_verb_next(struct sql_lexer *lexer);
 
 /* Its words in lower case; static storage. */
 const char *sql_verb_text(enum sql_verb verb);

@@ -2,11 +2,11 @@
  *
  * Of SQL text one pass makes its skeleton, a canonical SQL text:
  *
- *   SELECT abalance  FROM t WHERE aid = 4711 -- x     select abalance from t where aid=0
- *   insert into t values (1, 'a'), (2, 'b'), (3, 'c') insert into t values(0,''),(0,'')
- *   select * from t where a in (1, $1, $2, $3)        select*from t where a in(0,$0)
+ *   SELECT a  FROM t WHERE aid = 4711 -- x         select a from t where aid=0
+ *   insert into t values (1,'a'),(2,'b'),(3,'c')   insert into t values(0,''),(0,'')
+ *   select * from t where a in ($1, $2, $3)        select*from t where a in($1,$0)
  *
- *   - words are lower-case (ASCII letters only), white space and comments are one separator or none;
+ *   - words are lower-case (ASCII letters only), blanks and comments are one separator or none;
  *   - a literal is a placeholder of its class, which is what the server's resolution of types sees
  *     of it: 0 (int4), 9000000000 (int8), 0.0 (numeric), '' (unknown), b'' and x'' (bit);
  *   - from the second element of VALUES, IN and ARRAY lists a parameter is $0; from the third on an
@@ -16,11 +16,12 @@
  *     to_regclass, whatever is cast to a reg... type, U&'' strings, and all of them in statements
  *     other than SELECT, INSERT, UPDATE, DELETE, MERGE, WITH, VALUES and TABLE.
  *
- * So a plan is a function of the skeleton: parse the skeleton itself, never the text. It is valid
- * SQL exactly if the text is, has the same tables, functions and shape, and a node's location in it
- * is the `place` of the literals that stood there (several where a list was folded). Its size,
- * nesting and runs of operators are bounded (base/limits.h), so that the parser can't be driven into
- * the end of its stack or of our patience.
+ * So a plan is a function of the skeleton: parse the skeleton itself, never the text. It is SQL if
+ * the text is, with the same tables, functions and shape, and if the text is none it isn't either,
+ * but for a bad escape in an E'' string. The location of a constant in it is the `place` of the
+ * literals that stood there (several where a list was folded). Its size and the depth of its tree
+ * are bounded (base/limits.h), so that the parser can't be driven to the end of its stack or of our
+ * patience.
  *
  * What can't have a skeleton is opaque, with the reason; its verb is still told.
  *
@@ -101,8 +102,8 @@ struct skeleton {
     bool has_hint;
 };
 
-/* The skeleton of the first statement of `text`; for the statements behind it call it again with
- * what is left from `next` on (`next` and all offsets are relative to `text`). All of `ret` is set. */
+/* The skeleton of the first statement of `text` that is not empty; for those behind it call it
+ * again with what is left from `next` on: offsets are relative to `text`. All of `ret` is set. */
 void skeleton_make(const char *text, size_t len, const struct skeleton_room *room,
                    struct skeleton *ret);
 
