@@ -32,7 +32,7 @@ PROGRAMS = {"regress": "regress/pg_regress", "isolation": "isolation/pg_isolatio
 DATABASES = {"regress": "regression", "isolation": "isolation_regression"}
 SCHEDULES = {"regress": "parallel_schedule", "isolation": "isolation_schedule"}
 SESSION_LINKS = 60
-TEST_LIMIT_S = 60  # for one client program: a proxy may leave one waiting for ever
+TEST_LIMIT_S = 60  # for one client program, which a proxy may leave waiting for ever
 RESULT = re.compile(r"^(?:test)?\s+(\S+)\s+\.\.\. (ok|FAILED|failed)\b(.*)", re.M)
 
 
@@ -94,7 +94,7 @@ class Runner:
                         "timezone_abbreviations TO 'Default'"):
             cluster.psql(f"ALTER DATABASE {name} SET {setting}")
 
-    def run(self, place, tests=(), limit_s=900):
+    def run(self, place, tests=(), limit_s=3600, test_limit_s=TEST_LIMIT_S):
         """The tests in the order of the suite's schedule, side by side as there; or all of it."""
         mode, port = place
         output = os.path.join(self.folder, mode)
@@ -105,7 +105,7 @@ class Runner:
         command = [self.program, "--use-existing", "--host=127.0.0.1", f"--port={port}",
                    "--user=postgres", f"--dbname={DATABASES[self.kind]}",
                    f"--inputdir={self.input}", f"--outputdir={output}", f"--schedule={schedule}",
-                   f"--dlpath={self.source.libraries}", f"--launcher=timeout {TEST_LIMIT_S}",
+                   f"--dlpath={self.source.libraries}", f"--launcher=timeout {test_limit_s}",
                    f"--bindir={self.source.programs}"]
         said = self._pg_regress(command, output, limit_s)
         diffs = self._diffs(output)
