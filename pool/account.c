@@ -25,7 +25,7 @@ struct shared {
     atomic_uint client_count;
     pthread_mutex_t lock; /* over what follows: first meetings and failed logins only */
     struct account *accounts;
-    uint32_t next_home;
+    uint32_t account_count;
     struct login_failures logins[LOGIN_SLOTS];
     _Atomic uint64_t proven[PROVEN_SLOTS]; /* 0 = free */
 };
@@ -90,7 +90,8 @@ static struct account *find_or_add(struct shared *shared, char *key)
         return NULL;
     }
     account->key = key;
-    account->home = shared->next_home++ % shared->worker_count;
+    account->number = shared->account_count++;
+    account->home = account->number % shared->worker_count;
     account->next = shared->accounts;
     shared->accounts = account;
     return account;

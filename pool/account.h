@@ -18,6 +18,7 @@
 struct account {
     struct account *next; /* in the directory; never removed while the process lives */
     char *key;            /* kind and names, see shared_account */
+    uint32_t number;      /* in the order in which they were made: the same in every run */
     uint32_t home;        /* worker index of the waiting line */
     atomic_uint clients;  /* databases and users only */
     atomic_uint total;    /* links, dialing ones included */

@@ -378,7 +378,7 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
 static uint64_t text_hash(const struct engine *engine, const struct pool *pool, const uint8_t *body,
                           size_t body_bytes)
 {
-    uint64_t key = shared_hash_key(engine->shared) ^ (uint64_t)(uintptr_t)pool->account;
+    uint64_t key = shared_hash_key(engine->shared) ^ pool->account->number;
     return hash_bytes(key, body, body_bytes);
 }
 
