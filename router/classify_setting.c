@@ -59,6 +59,23 @@ static void write_identifier(struct writer *writer, const char *name)
     writer_u8(writer, '"');
 }
 
+/* libpg_query leaves out of its JSON what is 0, and what is negative, too: so the text is asked. */
+static bool read_negative(const char *text, int64_t *ret_number)
+{
+    int64_t number = 0;
+    bool is_negative = *text == '-';
+    text += is_negative || *text == '+';
+    text += strspn(text, " ");
+    if (*text < '0' || *text > '9') {
+        return false;
+    }
+    for (; *text >= '0' && *text <= '9' && number <= INT32_MAX; text++) {
+        number = number * 10 + (*text - '0');
+    }
+    *ret_number = is_negative ? -number : number;
+    return true;
+}
+
 static bool write_argument(const struct parse_tree *tree, uint32_t node, bool is_quoted,
                            struct writer *writer)
 {
@@ -76,7 +93,11 @@ static bool write_argument(const struct parse_tree *tree, uint32_t node, bool is
         return true;
     }
     if ((value = parse_field(tree, node, "ival")) != 0) {
-        writer_format(writer, "%lld", (long long)parse_field_number(tree, value, "ival"));
+        int64_t number = parse_field_number(tree, value, "ival");
+        if (number == 0 && !read_negative(tree->text + tree->nodes[node].location, &number)) {
+            return false;
+        }
+        writer_format(writer, "%lld", (long long)number);
         return true;
     }
     if ((value = parse_field(tree, node, "fval")) != 0) {

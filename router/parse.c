@@ -7,8 +7,8 @@
 #include "base/assert.h"
 #include "base/error.h"
 
-/* What is left out of the tree: where in the text a node stood. */
-static const char skipped_field[] = "location";
+/* Not a node of its own, but a member of the one that it is of. */
+static const char location_field[] = "location";
 
 static const char *const type_labels[] = {
 #define NODE(name, label, class, touches) label,
@@ -145,7 +145,7 @@ static int read_key(struct json_reader *reader)
 static int read_scalar(struct json_reader *reader)
 {
     struct parse_tree *tree = reader->tree;
-    bool skip = reader->name != NULL && strcmp(reader->name, skipped_field) == 0;
+    bool is_location = reader->name != NULL && strcmp(reader->name, location_field) == 0;
     enum parse_kind kind = PARSE_NUMBER;
     char *text = NULL;
     int64_t number = 0;
@@ -168,7 +168,8 @@ static int read_scalar(struct json_reader *reader)
         }
         reader->at = end;
     }
-    if (skip) {
+    if (is_location) {
+        tree->nodes[reader->open].location = (int32_t)number;
         reader->name = NULL;
         return 0;
     }
@@ -241,7 +242,7 @@ static int read_tree(struct parse_tree *tree)
 
 int parse_text(const char *text, struct parse_tree *ret_tree)
 {
-    struct parse_tree tree = {.count_max = 64};
+    struct parse_tree tree = {.count_max = 64, .text = text};
     int code = 0;
     PgQueryParseResult result = pg_query_parse(text);
     if (result.error != NULL || result.parse_tree == NULL) {

@@ -41,20 +41,23 @@ struct parse_node {
     } value;
     uint32_t end; /* behind the last node below it */
     uint32_t parent;
-    uint16_t type; /* enum parse_type */
-    uint8_t kind;  /* enum parse_kind */
-    bool is_named; /* while it is being read: a node's own braces are open inside its parent's */
+    int32_t location; /* in the text, of an object: libpg_query's, in bytes */
+    uint16_t type;    /* enum parse_type */
+    uint8_t kind;     /* enum parse_kind */
+    bool is_named;    /* while it is being read: a node's own braces are open inside its parent's */
 };
 
 struct parse_tree {
     struct parse_node *nodes; /* the first is the root, whose field "stmts" lists the statements */
     uint32_t count;
     uint32_t count_max;
-    char *json; /* the texts are in it */
+    const char *text; /* what was parsed: the caller's */
+    char *json;       /* the texts are in it */
 };
 
-/* The tree of a text (NUL at its end), for the caller to free with parse_fini. ERR_SYNTAX: the
- * parser doesn't understand it (PostgreSQL's later versions might); ERR_NO_MEMORY. */
+/* The tree of a text (NUL at its end), for the caller to free with parse_fini and no longer alive
+ * than the text. ERR_SYNTAX: the parser doesn't understand it (PostgreSQL's later versions might);
+ * ERR_NO_MEMORY. */
 int parse_text(const char *text, struct parse_tree *ret_tree);
 
 void parse_fini(struct parse_tree *tree);

@@ -6,27 +6,37 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "router/classify.h"
 #include "router/parse.h"
+#include "router/skeleton.h"
 
-/* Texts beyond this are opaque: the parser's time and stack grow with them. */
-enum { TEXT_BYTES_MAX = 16384 };
+/* The skeletons of a text's statements, one behind the other with a semicolon between, and room to
+ * make one more. */
+enum { ROOM_BYTES = LIMIT_SKELETON_BYTES + 1 + LIMIT_SKELETON_ROOM_BYTES };
 
-static struct plan *plan_new(const uint8_t *skeleton, uint32_t skeleton_bytes)
+/* A plan's key: a skeleton, or a text where the skeleton doesn't say all. */
+struct key {
+    const uint8_t *bytes;
+    uint32_t len;
+    uint64_t hash;
+};
+
+static struct plan *plan_new(const struct key *key)
 {
     struct plan *plan = calloc(1, sizeof(*plan));
     if (plan == NULL) {
         return NULL;
     }
-    if (skeleton_bytes > 0) {
-        plan->skeleton = malloc(skeleton_bytes);
+    if (key->len > 0) {
+        plan->skeleton = malloc(key->len);
         if (plan->skeleton == NULL) {
             free(plan);
             return NULL;
         }
-        memcpy(plan->skeleton, skeleton, skeleton_bytes);
+        memcpy(plan->skeleton, key->bytes, key->len);
     }
-    plan->skeleton_bytes = skeleton_bytes;
+    plan->skeleton_bytes = key->len;
     plan->references = 1;
     list_init(&plan->recent);
     return plan;
@@ -70,15 +80,18 @@ static void make_opaque(struct plan *plan)
 
 int plan_cache_init(struct plan_cache *cache, uint64_t hash_key, uint32_t count_max)
 {
+    const struct key none = {0};
     ASSERT(count_max > 0);
     *cache = (struct plan_cache){.hash_key = hash_key, .count_max = count_max};
     map_init(&cache->plans);
     list_init(&cache->recent);
-    cache->opaque = plan_new(NULL, 0);
-    cache->empty = plan_new(NULL, 0);
-    if (cache->opaque == NULL || cache->empty == NULL) {
+    cache->opaque = plan_new(&none);
+    cache->empty = plan_new(&none);
+    cache->room = malloc(ROOM_BYTES);
+    if (cache->opaque == NULL || cache->empty == NULL || cache->room == NULL) {
         plan_unref(cache->opaque);
         plan_unref(cache->empty);
+        free(cache->room);
         return ERR_NO_MEMORY;
     }
     make_opaque(cache->opaque);
@@ -100,15 +113,65 @@ void plan_cache_fini(struct plan_cache *cache)
     map_fini(&cache->plans);
     plan_unref(cache->opaque);
     plan_unref(cache->empty);
+    free(cache->room);
     *cache = (struct plan_cache){0};
 }
 
-static struct plan *find(struct plan_cache *cache, uint64_t hash, const void *bytes, uint32_t len)
+/* --- keys ------------------------------------------------------------------------------------ */
+
+/* Whether the bytes mean to the server what they mean to us. */
+static bool is_clear(const struct plan_context *context, const char *text, uint32_t len)
 {
-    for (struct map_node *node = map_first(&cache->plans, hash); node != NULL;
+    if (!context->standard_strings && memchr(text, '\\', len) != NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < len && !context->safe_encoding; i++) {
+        if ((unsigned char)text[i] >= 0x80) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The skeleton of all of a text in the cache's room. False if it has none. */
+static bool make_key(struct plan_cache *cache, const char *text, uint32_t len, struct key *ret_key)
+{
+    struct key key = {.bytes = cache->room};
+    uint32_t count = 0;
+    for (uint32_t at = 0; at < len;) {
+        uint32_t start = key.len + (count > 0);
+        const struct skeleton_room room = {.bytes = cache->room + start,
+                                           .bytes_max = LIMIT_SKELETON_ROOM_BYTES,
+                                           .hash_key = cache->hash_key};
+        struct skeleton skeleton;
+        skeleton_make(text + at, len - at, &room, &skeleton);
+        if (skeleton.opaque != SKELETON_CLEAR || skeleton.len > LIMIT_SKELETON_BYTES - key.len) {
+            return false;
+        }
+        if (skeleton.len > 0) {
+            cache->room[key.len] = count > 0 ? ';' : cache->room[key.len];
+            key.len = start + skeleton.len;
+            key.hash = skeleton.hash;
+            count++;
+        }
+        ASSERT(skeleton.next > 0);
+        at += skeleton.next;
+    }
+    if (count > 1) {
+        key.hash = hash_bytes(cache->hash_key, key.bytes, key.len);
+    }
+    *ret_key = key;
+    return true;
+}
+
+/* --- the cache ------------------------------------------------------------------------------- */
+
+static struct plan *find(struct plan_cache *cache, const struct key *key)
+{
+    for (struct map_node *node = map_first(&cache->plans, key->hash); node != NULL;
          node = map_next(node)) {
         struct plan *plan = CONTAINER_OF(node, struct plan, node);
-        if (plan->skeleton_bytes == len && memcmp(plan->skeleton, bytes, len) == 0) {
+        if (plan->skeleton_bytes == key->len && memcmp(plan->skeleton, key->bytes, key->len) == 0) {
             return plan;
         }
     }
@@ -129,12 +192,15 @@ static void keep(struct plan_cache *cache, struct plan *plan, uint64_t hash)
 }
 
 /* A new plan; NULL when memory ran out. */
-static struct plan *make(const char *text, uint32_t len)
+static struct plan *make(const struct key *key)
 {
     struct parse_tree tree;
-    struct plan *plan = plan_new((const uint8_t *)text, len);
-    char *copy = strndup(text, len);
-    int code = plan == NULL || copy == NULL ? ERR_NO_MEMORY : parse_text(copy, &tree);
+    struct plan *plan = plan_new(key);
+    char *copy = strndup((const char *)key->bytes, key->len);
+    int code = plan == NULL || copy == NULL ? ERR_NO_MEMORY : ERR_SYNTAX;
+    if (code == ERR_SYNTAX && strlen(copy) == key->len) { /* a NUL ends what a server reads */
+        code = parse_text(copy, &tree);
+    }
     if (code == 0) {
         code = classify(&tree, plan);
         parse_fini(&tree);
@@ -149,42 +215,55 @@ static struct plan *make(const char *text, uint32_t len)
     return plan;
 }
 
-/* Whether the bytes mean to the server what they mean to us. */
-static bool is_clear(const struct plan_context *context, const char *text, uint32_t len)
+/* A reference to the plan of a key, an old or a new one. */
+static struct plan *look_up(struct plan_cache *cache, const struct key *key)
 {
-    if (len > TEXT_BYTES_MAX || memchr(text, 0, len) != NULL ||
-        (!context->standard_strings && memchr(text, '\\', len) != NULL)) {
-        return false;
+    struct plan *plan = find(cache, key);
+    if (plan != NULL) {
+        cache->hits++;
+        list_remove(&plan->recent);
+        list_push_front(&cache->recent, &plan->recent);
+        plan_ref(plan);
+        return plan;
     }
-    for (uint32_t i = 0; i < len && !context->safe_encoding; i++) {
-        if ((unsigned char)text[i] >= 0x80) {
-            return false;
-        }
+    cache->misses++;
+    plan = make(key);
+    if (plan != NULL) {
+        keep(cache, plan, key->hash);
+        return plan; /* the reference that it was made with */
     }
-    return true;
+    plan_ref(cache->opaque);
+    return cache->opaque;
+}
+
+/* Hashed apart from skeletons, of which one may have the same bytes. */
+static struct plan *look_up_text(struct plan_cache *cache, const char *text, uint32_t len)
+{
+    const struct key key = {.bytes = (const uint8_t *)text,
+                            .len = len,
+                            .hash = hash_bytes(~cache->hash_key, text, len)};
+    if (len <= LIMIT_SKELETON_BYTES) {
+        return look_up(cache, &key);
+    }
+    plan_ref(cache->opaque);
+    return cache->opaque;
 }
 
 struct plan *plan_of(struct plan_cache *cache, const struct plan_context *context, const char *text,
                      uint32_t len)
 {
+    struct key key;
     struct plan *plan = cache->opaque;
-    if (len == 0) {
+    if (is_clear(context, text, len) && make_key(cache, text, len, &key)) {
         plan = cache->empty;
-    } else if (is_clear(context, text, len)) {
-        uint64_t hash = hash_bytes(cache->hash_key, text, len);
-        plan = find(cache, hash, text, len);
-        if (plan != NULL) {
-            cache->hits++;
-            list_remove(&plan->recent);
-            list_push_front(&cache->recent, &plan->recent);
-        } else {
-            cache->misses++;
-            plan = make(text, len);
-            if (plan != NULL) {
-                keep(cache, plan, hash);
-                return plan; /* the reference that it was made with */
+        if (key.len > 0) {
+            plan = look_up(cache, &key);
+            if (plan->is_plain_setting && plan->class == PLAN_WRITE) {
+                /* SELECT set_config(): its skeleton doesn't have the value */
+                plan_unref(plan);
+                plan = look_up_text(cache, text, len);
             }
-            plan = cache->opaque;
+            return plan;
         }
     }
     plan_ref(plan);

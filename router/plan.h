@@ -83,6 +83,8 @@ struct plan {
     uint32_t settings_count;
     struct plan_setting *settings;
 
+    /* Its key: the skeletons of the text, a semicolon between them; of a SELECT set_config(), the
+     * text. */
     uint32_t skeleton_bytes;
     uint8_t *skeleton;
 };
@@ -96,6 +98,7 @@ struct plan_cache {
     uint64_t hits, misses;
     struct plan *opaque; /* of texts that are not looked at */
     struct plan *empty;
+    uint8_t *room; /* for skeletons */
 };
 
 /* 0, or ERR_NO_MEMORY. At most count_max plans are kept. */

@@ -24,6 +24,9 @@ int main(void)
         uint32_t bytes = (uint32_t)len - (text[len - 1] == '\0');
         struct plan *plan = plan_of(&cache, &context, text, bytes);
         plan_text(plan, line, sizeof(line));
+        for (char *c = line; *c != '\0'; c++) {
+            *c = *c == '\n' ? ' ' : *c;
+        }
         puts(line);
         plan_unref(plan);
     }

@@ -1,0 +1,80 @@
+/* Plans of any text: they cost what they may, are the same from the cache and without it, and are
+ * those of the text itself, though they were made of its skeleton. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "router/classify.h"
+#include "router/parse.h"
+#include "tests/fuzz/fuzz.h"
+
+static bool same_text(const char *left, const char *right)
+{
+    return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
+}
+
+static bool same(const struct plan *left, const struct plan *right)
+{
+    bool equal = left->class == right->class && left->touches == right->touches &&
+                 left->locks_rows == right->locks_rows &&
+                 left->statement_count == right->statement_count &&
+                 left->is_plain_setting == right->is_plain_setting &&
+                 left->settings_count == right->settings_count;
+    for (uint32_t i = 0; i < left->settings_count && equal; i++) {
+        equal = same_text(left->settings[i].name, right->settings[i].name) &&
+                same_text(left->settings[i].value, right->settings[i].value) &&
+                left->settings[i].local == right->settings[i].local;
+    }
+    return equal;
+}
+
+/* Of a text that has a skeleton: what the parser makes of the text itself. */
+static void compare_with_text(const struct plan *plan, const char *text)
+{
+    struct plan direct = {0};
+    struct parse_tree tree;
+    int code = parse_text(text, &tree);
+    if ((code == 0) != (plan->class != PLAN_OPAQUE)) {
+        fuzz_fail("the text is SQL and its skeleton is not, or the other way round");
+    }
+    if (code != 0) {
+        return;
+    }
+    if (classify(&tree, &direct) != 0 || !same(plan, &direct)) {
+        fuzz_fail("the text and its skeleton have different plans");
+    }
+    for (uint32_t i = 0; i < direct.settings_count; i++) {
+        free((char *)direct.settings[i].name);
+        free((char *)direct.settings[i].value);
+    }
+    free(direct.settings);
+    parse_fini(&tree);
+}
+
+void fuzz_one(const uint8_t *bytes, size_t len)
+{
+    const struct plan_context context = {.standard_strings = true, .safe_encoding = true};
+    struct plan_cache cache;
+    char *text = malloc(len + 1);
+    if (text == NULL || plan_cache_init(&cache, 7, 2) != 0) {
+        abort();
+    }
+    memcpy(text, bytes, len);
+    text[len] = '\0';
+    len = strlen(text);
+    struct plan *plan = plan_of(&cache, &context, text, (uint32_t)len);
+    struct plan *again = plan_of(&cache, &context, text, (uint32_t)len);
+    if (again != plan) {
+        fuzz_fail("a plan was not found again");
+    }
+    if (plan->class == PLAN_READ && (plan->touches != 0 || plan->locks_rows)) {
+        fuzz_fail("a read touches something");
+    }
+    if (plan != cache.opaque && len <= LIMIT_SKELETON_BYTES) {
+        compare_with_text(plan, text);
+    }
+    plan_unref(plan);
+    plan_unref(again);
+    plan_cache_fini(&cache);
+    free(text);
+}

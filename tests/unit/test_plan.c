@@ -1,0 +1,177 @@
+#include "router/plan.h"
+
+#include <criterion/criterion.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "tests/sql/plan_text.h"
+
+static const struct plan_context usual = {.standard_strings = true, .safe_encoding = true};
+
+static struct plan *plan_of_text(struct plan_cache *cache, const char *text)
+{
+    return plan_of(cache, &usual, text, (uint32_t)strlen(text));
+}
+
+static void check(struct plan_cache *cache, const char *text, const char *expected)
+{
+    char words[1024];
+    struct plan *plan = plan_of_text(cache, text);
+    plan_text(plan, words, sizeof(words));
+    cr_expect_str_eq(words, expected, "%s\n  is       %s\n  expected %s", text, words, expected);
+    plan_unref(plan);
+}
+
+/* Twice: the second time from the cache. */
+Test(plan, says_what_statements_do)
+{
+    struct plan_cache cache;
+    cr_assert_eq(plan_cache_init(&cache, 1, 1000), 0);
+    for (int pass = 0; pass < 2; pass++) {
+#define PLAN(text, expected) check(&cache, text, expected);
+#include "tests/sql/plans.def"
+#undef PLAN
+    }
+    cr_expect_gt(cache.hits, cache.misses);
+    plan_cache_fini(&cache);
+}
+
+/* What is folded away in a skeleton must not be a plan's. */
+Test(plan, of_one_skeleton_is_one_but_values_of_settings_are_kept)
+{
+    struct plan_cache cache;
+    plan_cache_init(&cache, 2, 10);
+    struct plan *one = plan_of_text(&cache, "select a from t where b = 1");
+    struct plan *two = plan_of_text(&cache, "SELECT a\nFROM t WHERE b=234 -- x");
+    cr_expect_eq(one, two);
+    cr_expect_eq(one->references, 3);
+    cr_expect_eq(cache.hits, 1);
+    cr_expect_eq(cache.misses, 1);
+    plan_unref(one);
+    plan_unref(two);
+    check(&cache, "select set_config('a.b', 'one', true)", "write LOCAL | local a.b=one");
+    check(&cache, "select set_config('a.b', 'two', true)", "write LOCAL | local a.b=two");
+    check(&cache, "select set_config('a.b', '', true)", "write LOCAL | local a.b=");
+    check(&cache, "set a.b = 'one'", "session SETTINGS | set a.b=one");
+    check(&cache, "set a.b = 'two'", "session SETTINGS | set a.b=two");
+    plan_cache_fini(&cache);
+}
+
+Test(plan, cache_keeps_the_most_recently_used)
+{
+    struct plan_cache cache;
+    plan_cache_init(&cache, 3, 2);
+    plan_unref(plan_of_text(&cache, "select a"));
+    plan_unref(plan_of_text(&cache, "select b"));
+    plan_unref(plan_of_text(&cache, "select a"));
+    struct plan *b = plan_of_text(&cache, "select b");
+    plan_unref(plan_of_text(&cache, "select c")); /* a goes, it is the oldest */
+    cr_expect_eq(cache.hits, 2);
+    plan_unref(plan_of_text(&cache, "select a")); /* b goes, but it is still referred to */
+    cr_expect_eq(cache.hits, 2);
+    cr_expect_eq(cache.plans.count, 2);
+    cr_expect_eq(b->references, 1);
+    cr_expect_eq(b->class, PLAN_READ);
+    struct plan *again = plan_of_text(&cache, "select b");
+    cr_expect_neq(again, b);
+    plan_cache_fini(&cache);
+    cr_expect_eq(again->class, PLAN_READ, "plans outlive the cache");
+    plan_unref(again);
+    plan_unref(b);
+    plan_unref(NULL);
+}
+
+/* Nothing is kept after the cache's end: many misses must not add up. */
+Test(plan, gives_back_its_memory)
+{
+    size_t before = 0;
+    for (int round = 0; round < 3; round++) {
+        struct plan_cache cache;
+        plan_cache_init(&cache, 4, 8);
+        for (int i = 0; i < 300; i++) {
+            char text[64];
+            snprintf(text, sizeof(text), "select a%d from t; set a.b%d = '%d'; syntax(", i, i, i);
+            plan_unref(plan_of_text(&cache, text));
+            text[strlen(text) - 9] = '\0';
+            plan_unref(plan_of_text(&cache, text));
+        }
+        plan_cache_fini(&cache);
+        size_t used = mallinfo2().uordblks;
+        before = round == 1 ? used : before;
+        cr_expect(round < 2 || used <= before + 4096, "%zu bytes, %zu before", used, before);
+    }
+}
+
+Test(plan, what_the_server_may_read_otherwise_is_opaque)
+{
+    struct plan_cache cache;
+    const struct plan_context old_strings = {.safe_encoding = true};
+    const struct plan_context sjis = {.standard_strings = true};
+    static const char backslash[] = "select 'a\\', nextval('s') --'", latin[] = "select '\xe9'";
+    plan_cache_init(&cache, 5, 8);
+    struct plan *plan = plan_of(&cache, &old_strings, backslash, sizeof(backslash) - 1);
+    cr_expect_eq(plan, cache.opaque);
+    plan_unref(plan);
+    plan = plan_of(&cache, &sjis, latin, sizeof(latin) - 1);
+    cr_expect_eq(plan, cache.opaque);
+    cr_expect_eq(plan->touches, PLAN_TOUCH_OPAQUE);
+    plan_unref(plan);
+    /* Where neither matters, there is nothing to fear. */
+    static const char plain[] = "begin";
+    plan = plan_of(&cache, &(struct plan_context){0}, plain, 5);
+    cr_expect_eq(plan->touches, PLAN_TOUCH_BEGIN);
+    plan_unref(plan);
+    plan_cache_fini(&cache);
+}
+
+/* `count` times `part` between `start` and `end`. */
+static char *repeat(const char *start, const char *part, size_t count, const char *end)
+{
+    size_t room = strlen(start) + count * strlen(part) + strlen(end) + 1;
+    char *text = malloc(room), *at = stpcpy(text, start);
+    for (size_t i = 0; i < count; i++) {
+        at = stpcpy(at, part);
+    }
+    stpcpy(at, end);
+    return text;
+}
+
+Test(plan, what_is_too_long_or_too_deep_is_opaque)
+{
+    struct plan_cache cache;
+    static const char *const parts[] = {
+        "+1",        "(",       " - ",        " not ",          "[1",     "::int",
+        "case when", " isnull", "(select 1+", " union select ", "array[", "f("};
+    plan_cache_init(&cache, 6, 8);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        char *text = repeat("select 1", parts[i], 100000, "");
+        struct plan *plan = plan_of_text(&cache, text);
+        cr_expect_eq(plan->class, PLAN_OPAQUE, "%s", parts[i]);
+        plan_unref(plan);
+        free(text);
+    }
+    /* Long, but all alike: folded. */
+    char *text = repeat("insert into t values (1)", ",(2)", 200000, "");
+    check(&cache, text, "write");
+    free(text);
+    text = repeat("select 1", ", a", LIMIT_SKELETON_BYTES, "");
+    check(&cache, text, "opaque OPAQUE");
+    free(text);
+    text = repeat("select '", "x", 500000, "'");
+    check(&cache, text, "read");
+    free(text);
+    text = repeat("select set_config('a.b', '", "x", 500000, "', true)");
+    check(&cache, text, "opaque OPAQUE");
+    free(text);
+    text = repeat("", "set a.b = 1;", 300, "");
+    struct plan *plan = plan_of_text(&cache, text);
+    cr_expect_eq(plan->statement_count, 255);
+    cr_expect_eq(plan->touches, PLAN_TOUCH_SETTINGS | PLAN_TOUCH_UNKNOWN,
+                 "more names than are kept");
+    plan_unref(plan);
+    free(text);
+    plan_cache_fini(&cache);
+}
