@@ -6,24 +6,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <uv.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "daemon/resolver.h"
 #include "daemon/socket.h"
 #include "daemon/tcp.h"
+#include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "pool/options.h"
 
 enum { WHY_BYTES = 384 };
 
-/* Lives until its last callback, which may be later than its socket. */
 struct dial {
-    uv_poll_t poll;    /* of one attempt */
-    struct sock *sock; /* NULL once abandoned */
+    struct watch watch; /* of the attempt under way */
+    struct sock *sock;  /* NULL once abandoned */
     struct worker *worker;
     struct resolver_wait wait;
     struct resolver_answer answer;
@@ -56,24 +57,6 @@ static void finish(struct dial *dial, int code)
     worker_step(dial->worker, &event);
 }
 
-static void on_attempt_failed(uv_handle_t *handle)
-{
-    struct dial *dial = handle->data;
-    close(dial->fd);
-    dial->fd = -1;
-    if (dial->sock == NULL) {
-        free(dial);
-    } else {
-        try_next(dial);
-    }
-}
-
-static void on_dial_closed(uv_handle_t *handle)
-{
-    struct dial *dial = handle->data;
-    free(dial);
-}
-
 static void explain(struct dial *dial, int error_number)
 {
     if (dial->host[0] == '/') {
@@ -87,37 +70,35 @@ static void explain(struct dial *dial, int error_number)
 }
 
 /* The attempt is decided: connected, or not. */
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void on_ready(struct watch *watch, uint32_t events)
 {
-    struct dial *dial = poll->data;
+    struct dial *dial = CONTAINER_OF(watch, struct dial, watch);
     int error_number = 0;
     socklen_t bytes = sizeof(error_number);
-    (void)events;
     if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &error_number, &bytes) != 0) {
         error_number = errno;
     }
-    if (error_number == 0 && status < 0) {
+    if (error_number == 0 && (events & EPOLLERR) != 0) {
         error_number = ECONNREFUSED;
     }
+    /* The descriptor leaves this watch for the socket's own. */
+    (void)watch_set(dial->worker->epoll_fd, dial->fd, watch, 0);
     if (error_number != 0) {
         explain(dial, error_number);
-        uv_close((uv_handle_t *)poll, on_attempt_failed);
+        close(dial->fd);
+        dial->fd = -1;
+        try_next(dial);
         return;
     }
-    /* Its descriptor leaves this uv_poll_t for the socket's own. */
-    uv_poll_stop(poll);
-    uv_close((uv_handle_t *)poll, on_dial_closed);
     finish(dial, 0);
+    free(dial);
 }
 
 /* Waits for the kernel's verdict on dial->fd; false when that is impossible. */
 static bool await(struct dial *dial)
 {
-    if (uv_poll_init(&dial->worker->loop, &dial->poll, dial->fd) != 0) {
-        return false;
-    }
-    dial->poll.data = dial;
-    return uv_poll_start(&dial->poll, UV_WRITABLE, on_poll) == 0;
+    dial->watch.ready = on_ready;
+    return watch_set(dial->worker->epoll_fd, dial->fd, &dial->watch, EPOLLOUT) == 0;
 }
 
 /* Begins to connect to each address in turn until one is under way, connected, or none is left. */
@@ -226,12 +207,12 @@ void dial_start(struct worker *worker, struct handle handle)
 
 void dial_abandon(struct dial *dial)
 {
-    dial->sock = NULL;
     if (list_linked(&dial->wait.node)) {
         resolver_forget(&dial->wait);
         free(dial);
-    } else if (dial->fd >= 0 && !uv_is_closing((uv_handle_t *)&dial->poll)) {
-        uv_close((uv_handle_t *)&dial->poll, on_attempt_failed);
+    } else {
+        ASSERT(dial->watch.events != 0); /* an attempt is under way */
+        close(dial->fd);
+        free(dial);
     }
-    /* Else an attempt's end is already on its way, and frees it. */
 }

@@ -9,17 +9,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/list.h"
 #include "base/writer.h"
 #include "config/units.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/tcp.h"
+#include "daemon/watch.h"
+#include "daemon/worker.h"
 #include "pool/engine.h"
 #include "protocol/report.h"
 
@@ -41,7 +45,7 @@ union address {
 };
 
 struct listener {
-    uv_poll_t *poll; /* on the heap: it outlives the listener until libuv has closed it */
+    struct watch watch;
     int fd;
     int family;
     bool ours; /* made by us: a Unix socket's file is ours to remove */
@@ -303,9 +307,6 @@ static struct origin origin_of(int fd, const union address *address)
     return origin;
 }
 
-static void on_pause_over(uv_timer_t *timer);
-static void on_poll(uv_poll_t *poll, int status, int events);
-
 static void turn_away(int fd)
 {
     struct writer writer;
@@ -322,9 +323,29 @@ static void turn_away(int fd)
     close(fd);
 }
 
+/* EPOLLIN: clients are accepted; 0: not for now. ERR_NO_MEMORY. */
+static int listen_for(struct listeners *listeners, uint32_t events)
+{
+    int code = 0;
+    for (uint32_t i = 0; i < listeners->count && listeners->worker != NULL; i++) {
+        struct listener *listener = &listeners->all[i];
+        int one = watch_set(listeners->worker->epoll_fd, listener->fd, &listener->watch, events);
+        code = one != 0 ? one : code;
+    }
+    return code;
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    struct listeners *listeners = timer->data;
+    if (listen_for(listeners, EPOLLIN) != 0) {
+        uv_timer_start(timer, on_pause_over, PAUSE_MS, 0);
+    }
+}
+
 static void out_of_descriptors(struct listeners *listeners, int listener_fd, int error_number)
 {
-    uint64_t now_ms = uv_now(listeners->pause.loop);
+    uint64_t now_ms = worker_now_us(listeners->worker) / 1000;
     if (listeners->told_ms == 0 || now_ms - listeners->told_ms >= TELL_AGAIN_MS) {
         listeners->told_ms = now_ms;
         log_line(listeners->log, LOG_ERROR, LOG_NO_WORKER,
@@ -339,37 +360,16 @@ static void out_of_descriptors(struct listeners *listeners, int listener_fd, int
         }
         listeners->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
-    for (uint32_t i = 0; i < listeners->count; i++) {
-        uv_poll_stop(listeners->all[i].poll);
-    }
+    (void)listen_for(listeners, 0);
     uv_timer_start(&listeners->pause, on_pause_over, PAUSE_MS, 0);
 }
 
-static void on_pause_over(uv_timer_t *timer)
+static void on_ready(struct watch *watch, uint32_t events)
 {
-    struct listeners *listeners = timer->data;
-    for (uint32_t i = 0; i < listeners->count; i++) {
-        uv_poll_start(listeners->all[i].poll, UV_READABLE, on_poll);
-    }
-}
-
-static struct listener *listener_of(const struct listeners *listeners, const uv_poll_t *poll)
-{
-    for (uint32_t i = 0; i < listeners->count; i++) {
-        if (listeners->all[i].poll == poll) {
-            return &listeners->all[i];
-        }
-    }
-    return NULL;
-}
-
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-    struct listeners *listeners = poll->data;
-    const struct listener *listener = listener_of(listeners, poll);
-    (void)status;
+    const struct listener *listener = CONTAINER_OF(watch, struct listener, watch);
+    struct listeners *listeners = listener->owner;
     (void)events;
-    for (int i = 0; listener != NULL && i < ACCEPTS_PER_TURN; i++) {
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         union address address = {.storage = {.ss_family = AF_UNSPEC}};
         socklen_t bytes = sizeof(address);
         int fd = accept4(listener->fd, &address.any, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -385,30 +385,20 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
 }
 
-int listeners_start(struct listeners *listeners, uv_loop_t *loop, struct server *server,
+int listeners_start(struct listeners *listeners, struct worker *worker, struct server *server,
                     struct log *log)
 {
+    listeners->worker = worker;
     listeners->server = server;
     listeners->log = log;
-    uv_timer_init(loop, &listeners->pause);
+    uv_timer_init(&worker->loop, &listeners->pause);
     listeners->pause.data = listeners;
     for (uint32_t i = 0; i < listeners->count; i++) {
         struct listener *listener = &listeners->all[i];
-        uv_poll_t *poll = malloc(sizeof(*poll));
-        if (poll == NULL || uv_poll_init(loop, poll, listener->fd) != 0) {
-            free(poll);
-            return ERR_IO;
-        }
-        poll->data = listeners;
-        listener->poll = poll;
-        uv_poll_start(poll, UV_READABLE, on_poll);
+        listener->owner = listeners;
+        listener->watch.ready = on_ready;
     }
-    return 0;
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-    free(handle);
+    return listen_for(listeners, EPOLLIN);
 }
 
 static void remove_file(const struct listener *listener)
@@ -425,15 +415,13 @@ void listeners_close(struct listeners *listeners)
     if (!listeners->open) {
         return;
     }
+    (void)listen_for(listeners, 0); /* systemd keeps its own open: closing ours would not do */
     for (uint32_t i = 0; i < listeners->count; i++) {
-        struct listener *listener = &listeners->all[i];
-        if (listener->poll != NULL) {
-            uv_close((uv_handle_t *)listener->poll, on_closed);
-        }
+        const struct listener *listener = &listeners->all[i];
         remove_file(listener);
         close(listener->fd);
     }
-    if (listeners->server != NULL) {
+    if (listeners->worker != NULL) {
         uv_timer_stop(&listeners->pause);
     }
     if (listeners->reserve_fd >= 0) {

@@ -1,6 +1,6 @@
 /* Where clients come in: one listening descriptor per address, TCP or Unix, ours or systemd's.
  *
- * Accepting happens on worker 0's loop. When the process or the machine is out of descriptors
+ * Accepting happens on worker 0. When the process or the machine is out of descriptors
  * (EMFILE, ENFILE), a descriptor kept in reserve serves to turn one client away with an error
  * rather than leave it hanging, and accepting pauses for a tenth of a second: no spinning.
  */
@@ -14,6 +14,7 @@
 struct listener;
 struct log;
 struct server;
+struct worker;
 
 enum { LISTENERS_ERROR_BYTES = 512 };
 
@@ -24,6 +25,7 @@ struct listeners {
     uint64_t told_ms; /* when it was last told that descriptors ran out; 0: never */
     bool open;
     uv_timer_t pause;
+    struct worker *worker; /* NULL: not started */
     struct server *server;
     struct log *log;
 };
@@ -33,8 +35,8 @@ struct listeners {
 int listeners_open(struct listeners *listeners, char *const *addresses, uint32_t address_count,
                    char ret_error[LISTENERS_ERROR_BYTES]);
 
-/* From now on clients are accepted on that loop and handed to the server. ERR_IO. */
-int listeners_start(struct listeners *listeners, uv_loop_t *loop, struct server *server,
+/* From now on clients are accepted on that worker and handed to the server. ERR_NO_MEMORY. */
+int listeners_start(struct listeners *listeners, struct worker *worker, struct server *server,
                     struct log *log);
 
 /* No client is accepted any more; our Unix sockets' files go. Harmless when nothing is open. */

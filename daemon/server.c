@@ -329,7 +329,7 @@ static int serve(struct server *server)
     }
     start_control(server);
     if (start_threads(server) != 0 ||
-        listeners_start(&server->listeners, &server->workers[0].loop, server, server->log) != 0) {
+        listeners_start(&server->listeners, &server->workers[0], server, server->log) != 0) {
         log_line(server->log, LOG_ERROR, LOG_NO_WORKER, "cannot start: out of resources");
         listeners_close(&server->listeners);
         end(server);

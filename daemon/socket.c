@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -47,7 +48,7 @@ struct sock *sock_new(struct worker *worker)
         return NULL;
     }
     memset(sock, 0, sizeof(*sock));
-    sock->poll.data = worker;
+    sock->worker = worker;
     sock->fd = -1;
     return sock;
 }
@@ -109,11 +110,16 @@ void sock_sent(struct sock *sock, uint32_t bytes, bool full)
     }
 }
 
-void sock_starve(struct sock *sock)
+static void try_later(struct sock *sock)
 {
     sock->flags |= SOCK_STARVED;
     sock_worker(sock)->starved = true;
     worker_want_sweep(sock_worker(sock));
+}
+
+void sock_starve(struct sock *sock)
+{
+    try_later(sock);
     sock_watch(sock);
 }
 
@@ -244,12 +250,11 @@ static void hung_up(struct sock *sock)
     sock_watch(sock);
 }
 
-/* EPOLLERR: libuv has stopped to watch. What has come is read before the failure is told. */
+/* EPOLLERR. What has come is read before the failure is told. */
 static void poll_failed(struct sock *sock)
 {
     int error_number = 0;
     socklen_t bytes = sizeof(error_number);
-    sock->watched = 0;
     getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error_number, &bytes);
     if (sock->tls == NULL) {
         while (wants_bytes(sock) && receive(sock) > 0) {
@@ -264,20 +269,23 @@ static void poll_failed(struct sock *sock)
 static void client_first(struct sock *sock);
 
 /* All that may be ready, in any state. */
-static void on_ready(struct sock *sock, int status, int events)
+static void on_any(struct sock *sock, uint32_t events)
 {
     if ((sock->flags & SOCK_NASCENT) != 0) {
         client_first(sock);
         return;
     }
-    if (status < 0) {
+    if ((events & EPOLLERR) != 0) {
         poll_failed(sock);
         return;
     }
-    if ((events & UV_WRITABLE) != 0) {
+    if ((events & EPOLLHUP) != 0) {
+        events |= sock->watch.events; /* whatever is tried now meets the end */
+    }
+    if ((events & EPOLLOUT) != 0) {
         flush(sock);
     }
-    if ((events & (UV_READABLE | UV_DISCONNECT)) != 0) {
+    if ((events & (EPOLLIN | EPOLLRDHUP)) != 0) {
         if (!wants_bytes(sock)) {
             hung_up(sock);
         } else if (sock->tls != NULL) {
@@ -288,69 +296,57 @@ static void on_ready(struct sock *sock, int status, int events)
     }
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void on_ready(struct watch *watch, uint32_t events)
 {
-    struct sock *sock = (struct sock *)(void *)poll;
-    if (status == 0 && events == UV_READABLE && (sock->flags & SOCK_NOT_READING) == 0 &&
-        sock->tls == NULL) {
+    struct sock *sock = (struct sock *)(void *)watch;
+    if (events == EPOLLIN && (sock->flags & SOCK_NOT_READING) == 0 && sock->tls == NULL) {
         read_plain(sock);
     } else {
-        on_ready(sock, status, events);
+        on_any(sock, events);
     }
+}
+
+static uint32_t events_wanted(const struct sock *sock)
+{
+    uint32_t events = 0;
+    if ((sock->flags & SOCK_BROKEN) != 0) {
+        return 0;
+    }
+    if (wants_bytes(sock)) {
+        events |= EPOLLIN | EPOLLRDHUP;
+    } else if ((sock->flags & (SOCK_EOF | SOCK_HUNG_UP)) == 0) {
+        events |= EPOLLRDHUP;
+    }
+    if ((sock->flags & SOCK_FULL) != 0) {
+        events |= EPOLLOUT;
+    }
+    return events;
 }
 
 void sock_watch(struct sock *sock)
 {
-    int events = 0;
-    if ((sock->flags & SOCK_POLLED) == 0) {
+    uint32_t events = events_wanted(sock);
+    if (sock->fd < 0 || events == sock->watch.events) {
         return;
     }
-    if (wants_bytes(sock)) {
-        events |= UV_READABLE | UV_DISCONNECT;
-    } else if ((sock->flags & (SOCK_EOF | SOCK_HUNG_UP)) == 0) {
-        events |= UV_DISCONNECT;
-    }
-    if ((sock->flags & SOCK_FULL) != 0) {
-        events |= UV_WRITABLE;
-    }
-    if ((sock->flags & SOCK_BROKEN) != 0) {
-        events = 0;
-    }
-    if (events == sock->watched) {
-        return;
-    }
-    sock->watched = (uint8_t)events;
-    if (events == 0) {
-        uv_poll_stop(&sock->poll);
-    } else {
-        int code = uv_poll_start(&sock->poll, events, on_poll);
-        ASSERT(code == 0);
+    if (watch_set(sock_worker(sock)->epoll_fd, sock->fd, &sock->watch, events) != 0) {
+        try_later(sock);
     }
 }
 
 int sock_attach(struct sock *sock, int fd)
 {
-    struct worker *worker = sock_worker(sock);
-    int code = uv_poll_init(&worker->loop, &sock->poll, fd);
-    if (code != 0) {
-        return code == UV_ENOMEM ? ERR_NO_MEMORY : ERR_IO;
+    sock->watch.ready = on_ready;
+    int code = watch_set(sock_worker(sock)->epoll_fd, fd, &sock->watch, events_wanted(sock));
+    if (code == 0) {
+        sock->fd = fd;
     }
-    sock->poll.data = worker;
-    sock->fd = fd;
-    sock->flags |= SOCK_POLLED;
-    sock_watch(sock);
-    return 0;
+    return code;
 }
 
 /* --- ending ---------------------------------------------------------------------------------- */
 
-static void on_closed(uv_handle_t *handle)
-{
-    struct worker *worker = handle->data;
-    slab_free(&worker->socks, handle);
-}
-
-/* Takes it from loop and tables; the descriptor is not closed. */
+/* Takes it from the tables; the descriptor is not closed, which would take it from the epoll set. */
 static void forget(struct sock *sock)
 {
     struct worker *worker = sock_worker(sock);
@@ -368,9 +364,16 @@ static void forget(struct sock *sock)
         atomic_fetch_sub(&worker->clients, 1);
     }
     sock->fd = -1;
-    if ((sock->flags & SOCK_POLLED) != 0) {
-        uv_close((uv_handle_t *)&sock->poll, on_closed);
-    } else {
+    sock->watch.ready = NULL;
+    sock->next_dead = worker->dead;
+    worker->dead = sock;
+}
+
+void sock_free_dead(struct worker *worker)
+{
+    struct sock *sock;
+    while ((sock = worker->dead) != NULL) {
+        worker->dead = sock->next_dead;
         slab_free(&worker->socks, sock);
     }
 }
@@ -390,6 +393,7 @@ void sock_detach(struct sock *sock, int *ret_fd, struct tls_sock **ret_tls)
 {
     *ret_fd = sock->fd;
     *ret_tls = sock->tls;
+    (void)watch_set(sock_worker(sock)->epoll_fd, sock->fd, &sock->watch, 0);
     forget(sock);
 }
 

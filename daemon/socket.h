@@ -1,4 +1,4 @@
-/* One socket of a worker: a client's, a link's, or a canceller's, under a uv_poll_t of its own.
+/* One socket of a worker: a client's, a link's, or a canceller's.
  *
  *            first byte           the engine says so
  *   NASCENT ------------> open ------------------------> closed        a client
@@ -6,8 +6,8 @@
  *            connected      |
  *                           +--> detached, adopted by another worker   a link that is lent out
  *
- * READABLE and DISCONNECT are watched always, WRITABLE only after the socket was found full, so
- * that a query costs no epoll_ctl. One receive per readiness; one send per turn.
+ * EPOLLIN and EPOLLRDHUP are watched always, EPOLLOUT only after the socket was found full, so that
+ * a query costs no epoll_ctl. One receive per readiness, but a stream's; one send per turn.
  *
  * A client is NASCENT until its first bytes are here: they tell whether it begins with TLS, which
  * the engine is told when the client is opened. It costs no system call, only the order of two
@@ -18,8 +18,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
 
+#include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "pool/engine.h"
 
@@ -31,17 +31,16 @@ enum {
     SOCK_CLIENT = 1 << 0,
     SOCK_NASCENT = 1 << 1,
     SOCK_DIALING = 1 << 2,
-    SOCK_FULL = 1 << 3,         /* WRITABLE is awaited */
+    SOCK_FULL = 1 << 3,         /* EPOLLOUT is awaited */
     SOCK_EOF = 1 << 4,          /* the engine knows that nothing more comes */
     SOCK_BROKEN = 1 << 5,       /* nothing more can be written */
-    SOCK_HUNG_UP = 1 << 6,      /* DISCONNECT was seen while reading was stopped */
+    SOCK_HUNG_UP = 1 << 6,      /* EPOLLRDHUP was seen while reading was stopped */
     SOCK_STARVED = 1 << 7,      /* the engine had no room; tried again by the sweep */
     SOCK_STOPPED = 1 << 8,      /* the engine wants no bytes at present */
     SOCK_TLS_ACCEPT = 1 << 9,   /* to be done when all is written */
     SOCK_TLS_CONNECT = 1 << 10, /* likewise */
     SOCK_SENT = 1 << 11, /* something was sent since the sweep found all of it acknowledged */
     SOCK_TCP = 1 << 12,
-    SOCK_POLLED = 1 << 13,    /* `poll` is initialised */
     SOCK_HANDSHAKE = 1 << 14, /* of TLS: bytes are wanted whatever the engine says */
 };
 
@@ -53,24 +52,25 @@ enum {
 };
 
 struct sock {
-    uv_poll_t poll; /* first: the callback gets this. poll.data is the worker */
+    struct watch watch; /* first: its callback gets this */
+    struct worker *worker;
     struct handle handle;
     int fd; /* -1: none yet */
     uint16_t flags;
-    uint8_t watched;      /* events that poll is started with */
     struct tls_sock *tls; /* NULL: plain */
     union {
         struct dial *dial;       /* while DIALING */
         struct nascent *nascent; /* while NASCENT */
+        struct sock *next_dead;  /* dropped: freed at the end of the turn */
     };
 };
 
-/* A client's idle memory is a target: 160 of these are libuv's. */
-_Static_assert(sizeof(struct sock) <= 232, "struct sock has grown");
+/* A client's idle memory is a target. */
+_Static_assert(sizeof(struct sock) <= 56, "struct sock has grown");
 
 static inline struct worker *sock_worker(const struct sock *sock)
 {
-    return sock->poll.data;
+    return sock->worker;
 }
 
 /* The socket behind a live handle, or NULL for a stale one. */
@@ -79,8 +79,8 @@ struct sock *sock_find(const struct worker *worker, struct handle handle);
 /* A socket without descriptor; NULL when memory is out. */
 struct sock *sock_new(struct worker *worker);
 
-/* Gives it its descriptor, which is non-blocking, and watches it. On error (ERR_NO_MEMORY, ERR_IO)
- * the descriptor stays the caller's. */
+/* Gives it its descriptor, which is non-blocking, and watches it. On error (ERR_NO_MEMORY) the
+ * descriptor stays the caller's. */
 int sock_attach(struct sock *sock, int fd);
 
 /* An accepted client; takes the descriptor over, also when it fails (then it is closed). */
@@ -92,11 +92,14 @@ void sock_adopt(struct worker *worker, const struct message *message);
 /* Does what the engine wants for one connection. */
 void sock_do(struct worker *worker, const struct todo *todo);
 
-/* Takes the socket from its loop and frees it; *ret_fd and *ret_tls are the caller's then. */
+/* Takes the socket from its worker and frees it; *ret_fd and *ret_tls are the caller's then. */
 void sock_detach(struct sock *sock, int *ret_fd, struct tls_sock **ret_tls);
 
 /* Closes and frees without a word to the engine. */
 void sock_drop(struct sock *sock);
+
+/* At the end of a turn: frees what was dropped or detached in it. */
+void sock_free_dead(struct worker *worker);
 
 /* Clients that have not said a byte for too long are closed. */
 void sock_expire_nascent(struct worker *worker);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -20,6 +21,7 @@
 #include "protocol/crypto.h"
 
 enum {
+    EVENTS_MAX = 256,
     SWEEP_MS = 1000,
     /* How long a peer may leave sent data unacknowledged: a client may be on a poor line. */
     LINK_PATIENCE_MS = 3000,
@@ -163,25 +165,6 @@ static void flush(struct worker *worker)
         }
     } while (more || worker->dirty);
     arm_deadline(worker);
-}
-
-static void on_check(uv_check_t *check)
-{
-    struct worker *worker = check->data;
-    if (worker->dirty) {
-        flush(worker);
-    }
-    worker->now_known = false;
-}
-
-/* What timers and closed handles have told the engine must not wait for the next event. */
-static void on_prepare(uv_prepare_t *prepare)
-{
-    struct worker *worker = prepare->data;
-    if (worker->dirty) {
-        flush(worker);
-    }
-    worker->now_known = false;
 }
 
 /* --- mail ------------------------------------------------------------------------------------ */
@@ -388,6 +371,12 @@ static int make_engine(struct worker *worker, const struct worker_setup *setup)
     return worker->engine != NULL ? 0 : ERR_NO_MEMORY;
 }
 
+static void on_loop_ready(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    CONTAINER_OF(watch, struct worker, loop_watch)->loop_due = true;
+}
+
 int worker_init(struct worker *worker, const struct worker_setup *setup)
 {
     memset(worker, 0, sizeof(*worker));
@@ -396,24 +385,29 @@ int worker_init(struct worker *worker, const struct worker_setup *setup)
     worker->server = setup->server;
     worker->log = setup->log;
     worker->dirty = true; /* the engine may have wishes of its own from the start */
+    worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (worker->epoll_fd < 0) {
+        return ERR_IO;
+    }
     if (uv_loop_init(&worker->loop) != 0) {
+        close(worker->epoll_fd);
         return ERR_IO;
     }
     worker->loop.data = worker;
-    if (make_engine(worker, setup) != 0 ||
+    worker->loop_watch.ready = on_loop_ready;
+    worker->loop_due = true; /* its first run registers what it waits for */
+    if (watch_set(worker->epoll_fd, uv_backend_fd(&worker->loop), &worker->loop_watch, EPOLLIN) !=
+            0 ||
+        make_engine(worker, setup) != 0 ||
         uv_async_init(&worker->loop, &worker->wake, on_wake) != 0) {
         engine_free(worker->engine);
         uv_loop_close(&worker->loop);
+        close(worker->epoll_fd);
         return ERR_NO_MEMORY;
     }
-    uv_prepare_init(&worker->loop, &worker->prepare);
-    uv_check_init(&worker->loop, &worker->check);
     uv_timer_init(&worker->loop, &worker->deadline);
     uv_timer_init(&worker->loop, &worker->sweep);
-    worker->prepare.data = worker->check.data = worker->deadline.data = worker;
-    worker->sweep.data = worker->wake.data = worker;
-    uv_prepare_start(&worker->prepare, on_prepare);
-    uv_check_start(&worker->check, on_check);
+    worker->deadline.data = worker->sweep.data = worker->wake.data = worker;
     slab_init(&worker->socks, sizeof(struct sock));
     list_init(&worker->nascent);
     resolver_init(&worker->resolver, worker);
@@ -422,17 +416,34 @@ int worker_init(struct worker *worker, const struct worker_setup *setup)
     return 0;
 }
 
+static void turn(struct worker *worker)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int wait_ms = worker->loop_due ? 0 : uv_backend_timeout(&worker->loop);
+    int count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, wait_ms);
+    worker->now_known = false;
+    uv_update_time(&worker->loop); /* libuv's timers count from here */
+    watch_tell(events, count);
+    if (worker->loop_due || count <= 0 || wait_ms == 0) {
+        worker->loop_due = false;
+        uv_run(&worker->loop, UV_RUN_NOWAIT);
+    }
+    if (worker->dirty) {
+        flush(worker);
+    }
+    sock_free_dead(worker);
+}
+
 void worker_run(struct worker *worker)
 {
     while (!worker->stopping) {
-        uv_run(&worker->loop, UV_RUN_DEFAULT);
+        turn(worker);
     }
 }
 
 void worker_stop(struct worker *worker)
 {
     worker->stopping = true;
-    uv_stop(&worker->loop);
 }
 
 /* Mail that nobody will read. */
@@ -480,15 +491,15 @@ void worker_fini(struct worker *worker)
             sock_drop(worker->by_slot[i]);
         }
     }
-    uv_prepare_stop(&worker->prepare);
-    uv_check_stop(&worker->check);
     uv_walk(&worker->loop, close_handle, NULL);
     uv_run(&worker->loop, UV_RUN_DEFAULT); /* the closings, and jobs that come back */
     uv_loop_close(&worker->loop);
+    close(worker->epoll_fd);
     discard_mail(worker);
     mailbox_fini(&worker->mailbox);
     engine_free(worker->engine);
     snapshot_unref(worker->snapshot);
+    sock_free_dead(worker);
     slab_fini(&worker->socks);
     free(worker->by_slot);
     if (worker->scratch_in != NULL) {

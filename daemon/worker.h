@@ -1,9 +1,9 @@
-/* One worker: a thread, its libuv loop, its engine, and the sockets that belong to it.
+/* One worker: a thread, its epoll set and libuv loop, its engine, and the sockets that belong to it.
  *
- * A turn of the loop: whatever is ready is read first and told to the engine, all of it; then, in
- * the check phase, worker_flush does what the engine wants until it wants nothing more, so that
- * one send per socket and turn carries everything. The clock is read once a turn, when first
- * needed.
+ * A turn: whatever is ready is read first and told to the engine, all of it; libuv's loop runs if it
+ * has anything due (timers, signals, mail, jobs that come back); then the worker does what the
+ * engine wants until it wants nothing more, so that one send per socket and turn carries everything.
+ * The clock is read once a turn, when first needed.
  *
  * Worker 0 runs on the main thread, and the control (daemon/server.h) with it: with one worker the
  * whole process has one loop, and nothing crosses threads.
@@ -20,6 +20,7 @@
 #include "base/slab.h"
 #include "daemon/mailbox.h"
 #include "daemon/resolver.h"
+#include "daemon/watch.h"
 #include "pool/engine.h"
 
 struct log;
@@ -32,9 +33,10 @@ struct sock;
 enum { WORKER_SCRATCH_BYTES = 64 * 1024 };
 
 struct worker {
+    int epoll_fd;
     uv_loop_t loop;
-    uv_prepare_t prepare;
-    uv_check_t check;
+    struct watch loop_watch; /* libuv's own descriptor in the set */
+    bool loop_due;
     uv_timer_t deadline, sweep;
     uv_async_t wake;
 
@@ -49,6 +51,7 @@ struct worker {
     struct slab socks;
     struct sock **by_slot; /* of the engine's handles */
     uint32_t by_slot_count;
+    struct sock *dead;   /* freed at the end of the turn */
     struct list nascent; /* clients that have not said a byte yet, oldest first */
     uint32_t jobs;       /* in the thread pool, coming back to this loop */
     bool starved;        /* some socket was offered no room and is to be tried again */
