@@ -30,6 +30,13 @@
 /* A Parse message up to this size is stored and shared; a larger one is passed on (design 3). */
 #define LIMIT_PARSE_BYTES (1024 * 1024)
 
+/* A Query up to this size is held until it is whole, to be understood; a larger one passes as it
+ * comes, and counts as one that does anything. */
+#define LIMIT_PLAN_BYTES (64 * 1024)
+
+/* Plans that a worker keeps */
+#define LIMIT_PLANS 4096
+
 /* What a server may say in a message that we must hold whole (ParameterStatus, login messages) */
 #define LIMIT_SERVER_WHOLE_BYTES 65536
 

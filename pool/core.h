@@ -18,6 +18,7 @@
 #include "pool/settings.h"
 #include "pool/statement.h"
 #include "pool/verifier_cache.h"
+#include "router/plan.h"
 
 struct conn;
 struct options;
@@ -66,6 +67,7 @@ struct engine {
     struct list pool_list;
     struct statement_store statements;
     struct settings_store settings;
+    struct plan_cache plans;
     struct verifier_cache verifiers;
     uint64_t random_count;
     struct writer scratch; /* for messages of our own; empty between uses */

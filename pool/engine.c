@@ -59,6 +59,11 @@ struct engine *engine_new(const struct engine_setup *setup)
         free(engine);
         return NULL;
     }
+    if (plan_cache_init(&engine->plans, engine->hash_key, LIMIT_PLANS) != 0) {
+        settings_store_fini(&engine->settings);
+        free(engine);
+        return NULL;
+    }
     options_ref(engine->options);
     return engine;
 }
@@ -114,6 +119,7 @@ void engine_free(struct engine *engine)
     free(engine->action_taken);
     statement_store_fini(&engine->statements);
     settings_store_fini(&engine->settings);
+    plan_cache_fini(&engine->plans);
     verifier_cache_fini(&engine->verifiers);
     gates_fini(&engine->gates);
     writer_fini(&engine->scratch);

@@ -17,6 +17,7 @@
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/session.h"
+#include "pool/state.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 
@@ -480,7 +481,7 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
         return 0;
     }
     if (statement != NULL) {
-        session->batch_writes |= !statement->is_read;
+        session->batch_writes |= !state_statement(engine, session, statement);
         session->query_is_read = !session->batch_writes;
     }
     session->pool->stats.binds++;

@@ -26,6 +26,9 @@ enum { LEND_SLACK_US = 5000 };
 /* How many tickets of the line are looked at for one. */
 enum { LEND_LOOKAHEAD = 64 };
 
+/* How many idle links are looked at for one whose settings are the session's already. */
+enum { SUITABLE_LOOKS = 16 };
+
 /* How soon a line that is held up by another pool's links or by PAUSE is looked at again. */
 enum { LINE_RETRY_US = 50 * 1000 };
 
@@ -109,6 +112,13 @@ static void ticket_done(struct pool *pool)
 
 /* --- granting --------------------------------------------------------------------------------- */
 
+static void take_idle(struct engine *engine, struct pool *pool, struct link *link)
+{
+    list_remove(&link->in_pool);
+    pool->idle_count--;
+    atomic_fetch_sub(&pool->account->idle[engine->worker], 1);
+}
+
 struct link *lend_take_idle(struct engine *engine, struct pool *pool)
 {
     struct list *node = list_first(&pool->idle);
@@ -116,10 +126,34 @@ struct link *lend_take_idle(struct engine *engine, struct pool *pool)
         return NULL;
     }
     struct link *link = CONTAINER_OF(node, struct link, in_pool);
-    list_remove(node);
-    pool->idle_count--;
-    atomic_fetch_sub(&pool->account->idle[engine->worker], 1);
+    take_idle(engine, pool, link);
     return link;
+}
+
+/* The idle link that a session with these settings is to have: of the most recently used ones the
+ * first that needs no change, else the first that can be changed. NULL when there is none. */
+static struct link *take_suitable(struct engine *engine, struct pool *pool,
+                                  const struct settings *wanted)
+{
+    struct link *found = NULL;
+    uint32_t seen = 0;
+    LIST_EACH (&pool->idle, node) {
+        struct link *link = CONTAINER_OF(node, struct link, in_pool);
+        if (link->settings == wanted) {
+            found = link;
+            break;
+        }
+        if (found == NULL && !settings_strange(link->settings, wanted)) {
+            found = link;
+        }
+        if (++seen >= SUITABLE_LOOKS && found != NULL) {
+            break;
+        }
+    }
+    if (found != NULL) {
+        take_idle(engine, pool, found);
+    }
+    return found;
 }
 
 /* Lends the link, which is in no list, to the session. True when it takes statements at once. */
@@ -161,8 +195,15 @@ static void grant_first(struct engine *engine, struct pool *pool)
     if (pool->waiting_count == 0 || pool->idle_count == 0) {
         return;
     }
+    const struct list *node = list_first(&pool->waiting);
+    struct link *link =
+        take_suitable(engine, pool, CONTAINER_OF(node, struct session, waiting)->settings);
+    if (link == NULL) {
+        lend_close_oldest(engine, pool); /* those who wait get a new one in its place */
+        return;
+    }
     struct session *session = next_waiting(pool);
-    if (grant(engine, pool, lend_take_idle(engine, pool), session)) {
+    if (grant(engine, pool, link, session)) {
         session_link_ready(engine, session);
     }
 }
@@ -415,8 +456,13 @@ bool lend_ask(struct engine *engine, struct session *session)
         return false;
     }
     list_remove(&session->waiting);
+    bool none_suits = false;
     if (pool->idle_count > 0 && !pool->paused && atomic_load(&pool->account->tickets) == 0) {
-        return grant(engine, pool, lend_take_idle(engine, pool), session);
+        struct link *link = take_suitable(engine, pool, session->settings);
+        if (link != NULL) {
+            return grant(engine, pool, link, session);
+        }
+        none_suits = true;
     }
     list_push_back(&pool->waiting, &session->waiting);
     pool->waiting_count++;
@@ -425,7 +471,10 @@ bool lend_ask(struct engine *engine, struct session *session)
         conn_wake_by(engine, &session->conn,
                      engine->now_us + pool->limits.wait_timeout_ms * UINT64_C(1000));
     }
-    if (!needs_ticket(engine, pool)) {
+    if (none_suits) {
+        lend_close_oldest(engine,
+                          pool); /* a new one takes its place, and comes to those who wait */
+    } else if (!needs_ticket(engine, pool)) {
         wake_for_patience(engine, pool, engine->now_us);
         return false;
     }
@@ -478,6 +527,12 @@ void lend_link_free(struct engine *engine, struct link *link)
     }
     bool open = atomic_load(&pool->account->tickets) > 0;
     if (pool->waiting_count > 0 && !pool->paused && (granted || !open)) {
+        struct list *first = list_first(&pool->waiting);
+        if (settings_strange(link->settings,
+                             CONTAINER_OF(first, struct session, waiting)->settings)) {
+            link_end(engine, link); /* who waits gets a new one in its place */
+            return;
+        }
         struct session *session = next_waiting(pool);
         if (grant(engine, pool, link, session)) {
             session_link_ready(engine, session);

@@ -13,6 +13,7 @@
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/session.h"
+#include "pool/state.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 
@@ -86,6 +87,7 @@ void link_free(struct engine *engine, struct link *link)
     settings_unref(&engine->settings, link->settings_before);
     settings_unref(&engine->settings, link->baseline);
     free(link->deferred_error);
+    state_free(link);
     conn_fini(engine, &link->conn);
     engine->link_count--;
     free(link);
@@ -262,41 +264,6 @@ void link_synthesise(struct engine *engine, struct link *link)
     }
 }
 
-static void setup_ended(struct engine *engine, struct link *link)
-{
-    struct session *owner = link->owner;
-    link->setup = false;
-    if (link->setup_failed) { /* one transaction, rolled back as a whole */
-        settings_unref(&engine->settings, link->settings);
-        link->settings = link->settings_before;
-    } else {
-        settings_unref(&engine->settings, link->settings_before);
-    }
-    link->settings_before = NULL;
-    if (owner == NULL) {
-        link->setup_failed = false;
-        free(link->deferred_error);
-        link->deferred_error = NULL;
-        return;
-    }
-    if (link->setup_failed) {
-        uint8_t *body = link->deferred_error;
-        struct report report = {.code = ERR_BAD_VALUE};
-        link->setup_failed = false;
-        link->deferred_error = NULL;
-        owner->link = NULL;
-        link->owner = NULL;
-        session_refuse(engine, owner, &report, body, link->deferred_error_bytes);
-        free(body);
-        link_release(engine, link);
-        return;
-    }
-    settings_unref(&engine->settings, owner->settings);
-    owner->settings = link->settings; /* now in the server's own spelling */
-    settings_ref(owner->settings);
-    session_link_ready(engine, owner);
-}
-
 void link_unnamed_unknown(struct engine *engine, struct link *link)
 {
     statement_unref(&engine->statements, link->unnamed);
@@ -309,7 +276,9 @@ void link_entry_done(struct engine *engine, struct link *link, const struct due_
     settle_entry(engine, link, entry);
     link_synthesise(engine, link);
     if ((entry->flags & DUE_FLAG_SETUP) != 0 && entry->what == DUE_SYNC) {
-        setup_ended(engine, link);
+        link_setup_ended(engine, link);
+    } else if ((entry->flags & DUE_FLAG_ASK) != 0 && entry->what == DUE_SYNC) {
+        state_answered(engine, link);
     }
 }
 
@@ -390,105 +359,6 @@ void link_skip_to_sync(struct engine *engine, struct link *link)
     link->due.skipping = due_empty(&link->due);
 }
 
-/* --- settings --------------------------------------------------------------------------------- */
-
-void link_parameter(struct engine *engine, struct link *link, const char *name, const char *value)
-{
-    const char *usual = settings_get(link->baseline, name);
-    bool is_usual = usual != NULL && strcmp(usual, value) == 0;
-    if (settings_fixed(name)) {
-        return;
-    }
-    struct settings *changed =
-        settings_with(&engine->settings, link->settings, name, is_usual ? NULL : value);
-    if (changed == NULL) {
-        link_fail(engine, link, ERR_NO_MEMORY, NULL);
-        return;
-    }
-    settings_unref(&engine->settings, link->settings);
-    link->settings = changed;
-    if (link->owner == NULL || link->setup) {
-        return;
-    }
-    changed =
-        settings_with(&engine->settings, link->owner->settings, name, is_usual ? NULL : value);
-    if (changed != NULL) {
-        settings_unref(&engine->settings, link->owner->settings);
-        link->owner->settings = changed;
-    }
-}
-
-static bool push_setup(struct engine *engine, struct link *link, uint32_t changes, bool tidy)
-{
-    for (uint32_t i = 0; i < changes; i++) {
-        if (!link_due(engine, link, DUE_PARSE, DUE_SWALLOW, DUE_FLAG_SETUP) ||
-            !link_due(engine, link, DUE_BIND, DUE_SWALLOW, DUE_FLAG_SETUP) ||
-            !link_due(engine, link, DUE_EXECUTE, DUE_SWALLOW, DUE_FLAG_SETUP)) {
-            return false;
-        }
-    }
-    if (tidy && !link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, DUE_FLAG_SETUP)) {
-        return false;
-    }
-    return link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_SETUP);
-}
-
-/* What the link has if the server reports nothing while it is set up: of the parameters that it
- * reports, what it had, since it reports every change, and in its own spelling (link_parameter); of
- * the others, what is asked for. A reference; NULL when memory is out. */
-static struct settings *settings_expected(struct engine *engine, const struct link *link,
-                                          struct settings *wanted)
-{
-    struct settings *expected = wanted;
-    settings_ref(expected);
-    for (uint32_t i = 0; expected != NULL && i < link->baseline->count; i++) {
-        const char *name = link->baseline->items[i].name;
-        const char *had = settings_get(link->settings, name);
-        const char *asked = settings_get(expected, name);
-        if ((had == NULL && asked == NULL) ||
-            (had != NULL && asked != NULL && strcmp(had, asked) == 0)) {
-            continue;
-        }
-        struct settings *next = settings_with(&engine->settings, expected, name, had);
-        settings_unref(&engine->settings, expected);
-        expected = next;
-    }
-    return expected;
-}
-
-bool link_setup(struct engine *engine, struct link *link)
-{
-    struct settings *wanted = link->owner->settings;
-    if (link->settings == wanted) {
-        return true;
-    }
-    uint32_t changes = settings_write_change(&engine->scratch, link->settings, wanted);
-    bool tidy = !session_virtual_statements(link->owner);
-    if (tidy) { /* its unnamed statement passes as it is: it must not find ours */
-        uint32_t mark = writer_begin(&engine->scratch, FRONTEND_CLOSE);
-        writer_u8(&engine->scratch, 'S');
-        writer_cstr(&engine->scratch, "");
-        writer_end(&engine->scratch, mark);
-    }
-    writer_end(&engine->scratch, writer_begin(&engine->scratch, FRONTEND_SYNC));
-    link->setup = true;
-    link->setup_failed = false;
-    link_unnamed_unknown(engine, link);
-    engine_flush_scratch(engine, &link->conn); /* first: a failure writes to the scratch, too */
-    if (!push_setup(engine, link, changes, tidy)) {
-        return false;
-    }
-    struct settings *expected = settings_expected(engine, link, wanted);
-    if (expected == NULL) {
-        link_fail(engine, link, ERR_NO_MEMORY, NULL);
-        return false;
-    }
-    settings_unref(&engine->settings, link->settings_before);
-    link->settings_before = link->settings;
-    link->settings = expected;
-    return false;
-}
-
 /* --- lending back ----------------------------------------------------------------------------- */
 
 static void limit_reset(struct engine *engine, struct link *link)
@@ -519,9 +389,7 @@ static void forget_session(struct engine *engine, struct link *link)
 {
     link->session_used = false;
     link_statements_clear(&engine->statements, &link->statements);
-    settings_unref(&engine->settings, link->settings);
-    link->settings = engine->settings.none;
-    settings_ref(link->settings);
+    link_settings_reset(engine, link);
 }
 
 void link_release(struct engine *engine, struct link *link)

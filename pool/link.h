@@ -26,6 +26,7 @@ struct engine;
 struct event;
 struct link_login;
 struct pool;
+struct question;
 struct session;
 struct settings;
 struct tls_facts;
@@ -55,6 +56,7 @@ struct link {
     bool granted;    /* made or moved here for a ticket of this worker */
     bool terminated; /* the server has said FATAL */
     bool replication;
+    bool erred;           /* an ErrorResponse came since this was last cleared */
     bool unsynced;        /* extended-query messages were sent and no Sync since */
     bool query_timed_out; /* the cancel under way is query_timeout's */
     bool spoilt;          /* holds what its last session alone knows of: not lent again */
@@ -72,6 +74,7 @@ struct link {
     struct link_statements statements;
     struct statement *unnamed; /* what the unnamed statement is there; NULL = not known */
     bool no_unnamed;           /* it is known that there is none */
+    struct question *question; /* about its owner's state, under way; NULL = none */
     uint8_t *deferred_error;   /* of a failed setup: the ErrorResponse's body; NULL = none */
     uint32_t deferred_error_bytes;
 
@@ -169,6 +172,12 @@ void link_fail(struct engine *engine, struct link *link, int code, const char *d
 
 /* The second phase: the socket is gone. */
 void link_closed(struct engine *engine, struct link *link);
+
+/* The Sync behind the owner's settings was answered: the session goes on, or is refused. */
+void link_setup_ended(struct engine *engine, struct link *link);
+
+/* RESET ALL was done there. */
+void link_settings_reset(struct engine *engine, struct link *link);
 
 /* Applies the owner's settings where they differ. True when the link suits already. */
 bool link_setup(struct engine *engine, struct link *link);

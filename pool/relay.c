@@ -13,6 +13,7 @@
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/session.h"
+#include "pool/state.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 
@@ -61,9 +62,11 @@ static bool aside_passes(const struct link *link)
     return link->owner != NULL && !link->setup && (head == NULL || head->kind == DUE_FORWARD);
 }
 
-static bool must_be_whole(uint8_t type, uint32_t body_bytes)
+static bool must_be_whole(const struct due_entry *head, uint8_t type, uint32_t body_bytes)
 {
     switch (type) {
+    case BACKEND_DATA_ROW:
+        return head != NULL && (head->flags & DUE_FLAG_ASK) != 0;
     case BACKEND_READY_FOR_QUERY:
     case BACKEND_PARAMETER_STATUS:
         return true;
@@ -93,9 +96,10 @@ static void note_command(struct relay *relay, const uint8_t *body, uint32_t body
     }
     link_forget_statements(engine, link);
     if (body[1] == 'I') { /* RESET ALL is part of DISCARD ALL */
-        settings_unref(&engine->settings, link->settings);
-        link->settings = engine->settings.none;
-        settings_ref(link->settings);
+        link_settings_reset(engine, link);
+        if (link->owner != NULL && !link->owner->owns_link) {
+            state_discarded(engine, link->owner);
+        }
     }
 }
 
@@ -144,16 +148,21 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     struct link *link = relay->link;
     const struct due_entry *head = due_head(&link->due);
     bool setup = head != NULL && (head->flags & DUE_FLAG_SETUP) != 0;
-    bool forward = !setup;
+    bool asked = head != NULL && (head->flags & DUE_FLAG_ASK) != 0;
+    bool forward = !setup && !asked;
     struct report_fields fields = {.sqlstate = ""};
     link->due.copy_in = false;
     link->spoilt |= link->state == LINK_RESET; /* what should be gone may still be there */
     link->setup_failed |= setup;
+    link->erred = true;
+    if (asked) {
+        state_error(link);
+    }
     if (whole && report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields)) {
         link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
         if (setup) {
             setup_error(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
-        } else {
+        } else if (!asked || link->terminated) {
             end_run(relay, at);
             forward = !error_replaced(relay, head, &fields);
         }
@@ -274,11 +283,11 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     uint32_t total = MESSAGE_HEADER_BYTES + body_bytes;
     uint8_t type = at[0];
     bool whole = have >= total;
-    if (!whole && must_be_whole(type, body_bytes)) {
+    const struct due_entry *head = due_head(&link->due);
+    if (!whole && must_be_whole(head, type, body_bytes)) {
         relay->whole = total;
         return 0;
     }
-    const struct due_entry *head = due_head(&link->due);
     enum due_verdict verdict = due_judge(head, type);
     bool forward = head != NULL && head->kind == DUE_FORWARD;
     if (type == BACKEND_ERROR_RESPONSE) {
@@ -294,7 +303,11 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     } else if (verdict == DUE_VERDICT_ASIDE) {
         forward = aside_passes(link);
     }
-    if (type != BACKEND_DATA_ROW) {
+    if (type == BACKEND_DATA_ROW) {
+        if ((head->flags & DUE_FLAG_ASK) != 0) {
+            state_row(link, at + MESSAGE_HEADER_BYTES, body_bytes);
+        }
+    } else {
         note_message(relay, at, total);
         if (relay->stop) {
             return 0;
@@ -330,7 +343,8 @@ static uint8_t judge_plainly(const struct due_entry *head, const uint8_t *at, co
     return verdict;
 }
 
-/* Steps over the whole messages of one type at `at`: of many rows only the first needs a verdict. */
+/* Steps over the whole messages of one type at `at`: of many rows only the first needs a
+ * verdict. */
 static const uint8_t *pass_same(const uint8_t *at, const uint8_t *end, uint8_t type)
 {
     uint32_t body_bytes;

@@ -14,6 +14,7 @@
 #include "pool/link.h"
 #include "pool/options.h"
 #include "pool/pool.h"
+#include "pool/state.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "protocol/startup.h"
@@ -33,12 +34,16 @@ struct session *session_new(struct engine *engine, const struct origin *origin)
     *session = (struct session){.origin = *origin,
                                 .connected_us = engine->now_us,
                                 .active_us = engine->now_us,
-                                .settings = engine->settings.none};
+                                .settings = engine->settings.none,
+                                .startup = engine->settings.none,
+                                .custom = engine->settings.none};
     if (conn_init(engine, &session->conn, CONN_CLIENT) != 0) {
         slab_free(&engine->sessions, session);
         return NULL;
     }
     settings_ref(session->settings);
+    settings_ref(session->startup);
+    settings_ref(session->custom);
     list_init(&session->waiting);
     map_init(&session->statements);
     engine->client_count++;
@@ -71,7 +76,7 @@ static void session_violates(struct engine *engine, struct session *session, con
     session_fail(engine, session, &report);
 }
 
-static void write_ready(struct engine *engine, char status)
+void session_write_ready(struct engine *engine, char status)
 {
     uint32_t mark = writer_begin(&engine->scratch, 'Z');
     writer_u8(&engine->scratch, (uint8_t)status);
@@ -96,6 +101,8 @@ void session_close(struct engine *engine, struct session *session)
         session->link = NULL;
         link->client_body = session->body_left > 0 && session->body_fate == BODY_FORWARD;
         link->spoilt = session->keeps_named || session->keeps_unnamed;
+        link->session_used |=
+            session->pins != 0 || session->touched != 0 || session->set_alone != NULL;
         link_abandon(engine, link);
     }
 }
@@ -118,6 +125,9 @@ void session_closed(struct engine *engine, struct session *session)
     session_statements_clear(&engine->statements, &session->statements);
     statement_unref(&engine->statements, session->unnamed);
     settings_unref(&engine->settings, session->settings);
+    settings_unref(&engine->settings, session->startup);
+    plan_unref(session->set_alone);
+    settings_unref(&engine->settings, session->custom);
     if (session->pool != NULL) {
         session->pool->client_count--;
         account_leave(session->pool->database_account);
@@ -137,135 +147,6 @@ void session_drain(struct engine *engine, struct session *session)
         session->replication || (link == NULL ? !session->waits : link_may_release(link));
     if (between && session->conn.held_len == 0 && session->admin == NULL) {
         session_fail(engine, session, &report);
-    }
-}
-
-/* --- links ------------------------------------------------------------------------------------ */
-
-static bool session_mode(const struct session *session)
-{
-    return session->owns_link;
-}
-
-/* Whether its link stays the session's between transactions. */
-static bool keeps_link(const struct session *session)
-{
-    return session_mode(session) || session->keeps_named || session->keeps_unnamed;
-}
-
-bool session_virtual_statements(const struct session *session)
-{
-    return session->virtual_names;
-}
-
-/* Whether the session has a link that takes statements now; asks for one when it has none. */
-static bool session_has_link(struct engine *engine, struct session *session)
-{
-    if (session->link != NULL) {
-        return !session->link->setup;
-    }
-    if (session->waits) {
-        return false;
-    }
-    session->wait_from_us = engine->now_us;
-    return lend_ask(engine, session);
-}
-
-void session_resume_later(struct engine *engine, struct session *session)
-{
-    if (!session->waits && !list_linked(&session->waiting) && !session->conn.closing) {
-        list_push_back(&engine->resumable, &session->waiting);
-    }
-}
-
-void session_link_ready(struct engine *engine, struct session *session)
-{
-    struct link *link = session->link;
-    if (session->state == SESSION_LOGIN) {
-        if (!link->replication) {
-            pool_add_welcome(engine, session->pool, session->login_asked, session->settings);
-        }
-        session_welcome(engine, session, link->baseline, session->settings);
-    }
-    session_resume_later(engine, session);
-}
-
-void session_refuse(struct engine *engine, struct session *session, const struct report *report,
-                    const uint8_t *body, uint32_t body_bytes)
-{
-    struct report_fields fields;
-    if (session->state != SESSION_READY) {
-        if (body == NULL) {
-            session_fail(engine, session, report);
-            return;
-        }
-        if (report_parse(body, body_bytes, &fields) && strcmp(fields.severity, "ERROR") == 0) {
-            report_write_fields(&engine->scratch, "FATAL", &fields); /* there is no session yet */
-        } else {
-            uint32_t mark = writer_begin(&engine->scratch, 'E');
-            writer_bytes(&engine->scratch, body, body_bytes);
-            writer_end(&engine->scratch, mark);
-        }
-        engine_flush_scratch(engine, &session->conn);
-        session_close(engine, session);
-        return;
-    }
-    if (body != NULL && report_parse(body, body_bytes, &fields)) {
-        report_write_fields(&engine->scratch, "ERROR", &fields);
-    } else if (report != NULL) {
-        report_write(&engine->scratch, report);
-    }
-    session->skipping = true;
-    session->refused = true;
-    engine_flush_scratch(engine, &session->conn);
-    session_resume_later(engine, session);
-}
-
-/* Gives the link back if nothing of the session is on it any more. A message that is half sent
- * binds it too: what comes next on the link would be taken for its rest. */
-static bool give_back(struct engine *engine, struct session *session)
-{
-    struct link *link = session->link;
-    bool half_sent = session->body_left > 0 && session->body_fate == BODY_FORWARD;
-    if (half_sent || keeps_link(session) || !link_may_release(link)) {
-        return false;
-    }
-    session->link = NULL;
-    link_give_back(engine, link);
-    return true;
-}
-
-void session_link_drained(struct engine *engine, struct session *session)
-{
-    if (session->state == SESSION_READY && session->link->used) {
-        give_back(engine, session);
-    }
-}
-
-void session_idle(struct engine *engine, struct session *session)
-{
-    struct link *link = session->link;
-    struct pool *pool = session->pool;
-    session->query_is_read = false;
-    session->batch_writes = false;
-    if (link->status == 'I' && session->transaction_from_us != 0) {
-        pool->stats.transactions++;
-        pool->stats.transaction_us += engine->now_us - session->transaction_from_us;
-        session->transaction_from_us = 0;
-    }
-    if (!give_back(engine, session) && pool->limits.idle_transaction_timeout_ms > 0 &&
-        link->status != 'I') {
-        conn_wake_by(engine, &session->conn,
-                     engine->now_us + pool->limits.idle_transaction_timeout_ms * UINT64_C(1000));
-    }
-    if (pool->limits.client_idle_timeout_ms > 0) {
-        conn_wake_by(engine, &session->conn,
-                     engine->now_us + pool->limits.client_idle_timeout_ms * UINT64_C(1000));
-    }
-    if (session->gone || session->conn.held_len > 0) {
-        session_resume_later(engine, session);
-    } else if (engine->draining && !engine->patient) {
-        session_drain(engine, session);
     }
 }
 
@@ -293,6 +174,7 @@ static void query_begins(struct engine *engine, struct session *session)
 {
     struct pool *pool = session->pool;
     session->query_from_us = engine->now_us;
+    session->ran = true;
     if (session->transaction_from_us == 0) {
         session->transaction_from_us = engine->now_us;
     }
@@ -319,18 +201,42 @@ static void drop_unnamed(struct engine *engine, struct session *session)
     link->no_unnamed = true;
 }
 
+/* What a query does shows in its whole text. One that is too long to be looked at is taken for
+ * anything. False: more of it must be here first. */
+static bool understand_query(struct engine *engine, struct session *session, const uint8_t *message,
+                             uint32_t total, uint32_t have, uint32_t *ret_whole)
+{
+    bool plain = session->owns_link || total > LIMIT_PLAN_BYTES;
+    uint32_t need = plain && total > QUERY_FRONT_BYTES ? QUERY_FRONT_BYTES : total;
+    const uint8_t *text = message + MESSAGE_HEADER_BYTES;
+    if (have < need) {
+        *ret_whole = need;
+        return false;
+    }
+    if (!plain) {
+        session->query_is_read =
+            state_query(engine, session, (const char *)text, total - MESSAGE_HEADER_BYTES);
+        return true;
+    }
+    session->query_is_read =
+        statement_text_is_read(text, (have < total ? have : total) - MESSAGE_HEADER_BYTES);
+    state_touch_all(session);
+    return true;
+}
+
 static uint32_t take_query(struct engine *engine, struct session *session, struct block *block,
-                           uint8_t *message, uint32_t total, uint32_t have)
+                           uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
     struct link *link = session->link;
+    if (!understand_query(engine, session, message, total, have, ret_whole)) {
+        return 0;
+    }
     drop_unnamed(engine, session);
     if (!link_due_forward(engine, link, DUE_QUERY)) {
         return 0;
     }
     query_begins(engine, session);
     link->unsynced = false; /* its ReadyForQuery ends what came before, too */
-    session->query_is_read = statement_text_is_read(
-        message + MESSAGE_HEADER_BYTES, (have < total ? have : total) - MESSAGE_HEADER_BYTES);
     forward_message(engine, session, block, message, total, have);
     return have < total ? have : total;
 }
@@ -380,6 +286,8 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
     }
     if (what == DUE_EXECUTE) {
         query_begins(engine, session);
+    } else if (what == DUE_FUNCTION_CALL) {
+        state_touch_all(session); /* any function, by its number */
     }
     forward_message(engine, session, block, message, total, have);
     return have < total ? have : total;
@@ -409,7 +317,7 @@ static uint32_t take_skipping(struct engine *engine, struct session *session, ui
     session->refused = false;
     if (ends) {
         session->skipping = false;
-        write_ready(engine, 'I');
+        session_write_ready(engine, 'I');
         engine_flush_scratch(engine, &session->conn);
     }
     return discard_message(session, total, have);
@@ -424,6 +332,7 @@ static uint32_t take_large_parse(struct engine *engine, struct session *session,
     if (have < MESSAGE_HEADER_BYTES + 1) {
         return 0;
     }
+    state_touch_all(session);
     if (message[MESSAGE_HEADER_BYTES] == '\0') {
         drop_unnamed(engine, session);
         session->keeps_unnamed = true;
@@ -483,12 +392,8 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
     if (link->due.skipping) {
         return discard_message(session, total, have);
     }
-    if (type == FRONTEND_QUERY && have < total && have < QUERY_FRONT_BYTES) {
-        *ret_whole = total < QUERY_FRONT_BYTES ? total : QUERY_FRONT_BYTES;
-        return 0;
-    }
     if (type == FRONTEND_QUERY) {
-        return take_query(engine, session, block, message, total, have);
+        return take_query(engine, session, block, message, total, have, ret_whole);
     }
     if ((type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE ||
          type == FRONTEND_CLOSE) &&
@@ -515,7 +420,7 @@ static uint32_t take_without_link(struct engine *engine, struct session *session
         if (total > MESSAGE_HEADER_BYTES) {
             return 0; /* a server is to say what is wrong with it */
         }
-        write_ready(engine, 'I');
+        session_write_ready(engine, 'I');
         engine_flush_scratch(engine, &session->conn);
         return total;
     case FRONTEND_PARSE:
@@ -566,7 +471,7 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
                 return taken;
             }
         }
-        if (!session_has_link(engine, session)) {
+        if (!session_need_link(engine, session)) {
             return 0;
         }
     }
@@ -662,22 +567,13 @@ void session_refuse_transaction(struct engine *engine, struct session *session)
         return;
     }
     report_write(&engine->scratch, &report);
-    write_ready(engine, 'I');
+    session_write_ready(engine, 'I');
     engine_flush_scratch(engine, &session->conn);
     session->link = NULL;
+    link->session_used |= session->touched != 0 || session->pins != 0;
+    session->touched = session->pins = 0;
     link_abandon(engine, link);
     session_resume_later(engine, session);
-}
-
-/* A link that was needed only for the greeting goes back. */
-static void release_unused(struct engine *engine, struct session *session)
-{
-    struct link *link = session->link;
-    if (link != NULL && !link->used && session->state == SESSION_READY && !keeps_link(session) &&
-        session->conn.held_len == 0 && link_may_release(link)) {
-        session->link = NULL;
-        link_release(engine, link);
-    }
 }
 
 void session_resume(struct engine *engine, struct session *session)
@@ -693,48 +589,11 @@ void session_resume(struct engine *engine, struct session *session)
         session_bytes(engine, session, held, held->bytes + conn->held_at, conn->held_len);
         block_unref(&engine->blocks, held);
     }
-    release_unused(engine, session);
+    session_release_unused(engine, session);
     if (engine->draining && !engine->patient && session->state == SESSION_READY) {
         session_drain(engine, session);
     }
     if (session->gone && !conn->closing) {
         session_end_of_input(engine, session);
-    }
-}
-
-/* --- the greeting ----------------------------------------------------------------------------- */
-
-static void write_parameter(struct engine *engine, const char *name, const char *value)
-{
-    uint32_t mark = writer_begin(&engine->scratch, 'S');
-    writer_cstr(&engine->scratch, name);
-    writer_cstr(&engine->scratch, value);
-    writer_end(&engine->scratch, mark);
-}
-
-void session_welcome(struct engine *engine, struct session *session, struct settings *baseline,
-                     struct settings *canonical)
-{
-    struct writer *scratch = &engine->scratch;
-    for (uint32_t i = 0; i < baseline->count; i++) {
-        const char *own = settings_get(canonical, baseline->items[i].name);
-        write_parameter(engine, baseline->items[i].name,
-                        own == NULL ? baseline->items[i].value : own);
-    }
-    cancel_make_key(engine, session);
-    uint32_t mark = writer_begin(scratch, 'K');
-    writer_u32(scratch, cancel_virtual_pid(engine->worker, session->conn.handle));
-    writer_bytes(scratch, session->cancel_key,
-                 session->protocol >= 2 ? sizeof(session->cancel_key) : 4);
-    writer_end(scratch, mark);
-    write_ready(engine, 'I');
-    engine_flush_scratch(engine, &session->conn);
-    session->state = SESSION_READY;
-    timer_disarm(&engine->timers, &session->conn.timer); /* the login's deadline */
-    login_free(engine, session);
-    if (session->pool != NULL && session->pool->limits.client_idle_timeout_ms > 0) {
-        conn_wake_by(engine, &session->conn,
-                     engine->now_us +
-                         session->pool->limits.client_idle_timeout_ms * UINT64_C(1000));
     }
 }

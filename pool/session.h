@@ -22,8 +22,10 @@
 struct admin;
 struct link;
 struct login;
+struct plan;
 struct pool;
 struct report;
+struct setting;
 struct settings;
 struct startup;
 struct statement;
@@ -48,6 +50,8 @@ struct session {
     struct pool *pool;            /* NULL until AUTH has ended; write-once */
     struct list waiting;          /* in pool->waiting while it waits, or in engine->resumable */
     struct settings *settings;    /* what it wants */
+    struct settings *startup;     /* what it asked for at its startup: RESET goes back to it */
+    struct settings *custom;      /* names of custom settings ("a.b") that it has used */
     struct login *login;          /* NULL once READY */
     struct settings *login_asked; /* in LOGIN: the settings whose canonical spelling is awaited */
     struct admin *admin;          /* of the admin database; then pool is NULL */
@@ -74,7 +78,11 @@ struct session {
     bool keeps_named, keeps_unnamed; /* a statement too large to be stored is on its link */
     bool deaf;                       /* its socket has failed: what it would be told is dropped */
     bool replication;
-    bool query_is_read; /* what runs now may be cancelled when the client is gone */
+    uint32_t touched; /* enum plan_touch: what the server is to be asked about (pool/state.h) */
+    struct plan *set_alone; /* of the one SET under way outside a transaction; a reference */
+    uint32_t pins;          /* PIN_*: why the session keeps its link */
+    bool ran;               /* a statement was sent since the server was last asked */
+    bool query_is_read;     /* what runs now may be cancelled when the client is gone */
     bool cancel_sent;
     uint64_t connected_us, active_us; /* active: of the last message */
     uint64_t wait_from_us, query_from_us, transaction_from_us, gone_us;
@@ -90,6 +98,12 @@ void session_event(struct engine *engine, struct session *session, const struct 
 void session_bytes(struct engine *engine, struct session *session, struct block *block,
                    uint8_t *bytes, uint32_t len);
 void session_timer(struct engine *engine, struct session *session);
+
+/* Whether the session has a link that takes statements now; asks for one when it has none. */
+bool session_need_link(struct engine *engine, struct session *session);
+
+/* A link that was needed only for the greeting goes back. */
+void session_release_unused(struct engine *engine, struct session *session);
 
 /* Goes on with what is held, after a link has come, room was made, or a reply was completed.
  * session_resume_later puts it into engine->resumable: the engine resumes it at the end of the
@@ -161,6 +175,13 @@ void session_closed(struct engine *engine, struct session *session);
 /* The messages that greet a client: AuthenticationOk was sent; parameters, key, ReadyForQuery. */
 void session_welcome(struct engine *engine, struct session *session, struct settings *baseline,
                      struct settings *canonical);
+
+/* The client is told a parameter's value, as if the server reported it. */
+void session_tell_parameter(struct engine *engine, struct session *session,
+                            const struct setting *parameter);
+
+/* Appends a ReadyForQuery to the engine's scratch. */
+void session_write_ready(struct engine *engine, char status);
 
 /* Extended query with virtual names (pool/extended.c); the link is there. True: the whole message
  * was taken; false: the session is closing. */

@@ -58,6 +58,24 @@ static bool same_items(const struct settings *settings, const struct setting *it
     return true;
 }
 
+/* What an item says of its whole set. */
+static void note_item(struct settings *settings, const struct setting *item)
+{
+    static const char *const unsafe[] = {
+        "sjis",   "shift_jis_2004", "big5",     "gbk",        "gb18030", "uhc",
+        "johab",  "mskanji",        "shiftjis", "windows949", "win949",  "windows936",
+        "win936", "windows950",     "win950",   "windows932", "win932"};
+    settings->has_custom |= strchr(item->name, '.') != NULL;
+    if (strcasecmp(item->name, "standard_conforming_strings") == 0) {
+        settings->other_strings = strcasecmp(item->value, "on") != 0;
+    }
+    for (size_t i = 0;
+         strcasecmp(item->name, "client_encoding") == 0 && i < sizeof(unsafe) / sizeof(unsafe[0]);
+         i++) {
+        settings->unsafe_encoding |= strcasecmp(item->value, unsafe[i]) == 0;
+    }
+}
+
 static struct settings *copy_items(const struct setting *items, uint32_t count)
 {
     size_t text_bytes = 0;
@@ -71,6 +89,9 @@ static struct settings *copy_items(const struct setting *items, uint32_t count)
     }
     settings->references = 1;
     settings->count = count;
+    settings->other_strings = false;
+    settings->has_custom = false;
+    settings->unsafe_encoding = false;
     char *text = (char *)&settings->items[count];
     for (uint32_t i = 0; i < count; i++) {
         size_t name_bytes = strlen(items[i].name) + 1;
@@ -78,6 +99,7 @@ static struct settings *copy_items(const struct setting *items, uint32_t count)
         settings->items[i].name = memcpy(text, items[i].name, name_bytes);
         settings->items[i].value = memcpy(text + name_bytes, items[i].value, value_bytes);
         text += name_bytes + value_bytes;
+        note_item(settings, &items[i]);
     }
     return settings;
 }
@@ -179,6 +201,29 @@ const char *settings_get(const struct settings *settings, const char *name)
     return NULL;
 }
 
+struct settings *settings_reset(struct settings_store *store, const struct settings *settings)
+{
+    struct setting left[SETTINGS_COUNT_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < settings->count; i++) {
+        if (strchr(settings->items[i].name, '.') != NULL) {
+            left[count++] = (struct setting){settings->items[i].name, ""};
+        }
+    }
+    return intern_ordered(store, left, count);
+}
+
+bool settings_strange(const struct settings *have, const struct settings *want)
+{
+    for (uint32_t i = 0; have->has_custom && i < have->count; i++) {
+        if (strchr(have->items[i].name, '.') != NULL &&
+            settings_get(want, have->items[i].name) == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool settings_name_ok(const char *name)
 {
     static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
@@ -256,25 +301,82 @@ static void write_reset(struct writer *writer, const char *name)
     write_bind_execute(writer, NULL, 0);
 }
 
-uint32_t settings_write_change(struct writer *writer, const struct settings *from,
-                               const struct settings *to)
+/* Who the session acts as: set behind everything else, and taken back before it, since it decides
+ * what may be set. A session's authorization resets its role (assign_session_authorization,
+ * variable.c). */
+static const char *const identity[] = {"session_authorization", "role"};
+
+static bool is_identity(const char *name)
+{
+    return strcasecmp(name, identity[0]) == 0 || strcasecmp(name, identity[1]) == 0;
+}
+
+static uint32_t write_others(struct writer *writer, const struct settings *from,
+                             const struct settings *to)
 {
     uint32_t f = 0, t = 0, written = 0;
     while (f < from->count || t < to->count) {
         int order = f == from->count ? 1
                     : t == to->count ? -1
                                      : strcasecmp(from->items[f].name, to->items[t].name);
-        if (order < 0) {
-            write_reset(writer, from->items[f++].name);
+        const struct setting *item = order < 0 ? &from->items[f] : &to->items[t];
+        bool differs = order != 0 || strcmp(from->items[f].value, item->value) != 0;
+        if (differs && !is_identity(item->name)) {
+            if (order < 0) {
+                write_reset(writer, item->name);
+            } else {
+                write_set(writer, item);
+            }
             written++;
-            continue;
         }
-        if (order > 0 || strcmp(from->items[f].value, to->items[t].value) != 0) {
-            write_set(writer, &to->items[t]);
+        f += order <= 0;
+        t += order >= 0;
+    }
+    return written;
+}
+
+static bool same_value(const struct settings *from, const struct settings *to, const char *name)
+{
+    const char *before = settings_get(from, name), *after = settings_get(to, name);
+    return before == after || (before != NULL && after != NULL && strcmp(before, after) == 0);
+}
+
+static bool differs_otherwise(const struct settings *from, const struct settings *to)
+{
+    for (uint32_t i = 0; i < from->count; i++) {
+        if (!is_identity(from->items[i].name) && !same_value(from, to, from->items[i].name)) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < to->count; i++) {
+        if (!is_identity(to->items[i].name) && settings_get(from, to->items[i].name) == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t settings_write_change(struct writer *writer, const struct settings *from,
+                               const struct settings *to)
+{
+    uint32_t written = 0;
+    bool same = same_value(from, to, identity[0]) && same_value(from, to, identity[1]);
+    if (same && !differs_otherwise(from, to)) {
+        return 0;
+    }
+    for (size_t i = 2; i > 0; i--) {
+        if (settings_get(from, identity[i - 1]) != NULL) {
+            write_reset(writer, identity[i - 1]);
             written++;
         }
-        f += order == 0;
-        t++;
+    }
+    written += write_others(writer, from, to);
+    for (size_t i = 0; i < 2; i++) {
+        const char *value = settings_get(to, identity[i]);
+        if (value != NULL) {
+            write_set(writer, &(struct setting){identity[i], value});
+            written++;
+        }
     }
     return written;
 }

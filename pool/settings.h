@@ -21,6 +21,9 @@ struct setting {
 struct settings {
     struct map_node node;
     uint32_t references;
+    bool other_strings;   /* standard_conforming_strings is off */
+    bool has_custom;      /* one of the names has a dot */
+    bool unsafe_encoding; /* of the client: a byte below 128 may be part of a character */
     uint32_t count;
     struct setting items[]; /* ordered by name; the texts lie behind */
 };
@@ -50,6 +53,14 @@ void settings_unref(struct settings_store *store, struct settings *settings);
 
 /* NULL when the set does not have that name. */
 const char *settings_get(const struct settings *settings, const char *name);
+
+/* A reference to what is left of `settings` by RESET ALL: a custom setting ("a.b") that was ever
+ * set is '' and no longer NULL. */
+struct settings *settings_reset(struct settings_store *store, const struct settings *settings);
+
+/* Whether a link with the settings `have` would show a session that wants `want` a custom setting
+ * which it never had: that can't be taken away again. */
+bool settings_strange(const struct settings *have, const struct settings *want);
 
 /* Whether such a parameter can be a setting of a session at all: an identifier, or two with a dot,
  * of letters, digits, _ and $, at most LIMIT_NAME_BYTES - 1 long. */

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "protocol/message.h"
+#include "router/plan.h"
 
 void statement_store_init(struct statement_store *store, uint32_t worker, uint64_t hash_key)
 {
@@ -49,7 +50,7 @@ struct statement *statement_intern(struct statement_store *store, const uint8_t 
     statement->references = 1;
     statement->retired = false;
     statement->body_bytes = body_bytes;
-    statement->is_read = statement_text_is_read(body, body_bytes);
+    statement->plan = NULL;
     memcpy(statement->body, body, body_bytes);
     if (map_add(&store->statements, &statement->node, hash) != 0) {
         free(statement);
@@ -73,6 +74,7 @@ void statement_unref(struct statement_store *store, struct statement *statement)
         if (!statement->retired) {
             map_remove(&store->statements, &statement->node);
         }
+        plan_unref(statement->plan);
         free(statement);
     }
 }

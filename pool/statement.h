@@ -21,14 +21,16 @@
 #include "base/list.h"
 #include "base/map.h"
 
+struct plan;
+
 struct statement {
     struct map_node node;
     uint64_t id;
     uint32_t references;
     bool retired; /* no longer in the store: whoever prepares the text anew gets another */
     uint32_t body_bytes;
-    bool is_read;   /* statement_text_is_read of the query */
-    uint8_t body[]; /* a Parse's body behind the name: query, NUL, number and OIDs of types */
+    struct plan *plan; /* what it does; NULL until somebody asks (pool/state.h); a reference */
+    uint8_t body[];    /* a Parse's body behind the name: query, NUL, number and OIDs of types */
 };
 
 struct statement_store {

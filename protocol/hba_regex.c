@@ -63,8 +63,8 @@ static uint32_t quantifier_copies(const char **at)
     return copies;
 }
 
-/* Whether regcomp can compile it in bounded memory and time: it copies what is repeated, and copies of
- * copies grow with each level. A quantifier behind a quantifier is none for PostgreSQL either. */
+/* Whether regcomp can compile it in bounded memory and time: it copies what is repeated, and copies
+ * of copies grow with each level. A quantifier behind a quantifier is none for PostgreSQL either. */
 static bool is_small(const char *at)
 {
     uint32_t size[REGEX_DEPTH_MAX] = {0}, depth = 0;
@@ -113,7 +113,8 @@ const char *hba_regex_refusal(const char *pattern)
     }
     if (!is_small(pattern)) {
         return "repeats too much, allowed: no quantifier behind a quantifier, at most 32 groups "
-               "inside each other, at most 128 characters more when all repeats are written out";
+               "inside each other, at most 128 characters more when all repeats are written "
+               "out";
     }
     return NULL;
 }

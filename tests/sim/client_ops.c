@@ -33,8 +33,8 @@ static void make_select(struct client *client, char text[COMMAND_BYTES], const c
 static void make_set(struct client *client, char text[COMMAND_BYTES], const char *tag)
 {
     static const char *const styles[] = {"iso", "german", "ISO, MDY", "wrong"};
-    /* RESET goes back to what the client asked for at its start only once statements are parsed:
-     * until then those who ask for something at their start do not RESET. */
+    /* RESET goes back to what the client asked for at its start, but within a transaction only at
+     * its end: those who ask for something at their start do not RESET. */
     bool may_reset = !client->sim->swarm.startup_parameters;
     switch (client_random(client, 4) + (may_reset ? 0 : 2)) {
     case 0:

@@ -64,6 +64,7 @@ enum pg_command_kind {
     PG_SET_CONFIG,
     PG_RESET,
     PG_SHOW,
+    PG_STATE, /* the question of pool/state.c */
     PG_BEGIN,
     PG_COMMIT,
     PG_ROLLBACK,

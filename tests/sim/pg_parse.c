@@ -25,6 +25,8 @@ static const struct {
     {"DISCARD ALL", PG_DISCARD_ALL},
     {"deallocate all", PG_DEALLOCATE_ALL},
     {"SELECT pg_catalog.set_config($1, $2, false)", PG_SET_CONFIG},
+    {"SELECT 's', name, setting ", PG_STATE},
+    {"SELECT 'p', ", PG_STATE},
 };
 
 static void parse(const char *text, struct pg_command *command)
@@ -49,6 +51,8 @@ static void parse(const char *text, struct pg_command *command)
         }
     } else if (command->kind == PG_SET_CONFIG) {
         command->argument_count = 2;
+    } else if (command->kind == PG_STATE) { /* with settings, names and the user are arguments */
+        command->argument_count = strstr(rest, "$2") == NULL ? 0 : 2;
     } else {
         sscanf(rest, "%63s %u %u %u", command->tag, &command->rows, &command->width, &command->ms);
         command->argument_count = strcmp(command->tag, "$1") == 0 ? 1 : 0;
@@ -76,5 +80,6 @@ bool pg_parse_next(char **at, struct pg_command *ret_command)
 
 bool pg_returns_rows(const struct pg_command *command)
 {
-    return command->kind == PG_SELECT || command->kind == PG_SHOW || command->kind == PG_SET_CONFIG;
+    return command->kind == PG_SELECT || command->kind == PG_SHOW ||
+           command->kind == PG_SET_CONFIG || command->kind == PG_STATE;
 }

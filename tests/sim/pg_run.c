@@ -337,6 +337,31 @@ static bool show(struct pg *pg, const char *name)
     return true;
 }
 
+static void column(struct pg *pg, const char *text)
+{
+    writer_u32(&pg->out, (uint32_t)strlen(text));
+    writer_bytes(&pg->out, text, strlen(text));
+}
+
+/* What of the session differs from its start; there is nothing else that could stay. */
+static void tell_state(struct pg *pg, uint32_t arguments)
+{
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < PG_PARAMETER_COUNT && arguments > 0; i++) {
+        const struct pg_parameter *parameter = &pg->parameters[i];
+        if (strcmp(parameter->current, parameter->start) != 0) {
+            uint32_t mark = writer_begin(&pg->out, 'D');
+            writer_u16(&pg->out, 3);
+            column(pg, "s");
+            column(pg, pg_parameter_names[i]);
+            column(pg, parameter->current);
+            writer_end(&pg->out, mark);
+            rows++;
+        }
+    }
+    complete(pg, rows == 0 ? "SELECT 0" : "SELECT 1");
+}
+
 static bool reset(struct pg *pg, const char *name)
 {
     enum pg_parameter_id id;
@@ -398,6 +423,9 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
         return reset(pg, command->tag);
     case PG_SHOW:
         return show(pg, command->tag);
+    case PG_STATE:
+        tell_state(pg, command->argument_count);
+        return true;
     case PG_BEGIN:
         begin(pg);
         return true;

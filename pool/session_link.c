@@ -1,0 +1,169 @@
+/* What a session and its link have to do with each other: when it needs one, what becomes of it
+ * when one comes, and when it goes back. */
+#include "pool/session.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "pool/core.h"
+#include "pool/lend.h"
+#include "pool/link.h"
+#include "pool/options.h"
+#include "pool/pool.h"
+#include "pool/state.h"
+#include "protocol/message.h"
+#include "protocol/report.h"
+
+/* Whether its link stays the session's between transactions. */
+static bool keeps_link(const struct session *session)
+{
+    return session->owns_link || session->keeps_named || session->keeps_unnamed ||
+           session->pins != 0 || session->touched != 0;
+}
+
+bool session_virtual_statements(const struct session *session)
+{
+    return session->virtual_names;
+}
+
+bool session_need_link(struct engine *engine, struct session *session)
+{
+    if (session->link != NULL) {
+        return !session->link->setup;
+    }
+    if (session->waits) {
+        return false;
+    }
+    session->wait_from_us = engine->now_us;
+    return lend_ask(engine, session);
+}
+
+void session_resume_later(struct engine *engine, struct session *session)
+{
+    if (!session->waits && !list_linked(&session->waiting) && !session->conn.closing) {
+        list_push_back(&engine->resumable, &session->waiting);
+    }
+}
+
+void session_link_ready(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    if (session->state == SESSION_LOGIN) {
+        if (!link->replication) {
+            pool_add_welcome(engine, session->pool, session->login_asked, session->settings);
+        }
+        session_welcome(engine, session, link->baseline, session->settings);
+    }
+    session_resume_later(engine, session);
+}
+
+void session_refuse(struct engine *engine, struct session *session, const struct report *report,
+                    const uint8_t *body, uint32_t body_bytes)
+{
+    struct report_fields fields;
+    if (session->state != SESSION_READY) {
+        if (body == NULL) {
+            session_fail(engine, session, report);
+            return;
+        }
+        if (report_parse(body, body_bytes, &fields) && strcmp(fields.severity, "ERROR") == 0) {
+            report_write_fields(&engine->scratch, "FATAL", &fields); /* there is no session yet */
+        } else {
+            uint32_t mark = writer_begin(&engine->scratch, 'E');
+            writer_bytes(&engine->scratch, body, body_bytes);
+            writer_end(&engine->scratch, mark);
+        }
+        engine_flush_scratch(engine, &session->conn);
+        session_close(engine, session);
+        return;
+    }
+    if (body != NULL && report_parse(body, body_bytes, &fields)) {
+        report_write_fields(&engine->scratch, "ERROR", &fields);
+    } else if (report != NULL) {
+        report_write(&engine->scratch, report);
+    }
+    session->skipping = true;
+    session->refused = true;
+    engine_flush_scratch(engine, &session->conn);
+    session_resume_later(engine, session);
+}
+
+/* A message that is half sent binds the link: what comes next on it would be taken for its rest. */
+static bool half_sent(const struct session *session)
+{
+    return session->body_left > 0 && session->body_fate == BODY_FORWARD;
+}
+
+/* Asks what the session has left on its link; true when the answer is awaited. */
+static bool asks(struct engine *engine, struct session *session)
+{
+    const struct link *link = session->link;
+    return state_is_open(session) && !half_sent(session) && due_empty(&link->due) &&
+           !link->unsynced && !link->due.skipping && !link->due.copy_in && !link->due.copy_both &&
+           !link->setup && link->body_left == 0 && state_ask(engine, session);
+}
+
+/* Gives the link back if nothing of the session is on it any more. */
+static bool give_back(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    if (half_sent(session) || keeps_link(session) || !link_may_release(link)) {
+        return false;
+    }
+    session->link = NULL;
+    link_give_back(engine, link);
+    return true;
+}
+
+void session_link_drained(struct engine *engine, struct session *session)
+{
+    if (session->state == SESSION_READY && session->link->used && !asks(engine, session)) {
+        give_back(engine, session);
+    }
+}
+
+void session_idle(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    struct pool *pool = session->pool;
+    session->query_is_read = false;
+    session->batch_writes = false;
+    if (asks(engine, session)) {
+        return;
+    }
+    if (link->status == 'I' && session->transaction_from_us != 0) {
+        pool->stats.transactions++;
+        pool->stats.transaction_us += engine->now_us - session->transaction_from_us;
+        session->transaction_from_us = 0;
+    }
+    bool kept = !give_back(engine, session);
+    if (kept && link->status == 'I' && !session->owns_link && link->settings != session->settings &&
+        !link_setup(engine, link)) {
+        return; /* what RESET means is the startup's, also on a link that stays */
+    }
+    if (kept && link->status != 'I' && pool->limits.idle_transaction_timeout_ms > 0) {
+        conn_wake_by(engine, &session->conn,
+                     engine->now_us + pool->limits.idle_transaction_timeout_ms * UINT64_C(1000));
+    }
+    if (pool->limits.client_idle_timeout_ms > 0) {
+        conn_wake_by(engine, &session->conn,
+                     engine->now_us + pool->limits.client_idle_timeout_ms * UINT64_C(1000));
+    }
+    if (session->gone || session->conn.held_len > 0) {
+        session_resume_later(engine, session);
+    } else if (engine->draining && !engine->patient) {
+        session_drain(engine, session);
+    }
+}
+
+void session_release_unused(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    if (link != NULL && !link->used && session->state == SESSION_READY && !keeps_link(session) &&
+        session->conn.held_len == 0 && link_may_release(link)) {
+        session->link = NULL;
+        link_release(engine, link);
+    }
+}

@@ -1,0 +1,476 @@
+#include "pool/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/writer.h"
+#include "pool/core.h"
+#include "pool/link.h"
+#include "pool/pool.h"
+#include "pool/session.h"
+#include "protocol/message.h"
+#include "router/plan.h"
+
+/* What may be asked. */
+enum {
+    ASK_SETTINGS = 1 << 0,
+    ASK_TEMP = 1 << 1,
+    ASK_ADVISORY = 1 << 2,
+    ASK_HOLD = 1 << 3,
+    ASK_LISTEN = 1 << 4,
+    ASK_PREPARED = 1 << 5,
+    ASK_ALL = (1 << 6) - 1,
+};
+
+/* What is asked for which touches, and while which pin lasts. */
+static const struct {
+    uint32_t touches, pin, ask;
+} rules[] = {
+    {PLAN_TOUCH_SETTINGS | PLAN_TOUCH_LOCAL | PLAN_TOUCH_RESET, 0, ASK_SETTINGS},
+    {PLAN_TOUCH_TEMP, PIN_TEMP, ASK_TEMP},
+    {PLAN_TOUCH_ADVISORY, PIN_ADVISORY, ASK_ADVISORY},
+    {PLAN_TOUCH_HOLD, PIN_HOLD, ASK_HOLD},
+    {PLAN_TOUCH_LISTEN, PIN_LISTEN, ASK_LISTEN},
+    {PLAN_TOUCH_PREPARE, PIN_PREPARE, ASK_PREPARED},
+    {PLAN_TOUCH_UNKNOWN | PLAN_TOUCH_OPAQUE, PIN_UNKNOWN, ASK_ALL},
+};
+
+enum { RULE_COUNT = sizeof(rules) / sizeof(rules[0]) };
+
+/* Touches that end with their transaction, or are dealt with elsewhere, are of no concern here. */
+enum {
+    STATE_TOUCHES = PLAN_TOUCH_SETTINGS | PLAN_TOUCH_LOCAL | PLAN_TOUCH_RESET | PLAN_TOUCH_TEMP |
+                    PLAN_TOUCH_ADVISORY | PLAN_TOUCH_HOLD | PLAN_TOUCH_LISTEN | PLAN_TOUCH_PREPARE |
+                    PLAN_TOUCH_UNKNOWN | PLAN_TOUCH_OPAQUE | PLAN_TOUCH_DISCARD | PLAN_TOUCH_LOAD |
+                    PLAN_TOUCH_SEED | PLAN_TOUCH_SEQUENCE,
+};
+
+/* More settings than this in one answer are no session's. */
+enum { SETTINGS_MAX = 512 };
+
+/* A question under way on a link. */
+struct question {
+    uint32_t asked; /* ASK_* */
+    uint32_t pins;
+    uint32_t setting_count;
+    bool failed;
+    struct writer texts; /* name, NUL, value, NUL of each setting */
+};
+
+static void replace(struct engine *engine, struct settings **at, struct settings *by)
+{
+    settings_ref(by);
+    settings_unref(&engine->settings, *at);
+    *at = by;
+}
+
+/* --- what is asked ---------------------------------------------------------------------------- */
+
+static uint32_t asks_of(uint32_t touched, uint32_t pins)
+{
+    uint32_t asks = 0;
+    for (uint32_t i = 0; i < RULE_COUNT; i++) {
+        if ((touched & rules[i].touches) != 0 || (pins & rules[i].pin) != 0) {
+            asks |= rules[i].ask;
+        }
+    }
+    return asks;
+}
+
+/* The pins that an answer to these questions decides. */
+static uint32_t pins_asked(uint32_t asks)
+{
+    uint32_t pins = 0;
+    for (uint32_t i = 0; i < RULE_COUNT; i++) {
+        pins |= (asks & rules[i].ask) == rules[i].ask ? rules[i].pin : 0;
+    }
+    return pins;
+}
+
+/* SET LOCAL of what PostgreSQL itself defines leaves nothing behind. A custom setting does: where
+ * it was NULL it is '' afterwards. */
+static bool leaves_nothing(const struct plan *plan)
+{
+    return plan->is_plain_setting && plan->settings[0].local &&
+           strchr(plan->settings[0].name, '.') == NULL;
+}
+
+/* The names that pg_settings does not show, so that the server can be asked for them. */
+static void note_custom_names(struct engine *engine, struct session *session,
+                              const struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->settings_count; i++) {
+        const char *name = plan->settings[i].name;
+        if (strchr(name, '.') == NULL || !settings_name_ok(name)) {
+            continue;
+        }
+        struct settings *names = settings_with(&engine->settings, session->custom, name, "");
+        if (names != NULL) {
+            settings_unref(&engine->settings, session->custom);
+            session->custom = names;
+        }
+    }
+}
+
+void state_touch(struct engine *engine, struct session *session, const struct plan *plan)
+{
+    uint32_t touches = plan->touches & STATE_TOUCHES;
+    bool discards = plan->statement_count == 1 && (touches & PLAN_TOUCH_DISCARD) != 0;
+    if (touches == 0 || session->owns_link || leaves_nothing(plan) || discards) {
+        return; /* what DISCARD ALL does needs no question: state_discarded */
+    }
+    session->touched |= touches;
+    session->pins |= ((touches & PLAN_TOUCH_LOAD) != 0 ? PIN_LOAD : 0) |
+                     ((touches & PLAN_TOUCH_SEED) != 0 ? PIN_SEED : 0) |
+                     ((touches & PLAN_TOUCH_SEQUENCE) != 0 ? PIN_SEQUENCE : 0);
+    note_custom_names(engine, session, plan);
+}
+
+void state_touch_all(struct session *session)
+{
+    session->touched |= session->owns_link ? 0 : PLAN_TOUCH_OPAQUE;
+}
+
+struct plan *state_plan(struct engine *engine, const struct session *session, const char *text,
+                        uint32_t len)
+{
+    const struct settings *own = session->settings, *usual = session->pool->baseline;
+    struct plan_context context = {
+        .standard_strings = !own->other_strings && (usual == NULL || !usual->other_strings),
+        .safe_encoding = !own->unsafe_encoding && (usual == NULL || !usual->unsafe_encoding)};
+    return plan_of(&engine->plans, &context, text, len);
+}
+
+/* A setting whose outcome is known without asking when the statement, all alone and outside a
+ * transaction, succeeds: not one that ends with its transaction or changes others. */
+static bool is_certain(const struct plan *plan)
+{
+    const struct plan_setting *set = plan->settings;
+    return plan->is_plain_setting && !set->local && settings_name_ok(set->name) &&
+           strncmp(set->name, "transaction_", 12) != 0 && strcmp(set->name, "seed") != 0 &&
+           strcmp(set->name, "role") != 0 && strcmp(set->name, "session_authorization") != 0 &&
+           (set->value != NULL || strchr(set->name, '.') == NULL) && strcmp(set->name, "all") != 0;
+}
+
+bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len)
+{
+    const struct link *link = session->link;
+    struct plan *plan = state_plan(engine, session, text, (uint32_t)strnlen(text, len));
+    bool reads = plan->class <= PLAN_READ;
+    if (is_certain(plan) && link->status == 'I' && due_empty(&link->due) && session->touched == 0) {
+        note_custom_names(engine, session, plan);
+        session->link->erred = false;
+        session->set_alone = plan;
+        return false;
+    }
+    state_touch(engine, session, plan);
+    plan_unref(plan);
+    return reads;
+}
+
+static void set_one(struct engine *engine, struct settings **at, const char *name,
+                    const char *value)
+{
+    struct settings *now = settings_with(&engine->settings, *at, name, value);
+    if (now != NULL) {
+        settings_unref(&engine->settings, *at);
+        *at = now;
+    }
+}
+
+/* What the server reports is known already, in its own spelling. */
+static void settle_alone(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    const struct plan_setting *set = session->set_alone->settings;
+    if (!link->erred && link->status == 'I' && settings_get(link->baseline, set->name) == NULL) {
+        const char *value =
+            set->value == NULL ? settings_get(session->startup, set->name) : set->value;
+        set_one(engine, &link->settings, set->name, set->value);
+        set_one(engine, &session->settings, set->name, value);
+    } else if (!link->erred) {
+        session->touched |= set->value == NULL ? PLAN_TOUCH_RESET : 0;
+    }
+    plan_unref(session->set_alone);
+    session->set_alone = NULL;
+}
+
+bool state_statement(struct engine *engine, struct session *session, struct statement *statement)
+{
+    if (session->settings->other_strings || session->settings->unsafe_encoding) {
+        state_touch_all(session); /* the statement's plan is for sessions that read it as usual */
+        return false;
+    }
+    if (statement->plan == NULL) {
+        const char *text = (const char *)statement->body;
+        statement->plan = state_plan(engine, session, text, (uint32_t)strlen(text));
+    }
+    state_touch(engine, session, statement->plan);
+    return statement->plan->class <= PLAN_READ;
+}
+
+void state_discarded(struct engine *engine, struct session *session)
+{
+    session->pins = 0;
+    session->touched |= session->startup->count > 0 ? PLAN_TOUCH_RESET : 0;
+    replace(engine, &session->settings, session->startup);
+}
+
+/* --- the question ----------------------------------------------------------------------------- */
+
+/* One part a bit of ASK_*, each a SELECT of kind, name and value. Every name is qualified: the
+ * session's search_path may hold anything. A kind of one letter and a digit is a pin's index. */
+static const char *const parts[] = {
+    "SELECT 's', name, setting FROM pg_catalog.pg_settings"
+    " WHERE source OPERATOR(pg_catalog.=) 'session'"
+    " UNION ALL SELECT 's', n, pg_catalog.current_setting(n, true)"
+    " FROM pg_catalog.unnest($1::pg_catalog.text[]) AS n"
+    " WHERE pg_catalog.current_setting(n, true) IS NOT NULL"
+    " UNION ALL SELECT 's', 'role', r FROM pg_catalog.current_setting('role') AS r"
+    " WHERE r OPERATOR(pg_catalog.<>) 'none'"
+    " UNION ALL SELECT 's', 'session_authorization', session_user"
+    " WHERE session_user OPERATOR(pg_catalog.<>) $2::pg_catalog.text",
+
+    "SELECT 'p', 'TEMP', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend"
+    " WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass"
+    " AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()"
+    " AND refobjid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid)",
+
+    "SELECT 'p', 'ADVISORY', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks"
+    " WHERE locktype OPERATOR(pg_catalog.=) 'advisory'"
+    " AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())",
+
+    "SELECT 'p', 'HOLD', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)",
+
+    "SELECT 'p', 'LISTEN', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())",
+
+    "SELECT 'p', 'PREPARE', '' WHERE EXISTS"
+    " (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)",
+};
+
+static void write_question(struct writer *writer, uint32_t asks)
+{
+    uint32_t mark = writer_begin(writer, FRONTEND_PARSE);
+    const char *between = "";
+    writer_cstr(writer, "");
+    for (uint32_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if ((asks >> i & 1) != 0) {
+            writer_format(writer, "%s%s", between, parts[i]);
+            between = " UNION ALL ";
+        }
+    }
+    writer_u8(writer, '\0');
+    writer_u16(writer, 0);
+    writer_end(writer, mark);
+}
+
+/* The names as an array's text: they are identifiers, so nothing in them needs a quote. */
+static void write_names(struct writer *writer, const struct settings *names)
+{
+    uint32_t bytes = 2;
+    for (uint32_t i = 0; i < names->count; i++) {
+        bytes += (uint32_t)strlen(names->items[i].name) + (i > 0);
+    }
+    writer_u32(writer, bytes);
+    for (uint32_t i = 0; i < names->count; i++) {
+        writer_format(writer, "%c%s", i == 0 ? '{' : ',', names->items[i].name);
+    }
+    writer_format(writer, names->count == 0 ? "{}" : "}");
+}
+
+static void write_bind_execute(struct writer *writer, const struct session *session, uint32_t asks)
+{
+    bool settings = (asks & ASK_SETTINGS) != 0;
+    const char *user = session->pool->server_user;
+    uint32_t mark = writer_begin(writer, FRONTEND_BIND);
+    writer_cstr(writer, "");
+    writer_cstr(writer, "");
+    writer_u16(writer, 0);
+    writer_u16(writer, settings ? 2 : 0);
+    if (settings) {
+        write_names(writer, session->custom);
+        writer_u32(writer, (uint32_t)strlen(user));
+        writer_bytes(writer, user, strlen(user));
+    }
+    writer_u16(writer, 0);
+    writer_end(writer, mark);
+    mark = writer_begin(writer, FRONTEND_EXECUTE);
+    writer_cstr(writer, "");
+    writer_u32(writer, 0);
+    writer_end(writer, mark);
+}
+
+bool state_ask(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    if (session->set_alone != NULL) {
+        settle_alone(engine, session);
+    }
+    if (link->status != 'I') {
+        return false;
+    }
+    uint32_t asks = asks_of(session->touched, session->pins);
+    session->touched = 0;
+    session->ran = false;
+    if (asks == 0) {
+        return false;
+    }
+    struct question *question = calloc(1, sizeof(*question));
+    if (question == NULL) {
+        link_fail(engine, link, ERR_NO_MEMORY, NULL);
+        return true;
+    }
+    ASSERT(link->question == NULL);
+    question->asked = asks;
+    writer_init(&question->texts);
+    link->question = question;
+    write_question(&engine->scratch, asks);
+    write_bind_execute(&engine->scratch, session, asks);
+    writer_end(&engine->scratch, writer_begin(&engine->scratch, FRONTEND_SYNC));
+    link_unnamed_unknown(engine, link);
+    engine_flush_scratch(engine, &link->conn);
+    static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE, DUE_SYNC};
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        if (!link_due(engine, link, steps[i], DUE_SWALLOW, DUE_FLAG_ASK)) {
+            break; /* the link has failed, and its session with it */
+        }
+    }
+    return true;
+}
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+/* The next column of a row; its bytes are not ended by a NUL. */
+static bool take_column(struct reader *reader, const uint8_t **ret_bytes, uint32_t *ret_len)
+{
+    *ret_len = reader_u32(reader);
+    *ret_bytes = *ret_len == UINT32_MAX ? NULL : reader_bytes(reader, *ret_len);
+    return *ret_bytes != NULL && !reader->failed;
+}
+
+static uint32_t pin_of(const uint8_t *name, uint32_t len)
+{
+    static const char *const names[] = {
+#define PIN(name, text, avoid) #name,
+#include "pool/pins.def"
+#undef PIN
+    };
+    for (uint32_t i = 0; i < PIN_COUNT; i++) {
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) {
+            return UINT32_C(1) << i;
+        }
+    }
+    return 0;
+}
+
+void state_row(struct link *link, const uint8_t *body, uint32_t body_bytes)
+{
+    struct question *question = link->question;
+    struct reader reader = reader_of(body, body_bytes);
+    const uint8_t *kind, *name, *value;
+    uint32_t kind_len, name_len, value_len;
+    if (reader_u16(&reader) != 3 || !take_column(&reader, &kind, &kind_len) ||
+        !take_column(&reader, &name, &name_len) || !take_column(&reader, &value, &value_len) ||
+        kind_len != 1 || memchr(value, '\0', value_len) != NULL) {
+        question->failed = true;
+    } else if (kind[0] == 'p') {
+        question->pins |= pin_of(name, name_len);
+    } else if (question->setting_count == SETTINGS_MAX) {
+        question->failed = true;
+    } else {
+        question->setting_count++;
+        writer_bytes(&question->texts, name, name_len);
+        writer_u8(&question->texts, '\0');
+        writer_bytes(&question->texts, value, value_len);
+        writer_u8(&question->texts, '\0');
+    }
+}
+
+void state_error(struct link *link)
+{
+    link->question->failed = true;
+}
+
+static struct settings *answered_settings(struct engine *engine, const struct question *question)
+{
+    struct setting items[SETTINGS_MAX];
+    const char *text = (const char *)question->texts.bytes;
+    for (uint32_t i = 0; i < question->setting_count; i++) {
+        items[i].name = text;
+        items[i].value = text + strlen(text) + 1;
+        text = items[i].value + strlen(items[i].value) + 1;
+    }
+    return settings_intern(&engine->settings, items, question->setting_count);
+}
+
+/* RESET means what the client asked for at its startup, not what the link began with. The client is
+ * told of those parameters that the server reports. */
+static struct settings *with_startup(struct engine *engine, struct link *link, struct settings *now)
+{
+    const struct settings *startup = link->owner->startup;
+    settings_ref(now);
+    for (uint32_t i = 0; now != NULL && i < startup->count; i++) {
+        const struct setting *item = &startup->items[i];
+        if (settings_get(now, item->name) != NULL) {
+            continue;
+        }
+        struct settings *with = settings_with(&engine->settings, now, item->name, item->value);
+        settings_unref(&engine->settings, now);
+        now = with;
+        if (settings_get(link->baseline, item->name) != NULL) {
+            session_tell_parameter(engine, link->owner, item);
+        }
+    }
+    return now;
+}
+
+static void take_settings(struct engine *engine, struct link *link, const struct question *question)
+{
+    struct settings *now = answered_settings(engine, question);
+    if (now == NULL) {
+        link_fail(engine, link, ERR_NO_MEMORY, NULL);
+        return;
+    }
+    replace(engine, &link->settings, now);
+    if (link->owner != NULL) {
+        struct settings *wanted = with_startup(engine, link, now);
+        if (wanted == NULL) {
+            link_fail(engine, link, ERR_NO_MEMORY, NULL);
+        } else {
+            replace(engine, &link->owner->settings, wanted);
+            settings_unref(&engine->settings, wanted);
+        }
+    }
+    settings_unref(&engine->settings, now);
+}
+
+void state_answered(struct engine *engine, struct link *link)
+{
+    struct question *question = link->question;
+    struct session *owner = link->owner;
+    bool failed = question->failed || question->texts.failed;
+    link->question = NULL;
+    if (owner == NULL) {
+        link->session_used = true; /* nobody knows what is there: DISCARD ALL */
+    } else if (failed) {
+        owner->pins |= PIN_UNKNOWN;
+    } else {
+        owner->pins = (owner->pins & ~pins_asked(question->asked)) | question->pins;
+        if ((question->asked & ASK_SETTINGS) != 0) {
+            take_settings(engine, link, question);
+        }
+    }
+    writer_fini(&question->texts);
+    free(question);
+}
+
+void state_free(struct link *link)
+{
+    if (link->question != NULL) {
+        writer_fini(&link->question->texts);
+        free(link->question);
+        link->question = NULL;
+    }
+}

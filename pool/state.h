@@ -1,0 +1,81 @@
+/* What a session's statements have left at the server: its settings, and what pins it to its link.
+ *
+ * The plan of a statement (router/plan.h) says what it may touch. Nothing is guessed from its text:
+ * when the transaction has ended, whatever became of it, the server is asked what holds now, on the
+ * same link, behind the client's own statements. The link is not lent on before the answer:
+ *
+ *    statement: touches settings, temporary objects ...  ->  session->touched
+ *    ReadyForQuery 'I', nothing due                      ->  state_ask: a question of our own
+ *    its rows                                            ->  state_row
+ *    its ReadyForQuery                                   ->  state_answered: settings and pins
+ *
+ * A session is *pinned* to its link as long as something of its own is there that can't be put on
+ * another: then every transaction ends with the question whether that is gone.
+ */
+#ifndef POOL_STATE_H
+#define POOL_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool/session.h"
+
+struct engine;
+struct link;
+struct plan;
+struct statement;
+
+/* Why a session is pinned: bits of session->pins, in the order of pool/pins.def. */
+enum pin {
+#define PIN(name, text, avoid) PIN_INDEX_##name,
+#include "pool/pins.def"
+#undef PIN
+    PIN_COUNT,
+};
+
+enum {
+#define PIN(name, text, avoid) PIN_##name = 1 << PIN_INDEX_##name,
+#include "pool/pins.def"
+#undef PIN
+};
+
+/* A statement with this plan is sent to the session's server. */
+void state_touch(struct engine *engine, struct session *session, const struct plan *plan);
+
+/* The plan of a text, as the session's server will read it; a reference. */
+struct plan *state_plan(struct engine *engine, const struct session *session, const char *text,
+                        uint32_t len);
+
+/* A simple query is sent; its text ends at its NUL. Returns whether it only reads. */
+bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len);
+
+/* The same for a prepared statement that is bound. */
+bool state_statement(struct engine *engine, struct session *session, struct statement *statement);
+
+/* The same for what has no plan: it may have touched anything. */
+void state_touch_all(struct session *session);
+
+/* Whether statements were sent that can have left something, and the server was not asked since. */
+static inline bool state_is_open(const struct session *session)
+{
+    return session->touched != 0 || session->set_alone != NULL ||
+           (session->pins != 0 && session->ran);
+}
+
+/* Nothing is due on the session's link: asks what its statements have left there, if they can have
+ * left something and the transaction has ended. True: the answer is awaited. */
+bool state_ask(struct engine *engine, struct session *session);
+
+/* DISCARD ALL was done: the session is as it was when it began. */
+void state_discarded(struct engine *engine, struct session *session);
+
+/* A row of the answer (a DataRow's body), an error in its place, and its end. Ends the session when
+ * memory is out. */
+void state_row(struct link *link, const uint8_t *body, uint32_t body_bytes);
+void state_error(struct link *link);
+void state_answered(struct engine *engine, struct link *link);
+
+/* The question of a link that ends, or NULL. */
+void state_free(struct link *link);
+
+#endif
