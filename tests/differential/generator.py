@@ -187,7 +187,7 @@ CUSTOM = {
     "app.tenant": ["'one'", "'two'", "''", "DEFAULT", "one"],
     "a.b": ["1", "'x y'", "on", "DEFAULT"],
     '"My".setting': ["'quoted'"],
-    "plpgsql.extra_warnings": ["'none'", "'shadowed_variables'"],
+    "x.y": ["1", "2"],
 }
 MISSING_VALUES = ["'text'", "10", "on"]
 
@@ -340,6 +340,8 @@ class Maker:
         self.seed = seed
         keep = self.rnd.choice([0.25, 0.5, 0.8, 1.0])
         self.on = {name for name in sorted(enabled) if self.rnd.random() < keep} or {self.rnd.choice(sorted(enabled))}
+        # A script returns to a few settings, so that what it does to one of them adds up.
+        self.favourites = [self.rnd.sample(list(table), 2) for table in (REPORTED, UNREPORTED, CUSTOM)]
         self.in_transaction = False
         self.names, self.sql_names, self.cursors = [], [], []
         self.wants_end = 0
@@ -407,7 +409,8 @@ class Maker:
 
     def setting(self, tables):
         table = self.pick(tables)
-        name = self.pick(list(table))
+        favourites = [name for names in self.favourites for name in names if name in table]
+        name = self.pick(favourites if self.chance(0.75) else list(table))
         value = self.pick(table[name] if self.chance(0.95) else MISSING_VALUES)
         if self.chance(0.1):
             name = self.pick([name.upper(), name.lower()])
@@ -771,6 +774,7 @@ class Maker:
         kinds = ["simple"] * 5
         kinds += ["multi"] * ("multi" in self.on) + ["extended"] * (3 * ("extended" in self.on))
         kinds += ["pipeline"] * (3 * ("pipeline" in self.on)) + ["portal"] * (2 * ("portal" in self.on))
+        kinds += ["outside"] * ("listen" in self.on)
         kinds += ["copy"] * (2 * ("copy" in self.on)) + ["call"] * ("call" in self.on)
         return getattr(self, "step_" + self.pick(kinds))()
 
@@ -911,6 +915,13 @@ class Maker:
             return [[["Q", into]], data]
         return [[["Q", into + self.pick(["", "; SELECT 1"])], *data]]
 
+    def step_outside(self):
+        """Somebody else notifies; it is waited for, as else it could come before or after an answer."""
+        channel = self.pick(CHANNELS)
+        self.in_transaction = False
+        steps = [[["Q", "ROLLBACK"]]] if self.on & {"transaction", "portal", "notice"} else []
+        return [*steps, [["Q", f"LISTEN {channel}"]], ["!", f"NOTIFY {channel}, 'from outside'"], ["A"]]
+
     def step_call(self):
         return [
             [
@@ -963,7 +974,9 @@ class Maker:
         if others:
             steps += others.between()
         steps.append([["S"]])
-        for sql in self.rnd.sample(REVEALING, 4):
+        known = [REPORTED, UNREPORTED] + [CUSTOM] * ("custom" in self.on) if self.on & SETTERS else []
+        shows = [f"SHOW {name}" for names in self.favourites for name in names if any(name in t for t in known)]
+        for sql in self.rnd.sample(REVEALING, 3) + shows:
             if others:
                 steps += others.between()
             steps.append([["Q", sql]])
@@ -971,6 +984,7 @@ class Maker:
 
 
 INTERFERING = True
+SETTERS = set("reported setting custom local set_config function startup discard role characteristics".split())
 
 WEIGHTS = {
     "make_query": 6,

@@ -12,7 +12,8 @@ A step is a list of frontend messages that are sent together, or ["~", CLIENT, .
 of the interfering clients, who are there only when a proxy is. After a step that ends with a Query,
 Sync, Flush or the end of a COPY the player waits until every reply due has come. What is due is
 known from what was sent: one message ends the reply to each request, an error drops the requests
-up to the next Sync. So nothing here depends on time.
+up to the next Sync. So nothing here depends on time, but for notifications: ["!", SQL] is a query of a
+client beside the proxy, and ["A"] waits a moment for a notification.
 
 The transcript has what may differ from one connection to another taken out: see Transcript.
 """
@@ -24,7 +25,7 @@ import socket
 import struct
 
 WAIT_S = 10
-INTERFERING_CLIENTS = 4
+NOTIFICATION_WAIT_S = {True: 3, False: 0.5}  # through the proxy, and without
 
 
 class Stuck(Exception):
@@ -241,6 +242,11 @@ class Connection:
         """Whether something has come that nothing asked for."""
         return len(self.buffer) > self.at or bool(select.select([self.sock], [], [], 0)[0])
 
+    def await_notification(self, wait_s):
+        """Reads a message that nothing asked for, if one comes in time."""
+        if len(self.buffer) > self.at or select.select([self.sock], [], [], wait_s)[0]:
+            self.message()
+
     def terminate(self, wait=False):
         """A polite end; waits until the server's process is gone, and its locks with it."""
         try:
@@ -255,12 +261,15 @@ class Connection:
 # --- a script -------------------------------------------------------------------------------------
 
 
-def is_interference(step):
-    return step[0] == "~"
-
-
 class Interference:
     """The other clients of a script's pool. Each is logged in when it is first needed."""
+
+    PARAMS = [
+        {"application_name": "other0"},
+        {"DateStyle": "German", "client_encoding": "LATIN1"},
+        {"options": "-c search_path=other -c work_mem=19MB -c extra_float_digits=0"},
+        {"TimeZone": "Asia/Tokyo", "IntervalStyle": "iso_8601"},
+    ]
 
     def __init__(self, port, database, user, wait_s=WAIT_S):
         self.port, self.database, self.user, self.wait_s = port, database, user, wait_s
@@ -271,7 +280,7 @@ class Interference:
         try:
             client = self.clients.get(step[1])
             if client is None:
-                startup = {"user": self.user, "database": self.database, "application_name": f"other{step[1]}"}
+                startup = {"user": self.user, "database": self.database, **self.PARAMS[step[1]]}
                 client = self.clients[step[1]] = Connection(self.port, startup, wait_s=self.wait_s)
             client.send([["Q", step[2]]] if isinstance(step[2], str) else step[2])
         except Closed:
@@ -284,8 +293,9 @@ class Interference:
             client.terminate()
 
 
-def play(script, port, database, interference=None, fixed_oids=(), wait_s=WAIT_S):
-    """Plays the script; returns the transcript's lines as (step, line)."""
+def play(script, port, database, interference, outside, fixed_oids=(), wait_s=WAIT_S):
+    """Plays the script; returns the transcript's lines as (step, line). `interference` is None for
+    a direct connection, `outside` a connection of another client to the server itself."""
     transcript = Transcript(fixed_oids)
     startup = {"user": script["user"], "database": database, **script.get("params", {})}
     client = None
@@ -294,7 +304,11 @@ def play(script, port, database, interference=None, fixed_oids=(), wait_s=WAIT_S
         client = Connection(port, startup, transcript, wait_s)
         for number, step in enumerate(script["steps"], 1):
             client.step = number
-            if not is_interference(step):
+            if step[0] == "!":
+                outside.query(step[1])
+            elif step[0] == "A":
+                client.await_notification(NOTIFICATION_WAIT_S[interference is not None])
+            elif step[0] != "~":
                 client.send(step)
             elif interference:
                 interference.play(step)

@@ -46,7 +46,7 @@ def shrink(script, differs):
     if script["params"] and differs({**script, "params": {}}):
         script["params"] = {}
     for number, step in enumerate(script["steps"]):
-        if step[0] != "~" and len(step) > 1:
+        if not isinstance(step[0], str) and len(step) > 1:
 
             def with_messages(messages, number=number):
                 steps = script["steps"]
@@ -55,7 +55,7 @@ def shrink(script, differs):
 
             script["steps"][number] = shrink_list(step, with_messages)
     for step in script["steps"]:
-        if step[0] != "~" and step[0][0] == "Q" and ";" in step[0][1]:
+        if not isinstance(step[0], str) and step[0][0] == "Q" and ";" in step[0][1]:
             shrink_query(script, step[0], differs)
     script["steps"] = shrink_list(script["steps"], with_steps)
     return script
