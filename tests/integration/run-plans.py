@@ -354,7 +354,7 @@ def _():
         true(oracle.ran > len(reads) / 2, f"{oracle.ran} of {len(reads)} reads ran")
         # The oracle itself can tell: of what is no read, much is refused.
         others = [text for text, plan in zip(texts, said) if plan.split()[0] == "write"][:200]
-        true(sum(bool(oracle.wrong_read(text)) for text in others) > len(others) / 4, "the oracle sees writes")
+        true(sum(bool(oracle.wrong_read(text)) for text in others) > len(others) / 10, "the oracle sees writes")
 
 
 if __name__ == "__main__":
