@@ -20,7 +20,7 @@ struct account {
     char *key;            /* kind and names, see shared_account */
     uint32_t number;      /* in the order in which they were made: the same in every run */
     uint32_t home;        /* worker index of the waiting line */
-    atomic_uint clients;  /* databases and users only */
+    atomic_uint clients;  /* users only */
     atomic_uint total;    /* links, dialing ones included */
     atomic_uint tickets;  /* asked for and not yet granted */
     atomic_uint idle[LIMIT_WORKERS];

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "pool/admin_action.h"
 #include "pool/admin_console.h"
 #include "pool/admin_lexer.h"
 #include "pool/admin_task.h"
@@ -216,16 +217,38 @@ void admin_apply_effect(struct admin *admin, const struct admin_statement *state
     UNREACHABLE();
 }
 
+/* Ends a task that waits. Who gives up waiting for a pause does not want it to come later either, as
+ * with PgBouncer. */
+static enum admin_progress cancel_task(struct engine *engine, struct admin_task *task)
+{
+    static const struct admin_command undo = {
+        .words = "PAUSE", .scope = SCOPE_EVERYWHERE, .visit = admin_undo_pause};
+    bool pauses = task->command->visit == admin_pause || task->command->visit == admin_suspend;
+    task->canceled = true;
+    if (!pauses) {
+        return PROGRESS_DONE;
+    }
+    task->command = &undo;
+    return admin_task_begin(engine, task);
+}
+
 /* Where the task goes after a step. True when it is done and the caller's. */
 static bool took_step(struct engine *engine, struct session *session, struct admin_task *task,
                       enum admin_progress progress)
 {
     struct admin *admin = session->admin;
+    bool until_done = task->command->scope == SCOPE_UNTIL_DONE;
+    if (progress == PROGRESS_PARKED && until_done && admin->canceled) {
+        progress = cancel_task(engine, task);
+    }
+    if (progress == PROGRESS_DONE && task->canceled) {
+        admin_task_fail(task, ERR_CANCELED, NULL, "%s", error_message(ERR_CANCELED));
+    }
     admin->waiting = progress != PROGRESS_DONE;
     admin->task = NULL;
     if (progress == PROGRESS_PARKED) {
         admin->task = task;
-        if (task->command->scope == SCOPE_UNTIL_DONE) {
+        if (until_done) {
             conn_wake_by(engine, &session->conn, engine->now_us + ROUND_US);
         }
     }
@@ -238,6 +261,7 @@ bool admin_run(struct engine *engine, struct session *session, struct admin_stat
     const struct admin_command *command = statement->command;
     struct admin_error error = {.code = ERR_NO_MEMORY, .message = "out of memory"};
     struct admin_task *task = NULL;
+    session->admin->canceled = false;
     *ret_task = NULL;
     if (!admin_command_allowed(command, role_of(engine, session->admin->user))) {
         error = (struct admin_error){.code = ERR_PRIVILEGE,
@@ -420,6 +444,19 @@ void admin_timer(struct engine *engine, struct session *session)
     }
     task->round++;
     if (took_step(engine, session, task, admin_task_begin(engine, task))) {
+        finish_task(engine, session, task);
+    }
+}
+
+void admin_cancel(struct engine *engine, struct session *session)
+{
+    struct admin *admin = session->admin;
+    struct admin_task *task = admin->task;
+    admin->canceled = admin->waiting; /* on its way through the engines: when it comes home */
+    if (task == NULL || task->command->scope != SCOPE_UNTIL_DONE) {
+        return;
+    }
+    if (took_step(engine, session, task, PROGRESS_PARKED)) {
         finish_task(engine, session, task);
     }
 }

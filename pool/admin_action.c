@@ -178,6 +178,21 @@ void admin_resume(struct engine *engine, struct admin_task *task)
     serve_all(engine);
 }
 
+/* Only what the cancelled command itself has done: pauses of others stay. */
+void admin_undo_pause(struct engine *engine, struct admin_task *task)
+{
+    struct gate *gate = task->argument == NULL ? NULL : gate_find(&engine->gates, task->argument);
+    if (gate != NULL) {
+        gate->paused = false;
+    } else if (engine->gates.paused) {
+        engine->gates.paused = false;
+    } else if (engine->gates.suspended) {
+        engine->gates.suspended = false;
+        reread_all(engine);
+    }
+    serve_all(engine);
+}
+
 void admin_suspend(struct engine *engine, struct admin_task *task)
 {
     if (task->round == 0) {

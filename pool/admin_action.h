@@ -20,6 +20,7 @@ void admin_shutdown(struct engine *engine, struct admin_task *task);
 void admin_shutdown_clients(struct engine *engine, struct admin_task *task);
 void admin_shutdown_servers(struct engine *engine, struct admin_task *task);
 void admin_suspend(struct engine *engine, struct admin_task *task);
+void admin_undo_pause(struct engine *engine, struct admin_task *task); /* a cancelled PAUSE */
 void admin_wait_close(struct engine *engine, struct admin_task *task);
 
 #endif

@@ -37,6 +37,7 @@ struct admin {
     char status;   /* of ReadyForQuery: 'I', 'T', 'E' */
     bool waiting;  /* for a task: no message is taken */
     bool skipping; /* after an error in the extended protocol, up to Sync */
+    bool canceled; /* a CancelRequest has come for the command that is waited for */
 
     char *script; /* of a simple query; NULL when none is under way */
     size_t script_bytes, script_at;

@@ -26,6 +26,7 @@ struct admin_task {
     uint32_t round;           /* of SCOPE_UNTIL_DONE: 0 is the first */
     uint32_t busy;            /* what this round has found that is still to be waited for */
     bool found;               /* the client that KILL_CLIENT names */
+    bool canceled;            /* by a CancelRequest: ends with 57014 */
     bool unanswered;          /* the command ends the process: nothing is said */
     struct admin_error error; /* code 0: none */
     struct admin_table table;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "pool/account.h"
+#include "pool/admin.h"
 #include "pool/core.h"
 #include "pool/lend.h"
 #include "pool/letter.h"
@@ -95,9 +96,15 @@ struct request {
 static bool cancel_at_slot(struct engine *engine, const struct request *request)
 {
     struct session *session = session_at_slot(engine, request->slot);
-    if (session == NULL || session->state != SESSION_READY || session->pool == NULL ||
+    if (session == NULL || session->state != SESSION_READY ||
         request->key_bytes != key_bytes_of(session) ||
         !crypto_equal(request->key, session->cancel_key, request->key_bytes)) {
+        return false;
+    }
+    if (session->admin != NULL) {
+        admin_cancel(engine, session);
+    }
+    if (session->pool == NULL) {
         return false;
     }
     if (session->waits) {

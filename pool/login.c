@@ -549,18 +549,13 @@ static bool enter(struct engine *engine, struct session *session, struct pool *p
 {
     const struct user_options *user = options_find_user(engine->options, session->login->user);
     struct report report = {.code = ERR_TOO_MANY_CLIENTS,
-                            .hint =
-                                "max_clients of the proxy, the database or the user is reached."};
+                            .hint = "max_clients of the proxy or the user is reached."};
     if (pool->disabled) {
         fail(engine, session, ERR_DATABASE_DISABLED, NULL);
         return false;
     }
-    if (!session->counted || !account_enter(pool->database_account, pool->database->max_clients)) {
-        session_fail(engine, session, &report);
-        return false;
-    }
-    if (!account_enter(pool->user_account, user == NULL ? 0 : user->max_clients)) {
-        account_leave(pool->database_account);
+    if (!session->counted ||
+        !account_enter(pool->user_account, user == NULL ? 0 : user->max_clients)) {
         session_fail(engine, session, &report);
         return false;
     }

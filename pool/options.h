@@ -72,7 +72,6 @@ struct database_options {
     uint32_t server_count;
     char *service_user, *service_password; /* NULL: the DSN's own user */
     uint32_t max_server_connections;       /* per node, over all users; 0 = no limit */
-    uint32_t max_clients;                  /* 0 = no limit of its own */
     struct pool_options pool;
 };
 

@@ -130,7 +130,6 @@ void session_closed(struct engine *engine, struct session *session)
     settings_unref(&engine->settings, session->custom);
     if (session->pool != NULL) {
         session->pool->client_count--;
-        account_leave(session->pool->database_account);
         account_leave(session->pool->user_account);
     }
     conn_fini(engine, &session->conn);

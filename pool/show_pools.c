@@ -121,7 +121,7 @@ static void add_database(struct engine *engine, struct admin_table *table, const
     admin_table_text(table, NULL);
     admin_table_number(table, database->max_server_connections);
     admin_table_number(table, pool == NULL ? 0 : links_of(pool));
-    admin_table_number(table, database->max_clients);
+    admin_table_number(table, 0); /* no limit by database */
     admin_table_number(table, pool == NULL ? 0 : pool->client_count);
     admin_table_number(table, gate_paused(&engine->gates, name));
     admin_table_number(table, gate != NULL && gate->disabled);

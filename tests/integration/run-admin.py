@@ -297,6 +297,49 @@ def _():
         true("canary4711" not in proxy.stderr, "the log shows the password")
 
 
+def canceled(admin):
+    """A CancelRequest for what the console waits for; its error and the status behind it."""
+    admin.cancel()
+    result = Result(admin.ready())
+    return result.sqlstate, result.status
+
+
+@suite.check("a cancel ends a PAUSE or WAIT_CLOSE that waits, and takes its pause back")
+def _():
+    for workers in (1, 2):
+        with stage.proxy(size=2, top={"workers": workers}) as proxy:
+            busy, others = stage.client(proxy), [stage.client(proxy) for _ in range(4)]
+            busy.rows("BEGIN")
+            busy.rows("SELECT 1")
+            for words in ("PAUSE app", "PAUSE"):
+                for version in (196608, 196610):
+                    admin = Wire(proxy.port)
+                    admin.login("admin", "howdah", version=version)
+                    admin.send(query(words)).quiet(0.3)
+                    equal(canceled(admin), ("57014", "I"), words)
+                    equal([client.scalar("SELECT 1") for client in others], ["1"] * 4, "others go on")
+                    equal(admin.query("SHOW VERSION").errors, [], "the console goes on")
+                    admin.close()
+            admin = stage.client(proxy, "admin", database="howdah")
+            # Another's pause stays, and a cancel for nothing does nothing.
+            proxy.admin("DISABLE app")
+            proxy.admin("ENABLE app")
+            equal(admin.cancel(), [])
+            proxy.admin("RECONNECT app")
+            admin.send(query("WAIT_CLOSE app")).quiet(0.3)
+            equal(canceled(admin), ("57014", "I"), "WAIT_CLOSE")
+            admin.send(parse("", "PAUSE app"), bind(), execute(), sync()).quiet(0.3)
+            equal(canceled(admin), ("57014", "I"), "in the extended protocol")
+            wrong = bytes(byte ^ 1 for byte in admin.key)
+            admin.send(query("PAUSE app")).quiet(0.2)
+            admin.cancel(key=wrong)
+            equal(admin.quiet(0.3), [], "a wrong key cancels nothing")
+            equal(busy.query("COMMIT").status, "I")
+            equal(Result(admin.ready()).tags, ["PAUSE"])
+            proxy.admin("RESUME app")
+            equal(busy.scalar("SELECT 1"), "1")
+
+
 @suite.check("a console that vanishes in mid PAUSE leaves the database usable")
 def _():
     with stage.proxy(size=1) as proxy:

@@ -138,8 +138,6 @@ static bool set_world(struct world *world, struct options *options, const char *
         options->tls.mode = (enum tls_mode)choice(value, tls_modes);
     } else if (strcmp(key, "max_server_connections") == 0) {
         options->databases[0].max_server_connections = (uint32_t)strtoul(value, NULL, 10);
-    } else if (strcmp(key, "database_clients") == 0) {
-        options->databases[0].max_clients = (uint32_t)strtoul(value, NULL, 10);
     } else {
         return false;
     }
