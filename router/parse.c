@@ -160,6 +160,9 @@ static int read_scalar(struct json_reader *reader)
         kind = PARSE_BOOL;
         number = 1;
         reader->at += 4;
+    } else if (strncmp(reader->at, "false", 5) == 0) {
+        kind = PARSE_BOOL;
+        reader->at += 5;
     } else {
         char *end;
         number = strtoll(reader->at, &end, 10);
