@@ -53,7 +53,8 @@ static bool push_setup(struct engine *engine, struct link *link, uint32_t change
 
 /* What the link has if the server reports nothing while it is set up: of the parameters that it
  * reports, what it had, since it reports every change, and in its own spelling (link_parameter); of
- * the others, what is asked for. A reference; NULL when memory is out. */
+ * the others, what is asked for; also of session_authorization, whose report is not kept. A
+ * reference; NULL when memory is out. */
 static struct settings *settings_expected(struct engine *engine, const struct link *link,
                                           struct settings *wanted)
 {
@@ -63,7 +64,7 @@ static struct settings *settings_expected(struct engine *engine, const struct li
         const char *name = link->baseline->items[i].name;
         const char *had = settings_get(link->settings, name);
         const char *asked = settings_get(expected, name);
-        if ((had == NULL && asked == NULL) ||
+        if (settings_fixed(name) || (had == NULL && asked == NULL) ||
             (had != NULL && asked != NULL && strcmp(had, asked) == 0)) {
             continue;
         }
