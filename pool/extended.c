@@ -171,6 +171,21 @@ static struct name take_name(struct reader *reader)
     return (struct name){text, (uint32_t)((const char *)reader->at - text) - 1};
 }
 
+/* In a failed transaction the server refuses the Parse by which the link was to get the session's
+ * unnamed statement; a message of a later batch waits for that, as it then needs one of its own. */
+static bool unnamed_waits(struct session *session)
+{
+    const struct link *link = session->link;
+    bool under_way = false;
+    for (uint32_t i = 0; link->status == 'E' && i < link->due.count && !session->blocked; i++) {
+        const struct due_entry *entry = due_at(&link->due, i);
+        session->blocked = entry->what == DUE_SYNC && under_way;
+        under_way = under_way || (entry->what == DUE_PARSE && entry->kind == DUE_SWALLOW &&
+                                  entry->prepared == NULL);
+    }
+    return session->blocked;
+}
+
 /* Whether what the name stands for shows only when an earlier batch has been answered: a Parse or
  * Close of it, or the link's Parse of its statement, is under way with a Sync behind it. (In the
  * same batch an error skips both.) The message waits; link_after_reply comes back to it. */
@@ -179,6 +194,9 @@ static bool name_waits(struct engine *engine, struct session *session, struct na
     struct link *link = session->link;
     if (due_empty(&link->due)) {
         return false;
+    }
+    if (name.bytes == 0) {
+        return unnamed_waits(session);
     }
     const struct session_statement *named =
         session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
