@@ -5,61 +5,40 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "protocol/sql_bytes.h"
 
 /* --- bytes ------------------------------------------------------------------------------------ */
 
-/* The low bits of a byte's entry say how a token begins with it, the others where it may stand. */
-enum first {
-    FIRST_OTHER,
-    FIRST_WORD,
-    FIRST_PREFIX, /* a letter that may belong to a literal: b e n u x */
-    FIRST_DIGIT,
-    FIRST_SELF, /* a token of its own, whatever follows */
-    FIRST_OPERATOR,
-    FIRST_QUOTE,
-    FIRST_DOUBLE_QUOTE,
-    FIRST_DOLLAR,
-    FIRST_DOT,
-    FIRST_COLON,
-    FIRST_SPACE,
-};
+#define LETTER (SQL_FIRST_WORD | SQL_IN_WORD | SQL_IN_TAG)
+#define PREFIX (SQL_FIRST_PREFIX | SQL_IN_WORD | SQL_IN_TAG)
+#define DIGIT (SQL_FIRST_DIGIT | SQL_IN_WORD | SQL_IN_TAG)
+#define OPERATOR (SQL_FIRST_OPERATOR | SQL_IN_OPERATOR)
+#define OPERATOR_OWN (SQL_FIRST_OPERATOR | SQL_IN_OPERATOR | SQL_NOT_STANDARD)
 
-#define FIRST_MASK 0x0fu
-#define IN_WORD 0x10u
-#define IN_OPERATOR 0x20u
-#define NOT_SQL 0x40u /* an operator with it may end in + or - */
-#define IN_TAG 0x80u  /* of $tag$, which has no $ in it */
-
-#define LETTER (FIRST_WORD | IN_WORD | IN_TAG)
-#define PREFIX (FIRST_PREFIX | IN_WORD | IN_TAG)
-#define DIGIT (FIRST_DIGIT | IN_WORD | IN_TAG)
-#define OPERATOR (FIRST_OPERATOR | IN_OPERATOR)
-#define OPERATOR_OWN (FIRST_OPERATOR | IN_OPERATOR | NOT_SQL)
-
-static const uint8_t byte_class[256] = {
-    ['\t'] = FIRST_SPACE,
-    ['\n'] = FIRST_SPACE,
-    ['\f'] = FIRST_SPACE,
-    ['\r'] = FIRST_SPACE,
-    [' '] = FIRST_SPACE,
+const uint8_t sql_byte_class[256] = {
+    ['\t'] = SQL_FIRST_SPACE,
+    ['\n'] = SQL_FIRST_SPACE,
+    ['\f'] = SQL_FIRST_SPACE,
+    ['\r'] = SQL_FIRST_SPACE,
+    [' '] = SQL_FIRST_SPACE,
     ['!'] = OPERATOR_OWN,
-    ['"'] = FIRST_DOUBLE_QUOTE,
+    ['"'] = SQL_FIRST_DOUBLE_QUOTE,
     ['#'] = OPERATOR_OWN,
-    ['$'] = FIRST_DOLLAR | IN_WORD,
+    ['$'] = SQL_FIRST_DOLLAR | SQL_IN_WORD,
     ['%'] = OPERATOR_OWN,
     ['&'] = OPERATOR_OWN,
-    ['\''] = FIRST_QUOTE,
-    ['('] = FIRST_SELF,
-    [')'] = FIRST_SELF,
+    ['\''] = SQL_FIRST_QUOTE,
+    ['('] = SQL_FIRST_SELF,
+    [')'] = SQL_FIRST_SELF,
     ['*'] = OPERATOR,
     ['+'] = OPERATOR,
-    [','] = FIRST_SELF,
-    ['-'] = OPERATOR,
-    ['.'] = FIRST_DOT,
-    ['/'] = OPERATOR,
+    [','] = SQL_FIRST_SELF,
+    ['-'] = SQL_FIRST_COMMENT | SQL_IN_OPERATOR,
+    ['.'] = SQL_FIRST_DOT,
+    ['/'] = SQL_FIRST_COMMENT | SQL_IN_OPERATOR,
     ['0' ... '9'] = DIGIT,
-    [':'] = FIRST_COLON,
-    [';'] = FIRST_SELF,
+    [':'] = SQL_FIRST_COLON,
+    [';'] = SQL_FIRST_SELF,
     ['<'] = OPERATOR,
     ['='] = OPERATOR,
     ['>'] = OPERATOR,
@@ -76,8 +55,8 @@ static const uint8_t byte_class[256] = {
     ['V' ... 'W'] = LETTER,
     ['X'] = PREFIX,
     ['Y' ... 'Z'] = LETTER,
-    ['['] = FIRST_SELF,
-    [']'] = FIRST_SELF,
+    ['['] = SQL_FIRST_SELF,
+    [']'] = SQL_FIRST_SELF,
     ['^'] = OPERATOR_OWN,
     ['_'] = LETTER,
     ['`'] = OPERATOR_OWN,
@@ -105,18 +84,18 @@ static uint8_t byte_at(const struct sql_lexer *lexer, uint32_t at)
 
 static uint8_t class_at(const struct sql_lexer *lexer, uint32_t at)
 {
-    return byte_class[byte_at(lexer, at)];
+    return sql_byte_class[byte_at(lexer, at)];
 }
 
 static bool is_digit_at(const struct sql_lexer *lexer, uint32_t at)
 {
-    return (class_at(lexer, at) & FIRST_MASK) == FIRST_DIGIT;
+    return (class_at(lexer, at) & SQL_FIRST_MASK) == SQL_FIRST_DIGIT;
 }
 
 /* ident_start of scan.l: letters, _ and bytes above 127 */
 static bool is_letter_at(const struct sql_lexer *lexer, uint32_t at)
 {
-    return (class_at(lexer, at) & IN_TAG) != 0 && !is_digit_at(lexer, at);
+    return (class_at(lexer, at) & SQL_IN_TAG) != 0 && !is_digit_at(lexer, at);
 }
 
 static bool is_newline(uint8_t byte)
@@ -146,7 +125,14 @@ static uint32_t find_byte(const struct sql_lexer *lexer, uint32_t at, uint8_t by
 
 static uint32_t skip_word(const struct sql_lexer *lexer, uint32_t at)
 {
-    while (at < lexer->len && (byte_class[lexer->bytes[at]] & IN_WORD) != 0) {
+    while (lexer->len - at >= SQL_VECTOR_BYTES) {
+        uint32_t len = sql_bytes_word(lexer->bytes + at, NULL);
+        at += len;
+        if (len < SQL_VECTOR_BYTES) {
+            return at;
+        }
+    }
+    while (at < lexer->len && (sql_byte_class[lexer->bytes[at]] & SQL_IN_WORD) != 0) {
         at++;
     }
     return at;
@@ -154,6 +140,17 @@ static uint32_t skip_word(const struct sql_lexer *lexer, uint32_t at)
 
 static uint32_t skip_digits(const struct sql_lexer *lexer, uint32_t at)
 {
+    const uint64_t ones = 0x0101010101010101u;
+    while (lexer->len - at >= 8) {
+        uint64_t eight;
+        memcpy(&eight, lexer->bytes + at, sizeof(eight));
+        eight = le64toh(eight) ^ '0' * ones; /* digits are 0 to 9 now */
+        uint64_t others = (((eight & 0x7f * ones) + 0x76 * ones) | eight) & 0x80 * ones;
+        if (others != 0) {
+            return at + (uint32_t)__builtin_ctzll(others) / 8;
+        }
+        at += 8;
+    }
     while (is_digit_at(lexer, at)) {
         at++;
     }
@@ -167,7 +164,7 @@ static void take_hint(struct sql_lexer *lexer, uint32_t at, uint32_t end)
 {
     static const char prefix[] = "howdah:";
     const uint32_t prefix_len = sizeof(prefix) - 1;
-    while (at < end && (byte_class[lexer->bytes[at]] & FIRST_MASK) == FIRST_SPACE) {
+    while (at < end && (sql_byte_class[lexer->bytes[at]] & SQL_FIRST_MASK) == SQL_FIRST_SPACE) {
         at++;
     }
     if (end - at >= prefix_len && memcmp(lexer->bytes + at, prefix, prefix_len) == 0) {
@@ -215,7 +212,7 @@ bool sql_lexer_skip(struct sql_lexer *lexer)
     uint32_t at = lexer->at;
     for (;;) {
         uint8_t byte = byte_at(lexer, at);
-        if ((byte_class[byte] & FIRST_MASK) == FIRST_SPACE) {
+        if ((sql_byte_class[byte] & SQL_FIRST_MASK) == SQL_FIRST_SPACE) {
             at++;
         } else if (byte == '-' && byte_at(lexer, at + 1) == '-') {
             uint32_t end = line_comment_end(lexer, at + 2);
@@ -277,7 +274,7 @@ static uint32_t continued_at(const struct sql_lexer *lexer, uint32_t at)
     bool newline = false;
     for (;;) {
         uint8_t byte = byte_at(lexer, at);
-        if ((byte_class[byte] & FIRST_MASK) == FIRST_SPACE) {
+        if ((sql_byte_class[byte] & SQL_FIRST_MASK) == SQL_FIRST_SPACE) {
             newline = newline || is_newline(byte);
             at++;
         } else if (byte == '-' && byte_at(lexer, at + 1) == '-') {
@@ -335,7 +332,7 @@ static enum sql_token_kind lex_dollar(struct sql_lexer *lexer)
         return is_letter_at(lexer, lexer->at) ? SQL_ERROR : SQL_PARAMETER;
     }
     uint32_t at = start + 1;
-    while ((class_at(lexer, at) & IN_TAG) != 0) {
+    while ((class_at(lexer, at) & SQL_IN_TAG) != 0) {
         at++;
     }
     if (byte_at(lexer, at) != '$') {
@@ -454,17 +451,17 @@ static enum sql_token_kind lex_operator(struct sql_lexer *lexer)
     }
     uint8_t seen = 0;
     uint32_t end = start;
-    while ((class_at(lexer, end) & IN_OPERATOR) != 0) {
+    while ((class_at(lexer, end) & SQL_IN_OPERATOR) != 0) {
         uint8_t byte = lexer->bytes[end];
         uint8_t next = byte_at(lexer, end + 1);
         if ((byte == '-' && next == '-') || (byte == '/' && next == '*')) {
             break;
         }
-        seen |= byte_class[byte];
+        seen |= sql_byte_class[byte];
         end++;
     }
     uint32_t len = end - start;
-    if ((seen & NOT_SQL) == 0) {
+    if ((seen & SQL_NOT_STANDARD) == 0) {
         while (len > 1 &&
                (lexer->bytes[start + len - 1] == '+' || lexer->bytes[start + len - 1] == '-')) {
             len--;
@@ -488,7 +485,7 @@ static enum sql_token_kind lex_colon(struct sql_lexer *lexer)
 static enum sql_token_kind lex_dot(struct sql_lexer *lexer)
 {
     uint8_t next = byte_at(lexer, lexer->at + 1);
-    if ((byte_class[next] & FIRST_MASK) == FIRST_DIGIT) {
+    if ((sql_byte_class[next] & SQL_FIRST_MASK) == SQL_FIRST_DIGIT) {
         return lex_number(lexer);
     }
     lexer->at += next == '.' ? 2 : 1;
@@ -499,30 +496,31 @@ static enum sql_token_kind lex_dot(struct sql_lexer *lexer)
 
 static enum sql_token_kind lex(struct sql_lexer *lexer)
 {
-    switch ((enum first)(byte_class[lexer->bytes[lexer->at]] & FIRST_MASK)) {
-    case FIRST_WORD:
+    switch ((enum sql_first)(sql_byte_class[lexer->bytes[lexer->at]] & SQL_FIRST_MASK)) {
+    case SQL_FIRST_WORD:
         return lex_word(lexer);
-    case FIRST_PREFIX:
+    case SQL_FIRST_PREFIX:
         return lex_prefix(lexer);
-    case FIRST_SELF:
+    case SQL_FIRST_SELF:
         lexer->at++;
         return SQL_SELF;
-    case FIRST_DIGIT:
+    case SQL_FIRST_DIGIT:
         return lex_number(lexer);
-    case FIRST_OPERATOR:
+    case SQL_FIRST_OPERATOR:
+    case SQL_FIRST_COMMENT:
         return lex_operator(lexer);
-    case FIRST_QUOTE:
+    case SQL_FIRST_QUOTE:
         return lex_plain_string(lexer, lexer->at + 1);
-    case FIRST_DOUBLE_QUOTE:
+    case SQL_FIRST_DOUBLE_QUOTE:
         return lex_quoted(lexer, lexer->at + 1, SQL_QUOTED);
-    case FIRST_DOLLAR:
+    case SQL_FIRST_DOLLAR:
         return lex_dollar(lexer);
-    case FIRST_DOT:
+    case SQL_FIRST_DOT:
         return lex_dot(lexer);
-    case FIRST_COLON:
+    case SQL_FIRST_COLON:
         return lex_colon(lexer);
-    case FIRST_OTHER:
-    case FIRST_SPACE:
+    case SQL_FIRST_OTHER:
+    case SQL_FIRST_SPACE:
         break;
     }
     lexer->at++;
@@ -537,7 +535,11 @@ void sql_lexer_init(struct sql_lexer *lexer, const void *bytes, size_t len, uint
 
 enum sql_token_kind sql_lexer_next(struct sql_lexer *lexer, struct sql_token *ret_token)
 {
-    bool skipped = sql_lexer_skip(lexer);
+    bool skipped = true;
+    lexer->at += byte_at(lexer, lexer->at) == ' '; /* there is mostly one, or none */
+    if (sql_byte_first(byte_at(lexer, lexer->at)) >= SQL_FIRST_COMMENT) {
+        skipped = sql_lexer_skip(lexer);
+    }
     uint32_t start = lexer->at;
     enum sql_token_kind kind;
     if (!skipped) {
@@ -556,7 +558,7 @@ enum sql_token_kind sql_lexer_next(struct sql_lexer *lexer, struct sql_token *re
 
 bool sql_lexer_is_word(uint8_t byte)
 {
-    return (byte_class[byte] & IN_WORD) != 0;
+    return (sql_byte_class[byte] & SQL_IN_WORD) != 0;
 }
 
 bool sql_token_is(const struct sql_lexer *lexer, const struct sql_token *token, const char *word)

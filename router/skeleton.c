@@ -4,106 +4,12 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "protocol/sql_bytes.h"
 #include "protocol/sql_lexer.h"
 #include "protocol/sql_split.h"
 #include "router/skeleton_literal.h"
+#include "router/skeleton_maker.h"
 #include "router/skeleton_word.h"
-
-/* Lists that are folded may stand in one another this deep; deeper ones are written out. */
-#define FOLDS_MAX 8
-
-/* What a token is to its neighbours: whether there must be a space between them. */
-enum glue {
-    GLUE_NONE, /* before the first token */
-    GLUE_WORD,
-    GLUE_LITERAL,
-    GLUE_OPERATOR,
-    GLUE_OPEN,
-    GLUE_CLOSE,
-    GLUE_COMMA,
-    GLUE_DOT,
-    GLUE_CAST,
-    GLUE_APART, /* a space on both sides, to be sure */
-    GLUE_COUNT
-};
-
-/* [before][behind]. Where a space may be left out, the lexer finds the same two tokens. */
-static const bool has_space[GLUE_COUNT][GLUE_COUNT] = {
-    [GLUE_WORD] = {[GLUE_WORD] = true, [GLUE_LITERAL] = true, [GLUE_APART] = true},
-    [GLUE_LITERAL] =
-        {[GLUE_WORD] = true, [GLUE_LITERAL] = true, [GLUE_DOT] = true, [GLUE_APART] = true},
-    [GLUE_OPERATOR] =
-        {[GLUE_OPERATOR] = true, [GLUE_DOT] = true, [GLUE_CAST] = true, [GLUE_APART] = true},
-    [GLUE_CLOSE] = {[GLUE_APART] = true},
-    [GLUE_DOT] =
-        {[GLUE_LITERAL] = true, [GLUE_DOT] = true, [GLUE_CAST] = true, [GLUE_APART] = true},
-    [GLUE_CAST] = {[GLUE_LITERAL] = true,
-                   [GLUE_OPERATOR] = true,
-                   [GLUE_DOT] = true,
-                   [GLUE_CAST] = true,
-                   [GLUE_APART] = true},
-    [GLUE_APART] = {[GLUE_WORD] = true,
-                    [GLUE_LITERAL] = true,
-                    [GLUE_OPERATOR] = true,
-                    [GLUE_DOT] = true,
-                    [GLUE_CAST] = true,
-                    [GLUE_APART] = true},
-};
-
-/* A level of the statement: between brackets, or CASE and END; the first is the statement itself.
- * What it counts bounds the depth of the parser's tree below it. */
-struct level {
-    uint16_t operators; /* since the expression began */
-    uint16_t joins;     /* since FROM or a comma */
-    uint16_t sets;      /* of UNION and the like */
-    char opener;        /* ( [ or C for CASE */
-    bool positions;     /* in ORDER BY and the like: integers between commas are positions */
-};
-
-/* A list that is being folded. */
-struct fold {
-    uint32_t level;          /* its elements are parted by commas on this level */
-    uint32_t start;          /* of the element that is being written, in the skeleton */
-    uint32_t kept, kept_len; /* the last complete element that is there */
-    uint32_t literal;        /* the first literal of the element being written */
-    uint32_t elements;       /* complete ones, up to two */
-    bool rows;               /* of VALUES: each element is a bracket */
-};
-
-struct maker {
-    struct sql_lexer lexer;
-    const struct skeleton_room *room;
-    struct skeleton *ret;
-    uint8_t *out;
-    uint32_t len;
-    uint32_t len_max;
-    uint32_t literal_count; /* all, also those that are not in the list */
-    enum glue glue;         /* of the token before */
-    uint32_t roles;         /* likewise, of a word */
-    char self;              /* likewise, if it was of the kind SQL_SELF; else 0 */
-    bool keep_all;          /* literals of this statement stay */
-    bool times;             /* strings may be times that move */
-    bool keep_named;        /* the arguments of this call have names: all of them stay */
-    bool is_string;         /* the last literal is a string that a cast to follow may make stay */
-    uint32_t string;        /* that literal's place */
-    uint32_t string_at;     /* and where it is in the text */
-    uint32_t string_len;
-    uint32_t keep_level; /* literals stay until a comma on this level; 0 if none is open */
-    uint32_t weight;     /* what the open levels count, and themselves */
-    uint32_t level;      /* of those in `levels` */
-    uint32_t folds_open;
-    uint32_t folds_rest; /* of these, those behind their first element */
-    struct sql_splitter splitter;
-    struct fold folds[FOLDS_MAX];
-    struct level *levels;
-};
-
-static void refuse(struct maker *maker, enum skeleton_opaque why)
-{
-    if (maker->ret->opaque == SKELETON_CLEAR) {
-        maker->ret->opaque = why;
-    }
-}
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
@@ -128,23 +34,6 @@ static uint64_t load_text(const struct maker *maker, uint32_t at, uint32_t len)
     return le64toh(word);
 }
 
-/* Whether there is room for so much, a space before it and eight bytes behind it. */
-static bool make_room(struct maker *maker, uint32_t len)
-{
-    if (maker->len_max - maker->len > len) {
-        return true;
-    }
-    refuse(maker, SKELETON_LONG);
-    return false;
-}
-
-static void put_space(struct maker *maker, enum glue glue)
-{
-    maker->out[maker->len] = ' ';
-    maker->len += has_space[maker->glue][glue];
-    maker->glue = glue;
-}
-
 static void put(struct maker *maker, enum glue glue, const void *bytes, uint32_t len)
 {
     if (make_room(maker, len)) {
@@ -159,14 +48,9 @@ static void put_token(struct maker *maker, enum glue glue, const struct sql_toke
     put(maker, glue, maker->lexer.bytes + token->at, token->len);
 }
 
-/* A word in lower case; returns its roles. */
-static uint32_t put_word(struct maker *maker, const struct sql_token *token)
+static uint32_t put_long_word(struct maker *maker, const struct sql_token *token)
 {
     struct skeleton_word_key key = {{0}};
-    if (!make_room(maker, token->len)) {
-        return 0;
-    }
-    put_space(maker, GLUE_WORD);
     for (uint32_t done = 0; done < token->len; done += 8) {
         uint64_t word = lower_word(load_text(maker, token->at + done, token->len - done));
         if (done < sizeof(key)) {
@@ -179,31 +63,30 @@ static uint32_t put_word(struct maker *maker, const struct sql_token *token)
     return token->len <= sizeof(key) ? skeleton_word_roles(&key) : 0;
 }
 
+/* A word in lower case; returns its roles. */
+static uint32_t put_word(struct maker *maker, const struct sql_token *token)
+{
+    if (!make_room(maker, token->len)) {
+        return 0;
+    }
+    put_space(maker, GLUE_WORD);
+    if (token->len > 8) {
+        return put_long_word(maker, token);
+    }
+    uint64_t word = lower_word(load_text(maker, token->at, token->len));
+    struct skeleton_word_key key = {{word, 0, 0}};
+    word = htole64(word);
+    memcpy(maker->out + maker->len, &word, sizeof(word));
+    maker->len += token->len;
+    return skeleton_word_roles(&key);
+}
+
 /* --- the depth of the parser's tree --------------------------------------------------------------
  *
  * A tree is as deep as brackets and CASEs are nested, plus, for each of these levels, the operators
  * of the expression, the joins and the unions that stand over one another. AND and OR lie side by
  * side however many there are, and so do the elements of a list.
  */
-
-static struct level *level_now(struct maker *maker)
-{
-    return &maker->levels[maker->level];
-}
-
-static void add_weight(struct maker *maker, uint16_t *count)
-{
-    ++*count;
-    if (++maker->weight > LIMIT_SKELETON_DEPTH) {
-        refuse(maker, SKELETON_DEEP);
-    }
-}
-
-static void forget(struct maker *maker, uint16_t *count)
-{
-    maker->weight -= *count;
-    *count = 0;
-}
 
 static void open_level(struct maker *maker, char opener, bool positions)
 {
@@ -215,8 +98,6 @@ static void open_level(struct maker *maker, char opener, bool positions)
     }
 }
 
-static void close_fold(struct maker *maker);
-
 static void close_level(struct maker *maker)
 {
     struct level *level = level_now(maker);
@@ -224,7 +105,7 @@ static void close_level(struct maker *maker)
     forget(maker, &level->joins);
     forget(maker, &level->sets);
     while (maker->folds_open > 0 && maker->folds[maker->folds_open - 1].level >= maker->level) {
-        close_fold(maker);
+        skeleton_fold_close(maker);
     }
     maker->weight--;
     maker->level--;
@@ -263,77 +144,6 @@ static void count_word(struct maker *maker, uint32_t roles)
     } else if ((roles & ROLE_END) != 0 && level->opener == 'C') {
         close_level(maker);
     }
-}
-
-/* --- lists that are folded -------------------------------------------------------------------- */
-
-static void open_fold(struct maker *maker, uint32_t level, bool rows)
-{
-    if (maker->folds_open < FOLDS_MAX && !maker->keep_all) {
-        maker->folds[maker->folds_open++] = (struct fold){
-            .level = level, .start = maker->len, .literal = maker->literal_count, .rows = rows};
-    }
-}
-
-/* The element that is now complete goes, with the comma before it, if it equals the one before it
- * and that is not the first. Its literals then belong to the places of the one that stays. */
-static void end_element(struct maker *maker, struct fold *fold)
-{
-    uint32_t len = maker->len - fold->start;
-    if (fold->elements == 2 && len == fold->kept_len &&
-        memcmp(maker->out + fold->start, maker->out + fold->kept, len) == 0) {
-        uint32_t shift = fold->start - fold->kept;
-        for (uint32_t i = fold->literal; i < maker->ret->literal_count; i++) {
-            maker->room->literals[i].place -= shift;
-        }
-        maker->len = fold->start - 1;
-        maker->ret->folded = true;
-        maker->is_string = false;
-        return;
-    }
-    fold->kept = fold->start;
-    fold->kept_len = len;
-    maker->folds_rest += fold->elements == 0;
-    fold->elements += fold->elements < 2;
-}
-
-static void close_fold(struct maker *maker)
-{
-    struct fold *fold = &maker->folds[--maker->folds_open];
-    end_element(maker, fold);
-    maker->folds_rest--;
-}
-
-/* Called for a token on the level of the list, before it is written. */
-static void meet_fold(struct maker *maker, char self)
-{
-    struct fold *fold = &maker->folds[maker->folds_open - 1];
-    if (fold->rows && self != '(' && self != ',') {
-        close_fold(maker);
-    } else if (self == ',') {
-        end_element(maker, fold);
-    }
-}
-
-/* What begins with such a word is a query and no list. */
-static void drop_fold(struct maker *maker)
-{
-    struct fold *fold = &maker->folds[maker->folds_open - 1];
-    if (!fold->rows && fold->elements == 0 && maker->self == '(') {
-        maker->folds_open--;
-    }
-}
-
-static void begin_element(struct maker *maker)
-{
-    struct fold *fold = &maker->folds[maker->folds_open - 1];
-    fold->start = maker->len;
-    fold->literal = maker->literal_count;
-}
-
-static bool is_fold_level(const struct maker *maker)
-{
-    return maker->folds_open > 0 && maker->folds[maker->folds_open - 1].level == maker->level;
 }
 
 /* --- literals --------------------------------------------------------------------------------- */
@@ -453,19 +263,27 @@ static void keep_string(struct maker *maker)
 /* At the statement's first word; a bracket may stand before it. */
 static void take_verb(struct maker *maker, const struct sql_token *token)
 {
-    struct sql_lexer lexer = maker->lexer;
-    lexer.at = token->at;
-    enum sql_verb verb = token->kind == SQL_WORD ? sql_verb_next(&lexer) : SQL_VERB_UNKNOWN;
+    static const char select[8] = "select";
+    enum sql_verb verb = SQL_VERB_UNKNOWN;
+    uint64_t word;
+    memcpy(&word, select, sizeof(word));
+    if (token->len == 6 && lower_word(load_text(maker, token->at, 6)) == le64toh(word)) {
+        verb = SQL_VERB_SELECT;
+    } else if (token->kind == SQL_WORD) {
+        struct sql_lexer lexer = maker->lexer;
+        lexer.at = token->at;
+        verb = sql_verb_next(&lexer);
+    }
     maker->ret->verb = verb;
     maker->keep_all = !sql_verb_is_row(verb);
+    maker->hurry = verb != SQL_VERB_CREATE;
     maker->times = verb == SQL_VERB_SELECT || verb == SQL_VERB_WITH || verb == SQL_VERB_VALUES;
 }
 
-/* Returns the roles that are left to the word where it stands. */
-static uint32_t take_word(struct maker *maker, const struct sql_token *token)
+/* Of a word that is written; returns the roles that are left to it where it stands. */
+static uint32_t take_roles(struct maker *maker, uint32_t roles)
 {
     uint32_t before = maker->roles;
-    uint32_t roles = put_word(maker, token);
     if (roles == 0) {
         return 0;
     }
@@ -476,11 +294,11 @@ static uint32_t take_word(struct maker *maker, const struct sql_token *token)
         return 0; /* IS DISTINCT FROM */
     }
     if ((roles & ROLE_QUERY) != 0 && is_fold_level(maker)) {
-        drop_fold(maker);
+        skeleton_fold_drop(maker);
     }
     count_word(maker, roles);
     if ((roles & ROLE_VALUES) != 0) {
-        open_fold(maker, maker->level, true);
+        skeleton_fold_open(maker, maker->level, true);
     }
     if ((roles & ROLE_REG) != 0 && maker->is_string) {
         keep_string(maker);
@@ -522,7 +340,8 @@ static uint32_t take_quoted(struct maker *maker, const struct sql_token *token)
 static void take_open(struct maker *maker, char opener)
 {
     uint32_t roles = maker->roles;
-    put(maker, GLUE_OPEN, &opener, 1);
+    maker->is_string = false;
+    put_byte(maker, GLUE_OPEN, opener);
     open_level(maker, opener,
                level_now(maker)->positions || (roles & (ROLE_ON | ROLE_BY)) == (ROLE_ON | ROLE_BY));
     if (maker->keep_level == 0 && opener == '(' && (roles & (ROLE_KEEP | ROLE_REG)) != 0) {
@@ -530,7 +349,7 @@ static void take_open(struct maker *maker, char opener)
         maker->keep_named = false;
     }
     if ((opener == '(' && (roles & ROLE_IN) != 0) || (opener == '[' && (roles & ROLE_ARRAY) != 0)) {
-        open_fold(maker, maker->level, false);
+        skeleton_fold_open(maker, maker->level, false);
     }
 }
 
@@ -548,25 +367,41 @@ static void take_close(struct maker *maker, char closer)
     if (maker->level > 0) {
         close_level(maker);
     }
-    put(maker, GLUE_CLOSE, &closer, 1);
+    maker->is_string = maker->is_string && closer == ')';
+    put_byte(maker, GLUE_CLOSE, closer);
 }
 
 static void take_comma(struct maker *maker)
 {
     struct level *level = level_now(maker);
-    forget(maker, &level->operators);
-    forget(maker, &level->joins);
+    maker->is_string = false;
+    if ((level->operators | level->joins) != 0) {
+        forget(maker, &level->operators);
+        forget(maker, &level->joins);
+    }
     if (maker->keep_level == maker->level && !maker->keep_named) {
         maker->keep_level = 0;
     }
-    put(maker, GLUE_COMMA, ",", 1);
+    put_byte(maker, GLUE_COMMA, ',');
     if (is_fold_level(maker)) {
-        begin_element(maker);
+        skeleton_fold_next(maker);
     }
+}
+
+/* An operator of one character */
+static void take_sign(struct maker *maker, char sign)
+{
+    put_byte(maker, GLUE_OPERATOR, sign);
+    add_weight(maker, &level_now(maker)->operators);
+    maker->is_string = false;
 }
 
 static void take_operator(struct maker *maker, const struct sql_token *token)
 {
+    if (token->len == 1) {
+        take_sign(maker, (char)maker->lexer.bytes[token->at]);
+        return;
+    }
     put_token(maker, GLUE_OPERATOR, token);
     add_weight(maker, &level_now(maker)->operators);
     maker->is_string = false;
@@ -584,7 +419,7 @@ static void take_cast(struct maker *maker, const struct sql_token *token)
 /* N and its string are two tokens with nothing between. */
 static void take_national(struct maker *maker)
 {
-    put(maker, GLUE_LITERAL, "N", 1);
+    put_byte(maker, GLUE_LITERAL, 'N');
     maker->glue = GLUE_NONE;
 }
 
@@ -614,7 +449,7 @@ static void take_self(struct maker *maker, const struct sql_token *token, char s
         take_comma(maker);
         break;
     case '.':
-        put(maker, GLUE_DOT, ".", 1);
+        put_byte(maker, GLUE_DOT, '.');
         break;
     case ';':
         take_apart(maker, token);
@@ -633,11 +468,11 @@ static void take_token(struct maker *maker, const struct sql_token *token)
     char self = token->kind == SQL_SELF ? (char)maker->lexer.bytes[token->at] : 0;
     uint32_t roles = 0;
     if (is_fold_level(maker)) {
-        meet_fold(maker, self);
+        skeleton_fold_meet(maker, self);
     }
     switch (token->kind) {
     case SQL_WORD:
-        roles = take_word(maker, token);
+        roles = take_roles(maker, put_word(maker, token));
         break;
     case SQL_SELF:
         take_self(maker, token, self);
@@ -687,6 +522,141 @@ static void take_token(struct maker *maker, const struct sql_token *token)
     maker->self = self;
 }
 
+/* --- the short cut -------------------------------------------------------------------------------
+ *
+ * Most tokens are words of less than 32 bytes, commas, dots, brackets, signs. Where there is such
+ * a one and enough text behind it, it needs no lexer to know it.
+ */
+
+/* Of the word in lower case at `lower`, behind which there may be anything. */
+static uint32_t find_roles(const uint8_t *lower, uint32_t len)
+{
+    struct skeleton_word_key key = {{0}};
+    uint32_t parts = (len + 7) / 8;
+    if (len > sizeof(key)) {
+        return 0;
+    }
+    memcpy(key.part, lower, 16);
+    key.part[0] = le64toh(key.part[0]);
+    key.part[1] = parts < 2 ? 0 : le64toh(key.part[1]);
+    if (parts == 3) {
+        memcpy(&key.part[2], lower + 16, 8);
+        key.part[2] = le64toh(key.part[2]);
+    }
+    uint32_t cut = (0 - 8 * len) & 63;
+    key.part[parts - 1] = key.part[parts - 1] << cut >> cut;
+    return skeleton_word_roles(&key);
+}
+
+/* What a run of short tokens changes with each of them. */
+struct run {
+    uint32_t at, len;
+    enum glue glue;
+    uint32_t roles;
+    char self;
+};
+
+static struct run begin_run(const struct maker *maker)
+{
+    return (struct run){.at = maker->lexer.at,
+                        .len = maker->len,
+                        .glue = maker->glue,
+                        .roles = maker->roles,
+                        .self = maker->self};
+}
+
+static void end_run(struct maker *maker, const struct run *run)
+{
+    maker->lexer.at = run->at;
+    maker->len = run->len;
+    maker->glue = run->glue;
+    maker->roles = run->roles;
+    maker->self = run->self;
+}
+
+/* The word in lower case behind what is written, and its length; 0 if it has 32 bytes or more. */
+static uint32_t copy_short_word(const uint8_t *word, uint8_t *out)
+{
+    uint32_t len = sql_bytes_word(word, out);
+    if (len == SQL_VECTOR_BYTES) {
+        len += sql_bytes_word(word + SQL_VECTOR_BYTES, out + SQL_VECTOR_BYTES);
+    }
+    return len < 2 * SQL_VECTOR_BYTES ? len : 0;
+}
+
+/* A sign that is more than a byte to be written. */
+static bool take_short_self(struct maker *maker, char self, uint8_t next)
+{
+    switch (self) {
+    case ',':
+        take_comma(maker);
+        return true;
+    case '(':
+        take_open(maker, '(');
+        return true;
+    case ')':
+        take_close(maker, ')');
+        return true;
+    case '=':
+    case '<':
+    case '>':
+    case '*':
+    case '+':
+        if ((sql_byte_class[next] & SQL_IN_OPERATOR) == 0) {
+            take_sign(maker, self);
+            return true;
+        }
+        return false;
+    }
+    return false;
+}
+
+/* Takes tokens for as long as they are short. */
+static void take_run(struct maker *maker)
+{
+    const uint8_t *bytes = maker->lexer.bytes;
+    const uint32_t text_len = maker->lexer.len, len_max = maker->len_max;
+    uint8_t *const out = maker->out;
+    struct run run = begin_run(maker);
+    while (maker->hurry && text_len - run.at > 2 * SQL_VECTOR_BYTES + 1 &&
+           len_max - run.len > 3 * SQL_VECTOR_BYTES && !is_fold_level(maker)) {
+        uint32_t at = run.at + (bytes[run.at] == ' ');
+        enum sql_first first = sql_byte_first(bytes[at]);
+        uint8_t next = bytes[at + 1];
+        out[run.len] = ' ';
+        if (first == SQL_FIRST_WORD || (first == SQL_FIRST_PREFIX && next != '\'' && next != '&')) {
+            uint32_t from = run.len + skeleton_has_space[run.glue][GLUE_WORD];
+            uint32_t len = copy_short_word(bytes + at, out + from);
+            if (len == 0) {
+                break;
+            }
+            uint32_t roles = find_roles(out + from, len);
+            run = (struct run){at + len, from + len, GLUE_WORD, run.roles, run.self};
+            if (roles != 0) {
+                end_run(maker, &run);
+                roles = take_roles(maker, roles);
+                run = begin_run(maker);
+            }
+            run.roles = roles;
+            run.self = 0;
+        } else if (first == SQL_FIRST_DOT && sql_byte_first(next) == SQL_FIRST_WORD) {
+            run.len += skeleton_has_space[run.glue][GLUE_DOT];
+            out[run.len] = '.';
+            run = (struct run){at + 1, run.len + 1, GLUE_DOT, 0, '.'};
+        } else {
+            end_run(maker, &run);
+            if (!take_short_self(maker, (char)bytes[at], next)) {
+                break;
+            }
+            run = begin_run(maker);
+            run.at = at + 1;
+            run.roles = 0;
+            run.self = (char)bytes[at];
+        }
+    }
+    end_run(maker, &run);
+}
+
 /* --- the statement ---------------------------------------------------------------------------- */
 
 /* Whether this token is the semicolon that ends the statement. */
@@ -716,7 +686,7 @@ static void find_next(struct maker *maker)
 {
     struct sql_lexer lexer = maker->lexer;
     struct sql_token token;
-    if (!find_statement(&lexer, &token)) {
+    if (lexer.at == lexer.len || !find_statement(&lexer, &token)) {
         maker->lexer = lexer;
     }
     maker->ret->next = maker->lexer.at;
@@ -727,18 +697,20 @@ static void make(struct maker *maker, struct sql_token *token)
     struct skeleton *ret = maker->ret;
     ret->start = token->at;
     do {
+        bool is_semicolon = sql_token_is_self(&maker->lexer, token, ';');
         if (ret->verb == SQL_VERB_EMPTY && !sql_token_is_self(&maker->lexer, token, '(')) {
             take_verb(maker, token);
         }
-        if (ends(maker, token)) {
+        if ((is_semicolon || ret->verb == SQL_VERB_CREATE) && ends(maker, token)) {
             find_next(maker);
             break;
         }
         take_token(maker, token);
-        ret->end = token->at + token->len;
+        take_run(maker);
+        ret->end = maker->lexer.at;
     } while (ret->opaque == SKELETON_CLEAR && sql_lexer_next(&maker->lexer, token) != SQL_END);
     while (maker->folds_open > 0) {
-        close_fold(maker);
+        skeleton_fold_close(maker);
     }
 }
 
@@ -746,7 +718,13 @@ void skeleton_make(const char *text, size_t len, const struct skeleton_room *roo
                    struct skeleton *ret)
 {
     struct level levels[LIMIT_SKELETON_DEPTH + 1];
-    struct maker maker = {.room = room, .ret = ret, .out = room->bytes, .levels = levels};
+    struct fold folds[FOLDS_MAX];
+    struct maker maker = {.room = room,
+                          .ret = ret,
+                          .out = room->bytes,
+                          .levels = levels,
+                          .folds = folds,
+                          .fold_level = NO_LEVEL};
     struct sql_token token;
     ASSERT(room->bytes_max > 64 && len <= LIMIT_MESSAGE_BYTES);
     uint32_t bytes_max = room->bytes_max - 32;

@@ -55,6 +55,7 @@ enum skeleton_kind {
     SKELETON_BIT,       /* b'' */
     SKELETON_HEX,       /* x'' */
     SKELETON_PARAMETER, /* $n of a folded list; one that is $n in the skeleton too isn't listed */
+    SKELETON_KINDS
 };
 
 struct skeleton_literal {

@@ -35,7 +35,7 @@ enum skeleton_role {
 };
 
 struct skeleton_word {
-    char text[24];
+    _Alignas(32) char text[24];
     uint32_t roles;
 };
 
@@ -57,10 +57,12 @@ static inline uint32_t skeleton_word_roles(const struct skeleton_word_key *key)
 {
     const struct skeleton_word *word = &skeleton_word[skeleton_word_slot(key)];
     uint64_t text[3];
-    memcpy(text, word->text, sizeof(text));
-    bool same = le64toh(text[0]) == key->part[0] && le64toh(text[1]) == key->part[1] &&
-                le64toh(text[2]) == key->part[2];
-    return same ? word->roles : 0;
+    memcpy(&text[0], word->text, 8);
+    if (le64toh(text[0]) != key->part[0]) {
+        return 0;
+    }
+    memcpy(&text[1], word->text + 8, 16);
+    return le64toh(text[1]) == key->part[1] && le64toh(text[2]) == key->part[2] ? word->roles : 0;
 }
 
 #endif
