@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 #include "daemon/worker.h"
+#include "pool/account.h"
+#include "pool/engine.h"
 
 struct job {
     struct list node; /* in resolver->jobs */
@@ -54,6 +56,22 @@ static void collect(struct resolver_answer *answer, const struct addrinfo *info)
     }
 }
 
+/* For the console: "10.0.0.1,fd00::1". What does not fit is left out. */
+static void tell_engine(const struct job *job, const struct resolver_answer *answer)
+{
+    char text[SHARED_ADDRESSES_BYTES] = "";
+    size_t len = 0;
+    for (uint32_t i = 0; i < answer->count; i++) {
+        char one[INET6_ADDRSTRLEN];
+        const struct sockaddr *address = (const struct sockaddr *)&answer->addresses[i].address;
+        if (uv_ip_name(address, one, sizeof(one)) != 0 || strlen(one) + 2 > sizeof(text) - len) {
+            continue;
+        }
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len == 0 ? "" : ",", one);
+    }
+    engine_host_resolved(job->worker->engine, job->host, text);
+}
+
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *info)
 {
     struct job *job = request->data;
@@ -65,6 +83,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
         answer.count = 0;
         answer.error = status != 0 ? uv_strerror(status) : "the name has no address";
     }
+    tell_engine(job, &answer);
     list_remove(&job->node);
     for (struct list *node = list_first(&job->waits); node != NULL;
          node = list_first(&job->waits)) {

@@ -14,6 +14,8 @@ enum { LOGIN_SLOTS = 4096 };
 /* Proven statement texts: 128 KiB a process. */
 enum { PROVEN_SLOTS = 16384 };
 
+enum { HOSTS_MAX = 256 };
+
 struct login_failures {
     uint64_t key;
     uint64_t window_from_us;
@@ -26,6 +28,8 @@ struct shared {
     pthread_mutex_t lock; /* over what follows: first meetings and failed logins only */
     struct account *accounts;
     uint32_t account_count;
+    struct shared_host *hosts;
+    uint32_t host_count;
     struct login_failures logins[LOGIN_SLOTS];
     _Atomic uint64_t proven[PROVEN_SLOTS]; /* 0 = free */
 };
@@ -55,6 +59,11 @@ void shared_free(struct shared *shared)
         shared->accounts = account->next;
         free(account->key);
         free(account);
+    }
+    while (shared->hosts != NULL) {
+        struct shared_host *host = shared->hosts;
+        shared->hosts = host->next;
+        free(host);
     }
     pthread_mutex_destroy(&shared->lock);
     free(shared);
@@ -160,6 +169,48 @@ void shared_login_failed(struct shared *shared, const uint8_t *address, const ch
     }
     slot->count++;
     pthread_mutex_unlock(&shared->lock);
+}
+
+/* Under the lock; NULL when there is no room for one more. */
+static struct shared_host *host_find_or_add(struct shared *shared, const char *name)
+{
+    struct shared_host **at = &shared->hosts;
+    while (*at != NULL && strcmp((*at)->name, name) != 0) {
+        at = &(*at)->next;
+    }
+    if (*at == NULL && shared->host_count < HOSTS_MAX && strlen(name) < SHARED_HOST_BYTES) {
+        *at = calloc(1, sizeof(**at));
+        if (*at != NULL) {
+            snprintf((*at)->name, sizeof((*at)->name), "%s", name);
+            shared->host_count++;
+        }
+    }
+    return *at;
+}
+
+void shared_host_resolved(struct shared *shared, const char *name, const char *addresses)
+{
+    pthread_mutex_lock(&shared->lock);
+    struct shared_host *host = host_find_or_add(shared, name);
+    if (host != NULL) {
+        snprintf(host->addresses, sizeof(host->addresses), "%s", addresses);
+    }
+    pthread_mutex_unlock(&shared->lock);
+}
+
+bool shared_host_at(struct shared *shared, uint32_t index, struct shared_host *ret_host)
+{
+    pthread_mutex_lock(&shared->lock);
+    const struct shared_host *host = shared->hosts;
+    while (host != NULL && index > 0) {
+        host = host->next;
+        index--;
+    }
+    if (host != NULL) {
+        *ret_host = *host;
+    }
+    pthread_mutex_unlock(&shared->lock);
+    return host != NULL;
 }
 
 uint64_t shared_hash_key(const struct shared *shared)

@@ -53,6 +53,21 @@ bool shared_login_allowed(struct shared *shared, const uint8_t *address, const c
 void shared_login_failed(struct shared *shared, const uint8_t *address, const char *user,
                          uint64_t window_us, uint64_t now_us);
 
+enum { SHARED_HOST_BYTES = 256, SHARED_ADDRESSES_BYTES = 512 };
+
+/* What the name of a server was last resolved to; "" = to nothing. For SHOW DNS_HOSTS alone, nobody
+ * dials by it. The 256 names met first are kept. */
+struct shared_host {
+    struct shared_host *next;
+    char name[SHARED_HOST_BYTES];
+    char addresses[SHARED_ADDRESSES_BYTES]; /* with commas between, as many as fit */
+};
+
+void shared_host_resolved(struct shared *shared, const char *name, const char *addresses);
+
+/* A copy of the index-th; false when there is none. */
+bool shared_host_at(struct shared *shared, uint32_t index, struct shared_host *ret_host);
+
 /* Texts of prepared statements that some server has accepted, by their hash under shared_hash_key:
  * a hint for all workers, that forgets when slots collide. */
 uint64_t shared_hash_key(const struct shared *shared);

@@ -483,6 +483,11 @@ void engine_drain(struct engine *engine)
     drained_if_empty(engine);
 }
 
+void engine_host_resolved(struct engine *engine, const char *name, const char *addresses)
+{
+    shared_host_resolved(engine->shared, name, addresses);
+}
+
 uint32_t engine_client_count(const struct engine *engine)
 {
     return engine->client_count;

@@ -235,6 +235,10 @@ uint64_t engine_deadline_us(const struct engine *engine);
 void engine_reload_done(struct engine *engine, struct handle handle, const char *why_not,
                         uint64_t now_us);
 
+/* The shell has looked the name of a server up: to these addresses (commas between), or to "". For
+ * SHOW DNS_HOSTS. */
+void engine_host_resolved(struct engine *engine, const char *name, const char *addresses);
+
 /* Clients of this engine; for the shell, which gives new ones to the worker with the fewest. */
 uint32_t engine_client_count(const struct engine *engine);
 

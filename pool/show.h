@@ -16,6 +16,7 @@ void show_clients(struct engine *engine, struct admin_task *task);
 void show_config(struct engine *engine, struct admin_task *task);
 void show_databases(struct engine *engine, struct admin_task *task);
 void show_help(struct engine *engine, struct admin_task *task);
+void show_dns_hosts(struct engine *engine, struct admin_task *task);
 void show_lists(struct engine *engine, struct admin_task *task);
 void show_lists_finish(struct engine *engine, struct admin_task *task);
 void show_mem(struct engine *engine, struct admin_task *task);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "pool/account.h"
 #include "pool/admin_gate.h"
 #include "pool/admin_task.h"
 #include "pool/core.h"
@@ -16,6 +17,17 @@
 void show_nothing(struct engine *engine, struct admin_task *task)
 {
     (void)engine, (void)task;
+}
+
+/* Nothing is kept to dial by, so no time to live is left. */
+void show_dns_hosts(struct engine *engine, struct admin_task *task)
+{
+    struct shared_host host;
+    for (uint32_t i = 0; shared_host_at(engine->shared, i, &host); i++) {
+        admin_table_text(&task->table, host.name);
+        admin_table_number(&task->table, 0);
+        admin_table_text(&task->table, host.addresses);
+    }
 }
 
 void show_version(struct engine *engine, struct admin_task *task)

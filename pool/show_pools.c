@@ -239,6 +239,10 @@ void show_lists(struct engine *engine, struct admin_task *task)
         logins += conn != NULL && conn->kind == CONN_CLIENT &&
                   ((const struct session *)conn)->state < SESSION_LOGIN;
     }
+    struct shared_host host;
+    for (uint32_t i = 0; shared_host_at(engine->shared, i, &host); i++) {
+        add_item(table, "dns_names", host.name, 1);
+    }
     add_item(table, "login_clients", "", logins);
     add_item(table, "used_clients", "", engine->client_count);
     add_item(table, "free_clients", "", engine->sessions.total - engine->sessions.used);

@@ -297,6 +297,23 @@ def _():
         true("canary4711" not in proxy.stderr, "the log shows the password")
 
 
+@suite.check("SHOW DNS_HOSTS tells what names were resolved to, and which were not")
+def _():
+    primary = f"postgres://localhost:{stage.cluster.port}/app"
+    with stage.proxy(primary=primary, top={"workers": 2}) as proxy:
+        equal(proxy.admin("SHOW DNS_HOSTS"), [], "before anybody asks")
+        equal(stage.client(proxy).scalar("SELECT 1"), "1")
+        rows = {row["hostname"]: row for row in proxy.admin("SHOW DNS_HOSTS")}
+        equal(list(rows), ["localhost"])
+        true("127.0.0.1" in rows["localhost"]["addrs"].split(","), rows["localhost"]["addrs"])
+        lists = {row["list"]: row["items"] for row in proxy.admin("SHOW LISTS")}
+        equal(lists["dns_names"], "1")
+    with stage.proxy(primary="postgres://no-such-host.invalid/app", wait_timeout="1s") as proxy:
+        with raises((ServerError, Closed)):
+            stage.client(proxy).rows("SELECT 1")
+        equal([(row["hostname"], row["addrs"]) for row in proxy.admin("SHOW DNS_HOSTS")], [("no-such-host.invalid", "")])
+
+
 def canceled(admin):
     """A CancelRequest for what the console waits for; its error and the status behind it."""
     admin.cancel()

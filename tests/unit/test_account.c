@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <stdio.h>
 
 Test(account, names_that_run_together_are_not_the_same)
 {
@@ -100,5 +101,29 @@ Test(account, failed_logins_count_per_address_and_user_within_the_window)
     cr_assert(shared_login_allowed(shared, here, "alice", 3, 1000, 1100));
     shared_login_failed(shared, here, "alice", 1000, 1100);
     cr_assert(shared_login_allowed(shared, here, "alice", 3, 1000, 1101), "a window of its own");
+    shared_free(shared);
+}
+
+Test(account, resolved_hosts)
+{
+    struct shared *shared = shared_new(1);
+    struct shared_host host;
+    cr_assert_not(shared_host_at(shared, 0, &host));
+    shared_host_resolved(shared, "db1", "10.0.0.1");
+    shared_host_resolved(shared, "db2", "");
+    shared_host_resolved(shared, "db1", "10.0.0.2,fd00::2"); /* moved */
+    cr_assert(shared_host_at(shared, 0, &host));
+    cr_assert_str_eq(host.name, "db1");
+    cr_assert_str_eq(host.addresses, "10.0.0.2,fd00::2");
+    cr_assert(shared_host_at(shared, 1, &host));
+    cr_assert_str_eq(host.addresses, "");
+    cr_assert_not(shared_host_at(shared, 2, &host));
+    for (int i = 0; i < 1000; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "other%d", i);
+        shared_host_resolved(shared, name, "::1");
+    }
+    cr_assert(shared_host_at(shared, 255, &host));
+    cr_assert_not(shared_host_at(shared, 256, &host), "bounded");
     shared_free(shared);
 }
