@@ -63,6 +63,7 @@ struct shared_host {
     char addresses[SHARED_ADDRESSES_BYTES]; /* with commas between, as many as fit */
 };
 
+/* Keeps a copy of both; does without when memory is out. */
 void shared_host_resolved(struct shared *shared, const char *name, const char *addresses);
 
 /* A copy of the index-th; false when there is none. */

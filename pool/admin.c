@@ -217,8 +217,8 @@ void admin_apply_effect(struct admin *admin, const struct admin_statement *state
     UNREACHABLE();
 }
 
-/* Ends a task that waits. Who gives up waiting for a pause does not want it to come later either, as
- * with PgBouncer. */
+/* Ends a task that waits. Who gives up waiting for a pause does not want it to come later either:
+ * PgBouncer does the same. */
 static enum admin_progress cancel_task(struct engine *engine, struct admin_task *task)
 {
     static const struct admin_command undo = {

@@ -46,8 +46,8 @@ void admin_reload_done(struct engine *engine, struct session *session, const cha
 /* The session's timer: looks again whether what a command waits for has happened. */
 void admin_timer(struct engine *engine, struct session *session);
 
-/* A CancelRequest with the console's key: a PAUSE, SUSPEND or WAIT_CLOSE that waits ends with 57014,
- * and what it has paused goes on. Other commands take no time worth it. */
+/* A CancelRequest with the console's key: a PAUSE, SUSPEND or WAIT_CLOSE that waits ends with
+ * 57014, and what it has paused goes on. Other commands take no time worth it. */
 void admin_cancel(struct engine *engine, struct session *session);
 
 /* The name of a console's user. */

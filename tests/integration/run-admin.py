@@ -311,7 +311,8 @@ def _():
     with stage.proxy(primary="postgres://no-such-host.invalid/app", wait_timeout="1s") as proxy:
         with raises((ServerError, Closed)):
             stage.client(proxy).rows("SELECT 1")
-        equal([(row["hostname"], row["addrs"]) for row in proxy.admin("SHOW DNS_HOSTS")], [("no-such-host.invalid", "")])
+        rows = [(row["hostname"], row["addrs"]) for row in proxy.admin("SHOW DNS_HOSTS")]
+        equal(rows, [("no-such-host.invalid", "")])
 
 
 def canceled(admin):
