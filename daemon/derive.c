@@ -8,26 +8,22 @@
 #include "daemon/worker.h"
 #include "pool/engine.h"
 #include "protocol/crypto.h"
+#include "protocol/scram.h"
 
 struct job {
     uv_work_t request;
     struct worker *worker;
     struct handle handle;
     struct derivation inputs;
-    uint8_t keys[2 * CRYPTO_SHA256_BYTES]; /* ClientKey, ServerKey (RFC 5802 section 3) */
+    struct scram_keys keys; /* RFC 5802 section 3 */
+    int code;
 };
 
 static void compute(uv_work_t *request)
 {
-    static const char client_label[] = "Client Key", server_label[] = "Server Key";
     struct job *job = request->data;
-    uint8_t salted[CRYPTO_SHA256_BYTES];
-    crypto_pbkdf2(job->inputs.password, strlen(job->inputs.password), job->inputs.salt,
-                  job->inputs.salt_bytes, job->inputs.iterations, salted);
-    crypto_hmac(salted, sizeof(salted), client_label, sizeof(client_label) - 1, job->keys);
-    crypto_hmac(salted, sizeof(salted), server_label, sizeof(server_label) - 1,
-                job->keys + CRYPTO_SHA256_BYTES);
-    crypto_wipe(salted, sizeof(salted));
+    job->code = scram_derive(job->inputs.password, strlen(job->inputs.password), job->inputs.salt,
+                             job->inputs.salt_bytes, job->inputs.iterations, &job->keys);
     crypto_wipe(&job->inputs, sizeof(job->inputs));
 }
 
@@ -41,14 +37,20 @@ static void on_computed(uv_work_t *request, int status)
 {
     struct job *job = request->data;
     struct worker *worker = job->worker;
+    uint8_t keys[2 * SCRAM_KEY_BYTES];
+    int code = status == 0 ? job->code : ERR_INTERNAL;
+    memcpy(keys, job->keys.client_key, SCRAM_KEY_BYTES);
+    memcpy(keys + SCRAM_KEY_BYTES, job->keys.server_key, SCRAM_KEY_BYTES);
     struct event event = {.kind = EVENT_DERIVED,
                           .handle = job->handle,
-                          .code = status == 0 ? 0 : ERR_INTERNAL,
-                          .keys = status == 0 ? job->keys : NULL};
+                          .code = code,
+                          .text = code == 0 ? NULL : error_message(code),
+                          .keys = code == 0 ? keys : NULL};
     worker->jobs--;
     if (!worker->stopping) {
         worker_step(worker, &event);
     }
+    crypto_wipe(keys, sizeof(keys));
     free_job(job);
 }
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Suite, equal, eventually, raises, true  # noqa: E402
@@ -237,6 +238,27 @@ def _():
         is_refused(proxy, "bob", "wrong")
         for user in ("rejected", "elsewhere", "nobody"):
             is_refused(proxy, user, SECRET, "28000")
+
+
+@suite.check("SASLprep: a password with characters that it maps, on both sides")
+def _():
+    # A no-break space is a space to SASLprep, and a soft hyphen nothing; libpq sends it so prepared.
+    written, prepared = "pass\u00a0w\u00f6\u00adrd", "pass w\u00f6rd"
+    make_role("plain2", written)
+    verifier = stage.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'plain2'")[0][0]
+    for method, secret in (("scram-sha-256", written), ("scram-sha-256", verifier), ("password", verifier)):
+        with proxy_with(method, users_file=users_file(("plain2", secret))) as proxy:
+            # Wire prepares nothing: with SCRAM it has to be given what libpq would use.
+            logs_in(proxy, "plain2", prepared if method != "password" else written)
+            done = subprocess.run(
+                ["psql", "-XAtqc", "SELECT 'in'", f"host=127.0.0.1 port={proxy.port} user=plain2 dbname=app"],
+                env={**os.environ, "PGPASSWORD": written}, capture_output=True, text=True, check=False)
+            equal(done.stdout.strip(), "in", f"psql with {method}: {done.stderr}")
+            is_refused(proxy, "plain2", "pass word")
+    # Towards the server, from the connection string.
+    quoted = urllib.parse.quote(written)
+    with stage.proxy(primary=f"postgres://plain2:{quoted}@127.0.0.1:{stage.cluster.port}/app") as proxy:
+        equal(stage.client(proxy).scalar("SELECT session_user"), "plain2")
 
 
 def psql_at(folder, user, run_as=None):
