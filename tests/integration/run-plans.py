@@ -28,7 +28,7 @@ from howdah import Howdah  # noqa: E402
 from pgcluster import Cluster  # noqa: E402
 from wire import Result, Wire, copy_data, copy_done, query  # noqa: E402
 
-suite = Suite("plans", check_limit_s=400)
+suite = Suite("plans", check_limit_s=1500 if os.environ.get("HOWDAH_PLAN_ALL") else 400)
 BIN = os.environ.get("HOWDAH_BIN", os.path.join(ROOT, "build/daemon/howdah"))
 PLAN_OF = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(BIN))), "tests/sql/plan-of")
 SHORT = bool(os.environ.get("HOWDAH_SHORT"))
