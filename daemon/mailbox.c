@@ -35,16 +35,38 @@ static int grow(struct mailbox *mailbox)
 int mailbox_put(struct mailbox *mailbox, const struct message *message, bool *ret_wake)
 {
     int code = 0;
+    *ret_wake = false;
     pthread_mutex_lock(&mailbox->lock);
     if (mailbox->count == mailbox->capacity) {
         code = grow(mailbox);
     }
     if (code == 0) {
-        *ret_wake = mailbox->count == 0;
         mailbox->messages[mailbox->count++] = *message;
+        atomic_store(&mailbox->has_mail, true);
     }
     pthread_mutex_unlock(&mailbox->lock);
+    if (code == 0) {
+        *ret_wake = atomic_exchange(&mailbox->asleep, false);
+    }
     return code;
+}
+
+/* A sender writes `has_mail` and then reads `asleep`, the receiver does it the other way round: one
+ * of them sees the other. */
+bool mailbox_sleep(struct mailbox *mailbox)
+{
+    atomic_store(&mailbox->asleep, true);
+    if (!atomic_load(&mailbox->has_mail)) {
+        return true;
+    }
+    atomic_store(&mailbox->asleep, false);
+    return false;
+}
+
+bool mailbox_awake(struct mailbox *mailbox)
+{
+    atomic_store_explicit(&mailbox->asleep, false, memory_order_relaxed);
+    return atomic_load(&mailbox->has_mail);
 }
 
 void mailbox_take(struct mailbox *mailbox, struct mail *mail)
@@ -55,5 +77,6 @@ void mailbox_take(struct mailbox *mailbox, struct mail *mail)
     mailbox->messages = emptied.messages;
     mailbox->capacity = emptied.capacity;
     mailbox->count = 0;
+    atomic_store(&mailbox->has_mail, false);
     pthread_mutex_unlock(&mailbox->lock);
 }

@@ -2,7 +2,8 @@
  *
  * A mailbox is an array under a mutex that is held for the time of one copy; the receiver takes the
  * whole array and leaves the one it emptied before, so that nothing is allocated once both have
- * grown. The first message after it was emptied wakes the receiver's loop, the others don't.
+ * grown. A receiver that is at work looks into it by itself, without a system call; only one that
+ * sleeps is woken.
  *
  *   to a worker                                     to the control (which is worker 0's thread)
  *   LETTER, LENT    from another engine             ASK_SECRET     look a secret up
@@ -16,6 +17,7 @@
 #define DAEMON_MAILBOX_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -69,6 +71,8 @@ struct mailbox {
     pthread_mutex_t lock;
     struct message *messages;
     uint32_t count, capacity;
+    atomic_bool has_mail;
+    atomic_bool asleep; /* and nobody has undertaken to wake the receiver */
 };
 
 /* What the receiver has taken out. */
@@ -82,8 +86,15 @@ void mailbox_init(struct mailbox *mailbox);
 /* What still lies in it is forgotten, not freed: take it out before. */
 void mailbox_fini(struct mailbox *mailbox);
 
-/* Copies the message in; *ret_wake tells that the receiver may be asleep. ERR_NO_MEMORY. */
+/* Copies the message in; *ret_wake tells that the receiver sleeps, and is this caller's to wake.
+ * ERR_NO_MEMORY. */
 int mailbox_put(struct mailbox *mailbox, const struct message *message, bool *ret_wake);
+
+/* The receiver is about to sleep; false: there is mail, it must not. */
+bool mailbox_sleep(struct mailbox *mailbox);
+
+/* The receiver sleeps no more. Returns whether there is mail. */
+bool mailbox_awake(struct mailbox *mailbox);
 
 /* Takes everything; `mail` gives its emptied array in exchange. */
 void mailbox_take(struct mailbox *mailbox, struct mail *mail);

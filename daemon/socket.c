@@ -346,7 +346,7 @@ int sock_attach(struct sock *sock, int fd)
 
 /* --- ending ---------------------------------------------------------------------------------- */
 
-/* Takes it from the tables; the descriptor is not closed, which would take it from the epoll set. */
+/* Takes it from the tables; the descriptor is not closed, which takes it from the epoll set. */
 static void forget(struct sock *sock)
 {
     struct worker *worker = sock_worker(sock);

@@ -1,9 +1,9 @@
-/* Descriptors that a worker waits for: an epoll set of its own, beside libuv's loop, which is one of
- * the descriptors in it.
+/* Descriptors that a worker waits for: an epoll set of its own, beside libuv's loop, which is one
+ * of the descriptors in it.
  *
- * Sockets are most of what a worker does. Under uv_poll_t each took 160 bytes more, four system calls
- * more when it came and went, and a detour for every event; libuv keeps what is rare: timers,
- * signals, wake-ups between threads, the thread pool.
+ * Sockets are most of what a worker does. Under uv_poll_t each took 160 bytes more, four system
+ * calls more when it came and went, and a detour for every event; libuv keeps what is rare: timers,
+ * signals, the thread pool.
  */
 #ifndef DAEMON_WATCH_H
 #define DAEMON_WATCH_H
@@ -19,8 +19,8 @@ struct watch {
     uint32_t events; /* asked for; 0: the descriptor is not in the set */
 };
 
-/* Asks for EPOLLIN, EPOLLOUT, EPOLLRDHUP from now on, 0 for none at all. ERR_NO_MEMORY, which only a
- * descriptor that was not in the set can meet. */
+/* Asks for EPOLLIN, EPOLLOUT, EPOLLRDHUP from now on, 0 for none at all. ERR_NO_MEMORY, which only
+ * a descriptor that was not in the set can meet. */
 int watch_set(int epoll_fd, int fd, struct watch *watch, uint32_t events);
 
 /* Tells the watches of what epoll_wait has found. */

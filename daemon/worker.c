@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -232,9 +233,8 @@ static void handle_message(struct worker *worker, const struct message *message)
     UNREACHABLE();
 }
 
-static void on_wake(uv_async_t *wake)
+static void take_mail(struct worker *worker)
 {
-    struct worker *worker = wake->data;
     mailbox_take(&worker->mailbox, &worker->mail);
     for (uint32_t i = 0; i < worker->mail.count; i++) {
         handle_message(worker, &worker->mail.messages[i]);
@@ -256,7 +256,7 @@ void worker_post(struct worker *from, struct worker *to, const struct message *m
         abort();
     }
     if (wake) {
-        uv_async_send(&to->wake);
+        (void)eventfd_write(to->wake_fd, 1);
     }
 }
 
@@ -371,10 +371,52 @@ static int make_engine(struct worker *worker, const struct worker_setup *setup)
     return worker->engine != NULL ? 0 : ERR_NO_MEMORY;
 }
 
+/* The mail is looked after in every turn. */
+static void on_woken(struct watch *watch, uint32_t events)
+{
+    (void)watch, (void)events;
+}
+
 static void on_loop_ready(struct watch *watch, uint32_t events)
 {
     (void)events;
     CONTAINER_OF(watch, struct worker, loop_watch)->loop_due = true;
+}
+
+static void close_loops(struct worker *worker)
+{
+    uv_loop_close(&worker->loop);
+    close(worker->wake_fd);
+    close(worker->epoll_fd);
+}
+
+/* The epoll set, libuv's loop in it, and what other threads wake it by: each write is one edge, so
+ * it is never read. */
+static int make_loops(struct worker *worker)
+{
+    int loop_code = uv_loop_init(&worker->loop);
+    worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    worker->wake_watch.ready = on_woken;
+    worker->loop_watch.ready = on_loop_ready;
+    worker->loop_due = true; /* its first run registers what it waits for */
+    if (loop_code == 0 && worker->epoll_fd >= 0 && worker->wake_fd >= 0 &&
+        watch_set(worker->epoll_fd, worker->wake_fd, &worker->wake_watch, EPOLLIN | EPOLLET) == 0 &&
+        watch_set(worker->epoll_fd, uv_backend_fd(&worker->loop), &worker->loop_watch, EPOLLIN) ==
+            0) {
+        worker->loop.data = worker;
+        return 0;
+    }
+    if (loop_code == 0) {
+        uv_loop_close(&worker->loop);
+    }
+    if (worker->epoll_fd >= 0) {
+        close(worker->epoll_fd);
+    }
+    if (worker->wake_fd >= 0) {
+        close(worker->wake_fd);
+    }
+    return ERR_IO;
 }
 
 int worker_init(struct worker *worker, const struct worker_setup *setup)
@@ -385,29 +427,16 @@ int worker_init(struct worker *worker, const struct worker_setup *setup)
     worker->server = setup->server;
     worker->log = setup->log;
     worker->dirty = true; /* the engine may have wishes of its own from the start */
-    worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (worker->epoll_fd < 0) {
+    if (make_loops(worker) != 0) {
         return ERR_IO;
     }
-    if (uv_loop_init(&worker->loop) != 0) {
-        close(worker->epoll_fd);
-        return ERR_IO;
-    }
-    worker->loop.data = worker;
-    worker->loop_watch.ready = on_loop_ready;
-    worker->loop_due = true; /* its first run registers what it waits for */
-    if (watch_set(worker->epoll_fd, uv_backend_fd(&worker->loop), &worker->loop_watch, EPOLLIN) !=
-            0 ||
-        make_engine(worker, setup) != 0 ||
-        uv_async_init(&worker->loop, &worker->wake, on_wake) != 0) {
-        engine_free(worker->engine);
-        uv_loop_close(&worker->loop);
-        close(worker->epoll_fd);
+    if (make_engine(worker, setup) != 0) {
+        close_loops(worker);
         return ERR_NO_MEMORY;
     }
     uv_timer_init(&worker->loop, &worker->deadline);
     uv_timer_init(&worker->loop, &worker->sweep);
-    worker->deadline.data = worker->sweep.data = worker->wake.data = worker;
+    worker->deadline.data = worker->sweep.data = worker;
     slab_init(&worker->socks, sizeof(struct sock));
     list_init(&worker->nascent);
     resolver_init(&worker->resolver, worker);
@@ -416,15 +445,28 @@ int worker_init(struct worker *worker, const struct worker_setup *setup)
     return 0;
 }
 
+/* How long libuv's loop can wait to be run: 0 if it is due, -1 for ever. */
+static int loop_wait_ms(const struct worker *worker)
+{
+    if (worker->loop_due) {
+        return 0;
+    }
+    return uv_loop_alive(&worker->loop) ? uv_backend_timeout(&worker->loop) : -1;
+}
+
 static void turn(struct worker *worker)
 {
     struct epoll_event events[EVENTS_MAX];
-    int wait_ms = worker->loop_due ? 0 : uv_backend_timeout(&worker->loop);
-    int count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, wait_ms);
+    int loop_ms = loop_wait_ms(worker);
+    bool sleeps = loop_ms != 0 && mailbox_sleep(&worker->mailbox);
+    int count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, sleeps ? loop_ms : 0);
     worker->now_known = false;
     uv_update_time(&worker->loop); /* libuv's timers count from here */
     watch_tell(events, count);
-    if (worker->loop_due || count <= 0 || wait_ms == 0) {
+    if (mailbox_awake(&worker->mailbox)) {
+        take_mail(worker);
+    }
+    if (worker->loop_due || loop_ms == 0 || (sleeps && count <= 0)) {
         worker->loop_due = false;
         uv_run(&worker->loop, UV_RUN_NOWAIT);
     }
@@ -493,8 +535,7 @@ void worker_fini(struct worker *worker)
     }
     uv_walk(&worker->loop, close_handle, NULL);
     uv_run(&worker->loop, UV_RUN_DEFAULT); /* the closings, and jobs that come back */
-    uv_loop_close(&worker->loop);
-    close(worker->epoll_fd);
+    close_loops(worker);
     discard_mail(worker);
     mailbox_fini(&worker->mailbox);
     engine_free(worker->engine);

@@ -1,9 +1,10 @@
-/* One worker: a thread, its epoll set and libuv loop, its engine, and the sockets that belong to it.
+/* One worker: a thread, its epoll set and libuv loop, its engine, and the sockets that belong to
+ * it.
  *
- * A turn: whatever is ready is read first and told to the engine, all of it; libuv's loop runs if it
- * has anything due (timers, signals, mail, jobs that come back); then the worker does what the
- * engine wants until it wants nothing more, so that one send per socket and turn carries everything.
- * The clock is read once a turn, when first needed.
+ * A turn: whatever is ready is read first and told to the engine, all of it, and the mail; libuv's
+ * loop runs if it has anything due (timers, signals, jobs that come back); then the worker does
+ * what the engine wants until it wants nothing more, so that one send per socket and turn carries
+ * everything. The clock is read once a turn, when first needed.
  *
  * Worker 0 runs on the main thread, and the control (daemon/server.h) with it: with one worker the
  * whole process has one loop, and nothing crosses threads.
@@ -38,7 +39,8 @@ struct worker {
     struct watch loop_watch; /* libuv's own descriptor in the set */
     bool loop_due;
     uv_timer_t deadline, sweep;
-    uv_async_t wake;
+    int wake_fd; /* an eventfd: another thread has put mail while this one slept */
+    struct watch wake_watch;
 
     struct engine *engine;
     uint64_t now_us;

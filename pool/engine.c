@@ -410,9 +410,10 @@ static void process_event(struct engine *engine, const struct event *event)
 
 static void end_step(struct engine *engine)
 {
-    if (!list_empty(&engine->resumable)) {
-        engine_run_resumable(engine);
+    if (list_empty(&engine->resumable) && engine->now_us < engine->stats_due_us) {
+        return;
     }
+    engine_run_resumable(engine);
     if (engine->now_us >= engine->stats_due_us) {
         show_stats_period(engine);
     }

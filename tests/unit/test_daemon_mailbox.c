@@ -25,7 +25,7 @@ static void *send_all(void *argument)
     return NULL;
 }
 
-Test(daemon_mailbox, wakes_once_until_it_is_emptied)
+Test(daemon_mailbox, wakes_a_receiver_that_sleeps_once)
 {
     struct mailbox mailbox;
     struct mail mail = {.messages = NULL};
@@ -33,16 +33,20 @@ Test(daemon_mailbox, wakes_once_until_it_is_emptied)
     bool wake = false;
     mailbox_init(&mailbox);
     cr_assert_eq(mailbox_put(&mailbox, &message, &wake), 0);
+    cr_assert(!wake); /* it is at work, and will see it by itself */
+    cr_assert(!mailbox_sleep(&mailbox));
+    mailbox_take(&mailbox, &mail);
+    cr_assert_eq(mail.count, 1);
+    mail.count = 0;
+    cr_assert(mailbox_sleep(&mailbox));
+    cr_assert_eq(mailbox_put(&mailbox, &message, &wake), 0);
     cr_assert(wake);
     cr_assert_eq(mailbox_put(&mailbox, &message, &wake), 0);
     cr_assert(!wake);
+    cr_assert(mailbox_awake(&mailbox));
     mailbox_take(&mailbox, &mail);
     cr_assert_eq(mail.count, 2);
-    mail.count = 0;
-    cr_assert_eq(mailbox_put(&mailbox, &message, &wake), 0);
-    cr_assert(wake);
-    mailbox_take(&mailbox, &mail);
-    cr_assert_eq(mail.count, 1);
+    cr_assert(!mailbox_awake(&mailbox));
     free(mail.messages);
     mailbox_fini(&mailbox);
 }
