@@ -55,11 +55,15 @@ static void violated(struct relay *relay, uint8_t *at, const char *what)
     link_fail(relay->engine, relay->link, ERR_SERVER_PROTOCOL, what);
 }
 
-/* Whether what the server says aside (notices, parameters) is for the client. */
-static bool aside_passes(const struct link *link)
+/* Whether what the server says aside (notices, parameters, notifications) is for the client. A
+ * notification is also where it comes amid the answer to a question of ours. */
+static bool aside_passes(const struct link *link, uint8_t type)
 {
     const struct due_entry *head = due_head(&link->due);
-    return link->owner != NULL && !link->setup && (head == NULL || head->kind == DUE_FORWARD);
+    bool listens = type == BACKEND_NOTIFICATION_RESPONSE && head != NULL &&
+                   (head->flags & DUE_FLAG_ASK) != 0;
+    return link->owner != NULL && !link->setup &&
+           (head == NULL || head->kind == DUE_FORWARD || listens);
 }
 
 static bool must_be_whole(const struct due_entry *head, uint8_t type, uint32_t body_bytes)
@@ -301,7 +305,7 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
         violated(relay, at, message_backend_name(type));
         return 0;
     } else if (verdict == DUE_VERDICT_ASIDE) {
-        forward = aside_passes(link);
+        forward = aside_passes(link, type);
     }
     if (type == BACKEND_DATA_ROW) {
         if ((head->flags & DUE_FLAG_ASK) != 0) {
