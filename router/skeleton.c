@@ -714,6 +714,22 @@ static void make(struct maker *maker, struct sql_token *token)
     }
 }
 
+/* A token has a byte at least, so few skeletons are long enough to be looked at again. */
+static bool has_too_many_tokens(const struct maker *maker)
+{
+    struct sql_lexer lexer;
+    struct sql_token token;
+    uint32_t count = 0;
+    if (maker->len <= LIMIT_SKELETON_TOKENS) {
+        return false;
+    }
+    sql_lexer_init(&lexer, maker->out, maker->len, 0);
+    while (sql_lexer_next(&lexer, &token) > SQL_END) {
+        count++;
+    }
+    return count > LIMIT_SKELETON_TOKENS;
+}
+
 void skeleton_make(const char *text, size_t len, const struct skeleton_room *room,
                    struct skeleton *ret)
 {
@@ -739,6 +755,9 @@ void skeleton_make(const char *text, size_t len, const struct skeleton_room *roo
         ret->verb = sql_verb_next(&maker.lexer);
     } else if (find_statement(&maker.lexer, &token)) {
         make(&maker, &token);
+    }
+    if (has_too_many_tokens(&maker)) {
+        refuse(&maker, SKELETON_LONG);
     }
     ret->hint_at = maker.lexer.hint_at;
     ret->hint_len = maker.lexer.hint_len;

@@ -42,7 +42,7 @@
 enum skeleton_opaque {
     SKELETON_CLEAR,     /* not opaque: there is a skeleton */
     SKELETON_LONG_TEXT, /* more than LIMIT_SKELETON_TEXT_BYTES */
-    SKELETON_LONG,      /* more than LIMIT_SKELETON_BYTES, or than there is room */
+    SKELETON_LONG,      /* more than LIMIT_SKELETON_BYTES or _TOKENS, or than there is room */
     SKELETON_DEEP,      /* more than LIMIT_SKELETON_DEPTH */
     SKELETON_LEXICAL,   /* an unterminated literal, a byte or number no token begins with */
 };

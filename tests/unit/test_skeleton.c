@@ -300,9 +300,11 @@ Test(skeleton, depth_is_bounded)
 
 Test(skeleton, length_is_bounded)
 {
-    cr_expect_str_eq(repeat("abcdefg,", LIMIT_SKELETON_BYTES / 8 + 1), "long");
+    cr_expect_str_eq(repeat("abcdefghijklmno,", LIMIT_SKELETON_BYTES / 16 + 1), "long");
     cr_expect_eq(made.verb, SQL_VERB_SELECT);
-    cr_expect_str_neq(repeat("abcdefg,", LIMIT_SKELETON_BYTES / 8 - 2), "long");
+    cr_expect_str_neq(repeat("abcdefghijklmno,", LIMIT_SKELETON_BYTES / 16 - 2), "long");
+    cr_expect_str_eq(repeat("a,", LIMIT_SKELETON_TOKENS / 2), "long");
+    cr_expect_str_neq(repeat("a,", LIMIT_SKELETON_TOKENS / 2 - 1), "long");
     cr_expect_str_eq(repeat(" ", LIMIT_SKELETON_TEXT_BYTES), "long text");
     cr_expect_eq(made.verb, SQL_VERB_SELECT);
     cr_expect_str_eq(repeat(" ", LIMIT_SKELETON_TEXT_BYTES - 7), "select");
