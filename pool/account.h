@@ -22,6 +22,7 @@ struct account {
     uint32_t home;        /* worker index of the waiting line */
     atomic_uint clients;  /* users only */
     atomic_uint total;    /* links, dialing ones included */
+    atomic_uint pinned;   /* links of pinned sessions: not in total */
     atomic_uint tickets;  /* asked for and not yet granted */
     atomic_uint idle[LIMIT_WORKERS];
     _Atomic uint64_t retry_at_us; /* hosts only: no dial before */

@@ -43,6 +43,7 @@ enum {
     DUE_FLAG_DUPLICATE = 2, /* a Parse that must fail with 42P05: the name in the text is ours */
     DUE_FLAG_UNNAMED = 4,   /* a client's Parse of the unnamed statement */
     DUE_FLAG_ASK = 16,      /* a question of ours: pool/state.h takes the answer */
+    DUE_FLAG_RESTORE = 32,  /* the startup's settings behind a RESET: pool/restore.h */
     DUE_FLAG_REFERS = 8,    /* set by due_push: one of the entry's pointers is not NULL */
 };
 

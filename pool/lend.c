@@ -576,6 +576,30 @@ static void serve_sharers(struct engine *engine, struct pool *pool)
     }
 }
 
+void lend_pinned(struct engine *engine, struct link *link)
+{
+    struct pool *pool = link->pool;
+    ASSERT(!link->pinned);
+    link->pinned = true;
+    atomic_fetch_add(&pool->account->pinned, 1);
+    account_give_back(pool->account);
+    lend_escalate(engine, pool, true);
+    if (atomic_load(&pool->account->tickets) > 0) {
+        lend_serve(engine, pool);
+    }
+}
+
+bool lend_unpinned(struct link *link)
+{
+    struct pool *pool = link->pool;
+    if (!link->pinned) {
+        return true;
+    }
+    link->pinned = false;
+    atomic_fetch_sub(&pool->account->pinned, 1);
+    return atomic_fetch_add(&pool->account->total, 1) < pool->limits.size;
+}
+
 void lend_link_ended(struct engine *engine, struct pool *pool, bool replication)
 {
     if (replication) {

@@ -51,6 +51,11 @@ void lend_link_free(struct engine *engine, struct link *link);
  * a new one when lend_link_ended is told. */
 void lend_grant_lost(struct link *link);
 
+/* The link's session is pinned to it: from now on it counts beside the pool's size, so that pinned
+ * sessions don't starve the others. Back among them it counts again; false: it is one too many. */
+void lend_pinned(struct engine *engine, struct link *link);
+bool lend_unpinned(struct link *link);
+
 /* A link is gone (or its dial failed): its place is free. */
 void lend_link_ended(struct engine *engine, struct pool *pool, bool replication);
 

@@ -106,6 +106,7 @@ static void close_link(struct engine *engine, struct link *link)
     }
     leave_lists(engine, link);
     lend_grant_lost(link);
+    lend_unpinned(link);
     cancel_forget_link(engine, link);
     conn_close(engine, &link->conn);
     link->state = LINK_CLOSING;
@@ -279,6 +280,8 @@ void link_entry_done(struct engine *engine, struct link *link, const struct due_
         link_setup_ended(engine, link);
     } else if ((entry->flags & DUE_FLAG_ASK) != 0 && entry->what == DUE_SYNC) {
         state_answered(engine, link);
+    } else if ((entry->flags & DUE_FLAG_RESTORE) != 0 && entry->what == DUE_SYNC) {
+        link->restoring--;
     }
 }
 
@@ -427,7 +430,8 @@ void link_ready(struct engine *engine, struct link *link)
     struct pool *pool = link->pool;
     ASSERT(link->owner == NULL);
     leave_lists(engine, link);
-    if (pool->retired || pool->paused || link->spoilt || link->epoch != pool->epoch ||
+    bool has_place = lend_unpinned(link);
+    if (!has_place || pool->retired || pool->paused || link->spoilt || link->epoch != pool->epoch ||
         engine->now_us >= link->expires_us) {
         link->state = LINK_RESET; /* in no list any more: only to be closed */
         close_link(engine, link);

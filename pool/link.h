@@ -53,6 +53,7 @@ struct link {
     bool setup;  /* settings are being applied for the owner */
     bool setup_failed;
     bool used;       /* in this lease */
+    bool pinned;     /* counts in the account's pinned, not in its total */
     bool granted;    /* made or moved here for a ticket of this worker */
     bool terminated; /* the server has said FATAL */
     bool replication;
@@ -74,6 +75,7 @@ struct link {
     struct link_statements statements;
     struct statement *unnamed; /* what the unnamed statement is there; NULL = not known */
     bool no_unnamed;           /* it is known that there is none */
+    uint32_t restoring;        /* RESETs behind which the startup's settings are on their way */
     struct question *question; /* about its owner's state, under way; NULL = none */
     uint8_t *deferred_error;   /* of a failed setup: the ErrorResponse's body; NULL = none */
     uint32_t deferred_error_bytes;

@@ -12,6 +12,7 @@
 #include "pool/link.h"
 #include "pool/options.h"
 #include "pool/pool.h"
+#include "pool/restore.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/message.h"
@@ -153,7 +154,8 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     const struct due_entry *head = due_head(&link->due);
     bool setup = head != NULL && (head->flags & DUE_FLAG_SETUP) != 0;
     bool asked = head != NULL && (head->flags & DUE_FLAG_ASK) != 0;
-    bool forward = !setup && !asked;
+    bool restores = head != NULL && (head->flags & DUE_FLAG_RESTORE) != 0;
+    bool forward = !setup && !asked && !restores;
     struct report_fields fields = {.sqlstate = ""};
     link->due.copy_in = false;
     link->spoilt |= link->state == LINK_RESET; /* what should be gone may still be there */
@@ -166,7 +168,7 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
         link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
         if (setup) {
             setup_error(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
-        } else if (!asked || link->terminated) {
+        } else if (link->terminated || (!asked && !restores)) {
             end_run(relay, at);
             forward = !error_replaced(relay, head, &fields);
         }
@@ -210,6 +212,23 @@ static void take_ready(struct relay *relay, uint8_t *at)
     }
     if (status != 'I' && link->owner != NULL && link->pool->limits.mode == POOL_STATEMENT) {
         refuse_transaction(relay, at);
+    }
+}
+
+/* A parameter that a RESET has changed for a moment. */
+static void tell_restored(struct relay *relay, uint8_t *at, uint32_t total)
+{
+    struct link *link = relay->link;
+    struct reader reader = reader_of(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+    const char *name = reader_cstr(&reader);
+    const char *value = reader_cstr(&reader);
+    const char *told = reader.failed ? value : restore_told(link, name, value);
+    if (told == value) {
+        return;
+    }
+    leave_out(relay, at, total);
+    if (told != NULL) {
+        session_tell_parameter(relay->engine, link->owner, &(struct setting){name, told});
     }
 }
 
@@ -257,6 +276,9 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
         copy_from_gone(relay);
         break;
     case BACKEND_PARAMETER_STATUS:
+        if (link->restoring > 0 && aside_passes(link)) {
+            tell_restored(relay, at, total);
+        }
         take_parameter(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
         break;
     }

@@ -14,9 +14,11 @@
 #include "pool/link.h"
 #include "pool/options.h"
 #include "pool/pool.h"
+#include "pool/restore.h"
 #include "pool/state.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
+#include "protocol/sql_verb.h"
 #include "protocol/startup.h"
 
 /* Entries that the handling of one message may add to the ledger. */
@@ -126,6 +128,7 @@ void session_closed(struct engine *engine, struct session *session)
     statement_unref(&engine->statements, session->unnamed);
     settings_unref(&engine->settings, session->settings);
     settings_unref(&engine->settings, session->startup);
+    settings_unref(&engine->settings, session->restores);
     plan_unref(session->set_alone);
     settings_unref(&engine->settings, session->custom);
     if (session->pool != NULL) {
@@ -200,26 +203,44 @@ static void drop_unnamed(struct engine *engine, struct session *session)
     link->no_unnamed = true;
 }
 
+/* Whether a query must be looked at as a whole. In session mode only what could reset a setting, or
+ * leave one that nobody can take away again. */
+static bool must_understand(const struct session *session, const char *text, uint32_t here,
+                            uint32_t total)
+{
+    if (total > LIMIT_PLAN_BYTES) {
+        return false;
+    }
+    if (!session->owns_link) {
+        return true;
+    }
+    enum sql_verb verb = sql_verb_read(text, here);
+    return verb == SQL_VERB_SET || verb == SQL_VERB_RESET || verb == SQL_VERB_DISCARD;
+}
+
 /* What a query does shows in its whole text. One that is too long to be looked at is taken for
  * anything. False: more of it must be here first. */
 static bool understand_query(struct engine *engine, struct session *session, const uint8_t *message,
                              uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
-    bool plain = session->owns_link || total > LIMIT_PLAN_BYTES;
-    uint32_t need = plain && total > QUERY_FRONT_BYTES ? QUERY_FRONT_BYTES : total;
     const uint8_t *text = message + MESSAGE_HEADER_BYTES;
+    uint32_t here = have < total ? have : total;
+    uint32_t need = total < QUERY_FRONT_BYTES ? total : QUERY_FRONT_BYTES;
     if (have < need) {
         *ret_whole = need;
         return false;
     }
-    if (!plain) {
-        session->query_is_read =
-            state_query(engine, session, (const char *)text, total - MESSAGE_HEADER_BYTES);
+    if (!must_understand(session, (const char *)text, here - MESSAGE_HEADER_BYTES, total)) {
+        session->query_is_read = statement_text_is_read(text, here - MESSAGE_HEADER_BYTES);
+        state_touch_all(session);
         return true;
     }
+    if (have < total) {
+        *ret_whole = total;
+        return false;
+    }
     session->query_is_read =
-        statement_text_is_read(text, (have < total ? have : total) - MESSAGE_HEADER_BYTES);
-    state_touch_all(session);
+        state_query(engine, session, (const char *)text, total - MESSAGE_HEADER_BYTES);
     return true;
 }
 
@@ -237,7 +258,9 @@ static uint32_t take_query(struct engine *engine, struct session *session, struc
     query_begins(engine, session);
     link->unsynced = false; /* its ReadyForQuery ends what came before, too */
     forward_message(engine, session, block, message, total, have);
-    return have < total ? have : total;
+    return session->restores != NULL && !restore_send(engine, session) ? 0
+           : have < total                                              ? have
+                                                                       : total;
 }
 
 /* What the server will answer a message that passes as it is. DUE_WHAT_COUNT: nothing. */
@@ -304,6 +327,9 @@ static uint32_t take_sync(struct engine *engine, struct session *session, struct
         link->due.skipping = false;
     }
     forward_message(engine, session, block, message, total, have);
+    if (session->restores != NULL && !link->due.copy_in && !restore_send(engine, session)) {
+        return 0;
+    }
     return have < total ? have : total;
 }
 

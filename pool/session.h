@@ -79,10 +79,11 @@ struct session {
     bool deaf;                       /* its socket has failed: what it would be told is dropped */
     bool replication;
     uint32_t touched; /* enum plan_touch: what the server is to be asked about (pool/state.h) */
-    struct plan *set_alone; /* of the one SET under way outside a transaction; a reference */
-    uint32_t pins;          /* PIN_*: why the session keeps its link */
-    bool ran;               /* a statement was sent since the server was last asked */
-    bool query_is_read;     /* what runs now may be cancelled when the client is gone */
+    struct settings *restores; /* of the startup's, to be set again behind a RESET; or NULL */
+    struct plan *set_alone;    /* of the one SET under way outside a transaction; a reference */
+    uint32_t pins;             /* PIN_*: why the session keeps its link */
+    bool ran;                  /* a statement was sent since the server was last asked */
+    bool query_is_read;        /* what runs now may be cancelled when the client is gone */
     bool cancel_sent;
     uint64_t connected_us, active_us; /* active: of the last message */
     uint64_t wait_from_us, query_from_us, transaction_from_us, gone_us;

@@ -133,6 +133,9 @@ void session_idle(struct engine *engine, struct session *session)
     if (asks(engine, session)) {
         return;
     }
+    if (session->pins != 0 && !link->pinned) {
+        lend_pinned(engine, link);
+    }
     if (link->status == 'I' && session->transaction_from_us != 0) {
         pool->stats.transactions++;
         pool->stats.transaction_us += engine->now_us - session->transaction_from_us;

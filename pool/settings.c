@@ -311,6 +311,12 @@ static bool is_identity(const char *name)
     return strcasecmp(name, identity[0]) == 0 || strcasecmp(name, identity[1]) == 0;
 }
 
+/* Of a DateStyle a client may name the style or the order alone; the other stays what it was. */
+static bool is_partial(const struct setting *setting)
+{
+    return strcasecmp(setting->name, "DateStyle") == 0 && strchr(setting->value, ',') == NULL;
+}
+
 static uint32_t write_others(struct writer *writer, const struct settings *from,
                              const struct settings *to)
 {
@@ -324,6 +330,10 @@ static uint32_t write_others(struct writer *writer, const struct settings *from,
         if (differs && !is_identity(item->name)) {
             if (order < 0) {
                 write_reset(writer, item->name);
+            } else if (is_partial(item)) {
+                write_reset(writer, item->name);
+                write_set(writer, item);
+                written++;
             } else {
                 write_set(writer, item);
             }

@@ -9,6 +9,7 @@
 #include "pool/core.h"
 #include "pool/link.h"
 #include "pool/pool.h"
+#include "pool/restore.h"
 #include "pool/session.h"
 #include "protocol/message.h"
 #include "router/plan.h"
@@ -89,6 +90,15 @@ static uint32_t pins_asked(uint32_t asks)
     return pins;
 }
 
+static bool has_custom(const struct plan *plan)
+{
+    bool custom = false;
+    for (uint32_t i = 0; i < plan->settings_count; i++) {
+        custom |= strchr(plan->settings[i].name, '.') != NULL;
+    }
+    return custom;
+}
+
 /* SET LOCAL of what PostgreSQL itself defines leaves nothing behind. A custom setting does: where
  * it was NULL it is '' afterwards. */
 static bool leaves_nothing(const struct plan *plan)
@@ -159,13 +169,18 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
     const struct link *link = session->link;
     struct plan *plan = state_plan(engine, session, text, (uint32_t)strnlen(text, len));
     bool reads = plan->class <= PLAN_READ;
-    if (is_certain(plan) && link->status == 'I' && due_empty(&link->due) && session->touched == 0) {
+    restore_note(engine, session, plan);
+    if (session->owns_link) {
+        session->link->spoilt |= has_custom(plan);
+    } else if (is_certain(plan) && link->status == 'I' && due_empty(&link->due) &&
+               session->touched == 0) {
         note_custom_names(engine, session, plan);
         session->link->erred = false;
         session->set_alone = plan;
         return false;
+    } else {
+        state_touch(engine, session, plan);
     }
-    state_touch(engine, session, plan);
     plan_unref(plan);
     return reads;
 }
@@ -186,9 +201,9 @@ static void settle_alone(struct engine *engine, struct session *session)
     struct link *link = session->link;
     const struct plan_setting *set = session->set_alone->settings;
     if (!link->erred && link->status == 'I' && settings_get(link->baseline, set->name) == NULL) {
-        const char *value =
-            set->value == NULL ? settings_get(session->startup, set->name) : set->value;
-        set_one(engine, &link->settings, set->name, set->value);
+        const char *value = set->value == NULL ? settings_get(session->startup, set->name)
+                                               : set->value; /* pool/restore.h */
+        set_one(engine, &link->settings, set->name, value);
         set_one(engine, &session->settings, set->name, value);
     } else if (!link->erred) {
         session->touched |= set->value == NULL ? PLAN_TOUCH_RESET : 0;
@@ -208,6 +223,7 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
         statement->plan = state_plan(engine, session, text, (uint32_t)strlen(text));
     }
     state_touch(engine, session, statement->plan);
+    restore_note(engine, session, statement->plan);
     return statement->plan->class <= PLAN_READ;
 }
 

@@ -64,7 +64,8 @@ static uint32_t quantifier_copies(const char **at)
 }
 
 /* Whether regcomp can compile it in bounded memory and time: it copies what is repeated, and copies
- * of copies grow with each level. A quantifier behind a quantifier is none for PostgreSQL either. */
+ * of copies grow with each level. A quantifier behind a quantifier is none for PostgreSQL,
+ * either. */
 static bool is_small(const char *at)
 {
     uint32_t size[REGEX_DEPTH_MAX] = {0}, depth = 0;

@@ -1,0 +1,29 @@
+/* RESET goes back to what the client asked for at its startup.
+ *
+ * A direct connection's startup settings are the server's reset values; a link's are not the
+ * client's. So behind a RESET, SET .. TO DEFAULT, RESET ALL or DISCARD ALL the client's startup
+ * values are set again, in the same packet, with the replies swallowed; and what the server reports
+ * of the short time in between is told as what it will be.
+ */
+#ifndef POOL_RESTORE_H
+#define POOL_RESTORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct engine;
+struct link;
+struct plan;
+struct session;
+
+/* What the statement with this plan resets must be set again behind it. */
+void restore_note(struct engine *engine, struct session *session, const struct plan *plan);
+
+/* Everything up to the client's ReadyForQuery is sent: sends what was noted. False when the link
+ * has failed. */
+bool restore_send(struct engine *engine, struct session *session);
+
+/* The value of a parameter, as the owner is to be told of it; NULL: not at all. */
+const char *restore_told(const struct link *link, const char *name, const char *value);
+
+#endif
