@@ -61,8 +61,8 @@ static void violated(struct relay *relay, uint8_t *at, const char *what)
 static bool aside_passes(const struct link *link, uint8_t type)
 {
     const struct due_entry *head = due_head(&link->due);
-    bool listens = type == BACKEND_NOTIFICATION_RESPONSE && head != NULL &&
-                   (head->flags & DUE_FLAG_ASK) != 0;
+    bool listens =
+        type == BACKEND_NOTIFICATION_RESPONSE && head != NULL && (head->flags & DUE_FLAG_ASK) != 0;
     return link->owner != NULL && !link->setup &&
            (head == NULL || head->kind == DUE_FORWARD || listens);
 }
