@@ -276,7 +276,7 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
         copy_from_gone(relay);
         break;
     case BACKEND_PARAMETER_STATUS:
-        if (link->restoring > 0 && aside_passes(link)) {
+        if (link->restoring > 0 && aside_passes(link, BACKEND_PARAMETER_STATUS)) {
             tell_restored(relay, at, total);
         }
         take_parameter(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
