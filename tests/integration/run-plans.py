@@ -199,8 +199,8 @@ def reads_views_that_write(sql):
 
 
 def wrong_opaque(sql, sqlstate):
-    """Why a statement should have been understood: the grammar raises these two, psql takes :x."""
-    return None if sqlstate in ("42601", "0A000") or ":" in sql else f"opaque, but its SQLSTATE is {sqlstate}"
+    """Why a statement should have been understood: the grammar raises these, psql takes :x."""
+    return None if sqlstate in ("42601", "0A000", "22023") or ":" in sql else f"opaque, but its SQLSTATE is {sqlstate}"
 
 
 def regression_plans(source):
