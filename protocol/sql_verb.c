@@ -53,9 +53,11 @@ static enum sql_verb refine(enum sql_verb verb, struct sql_lexer *lexer)
 
 enum sql_verb sql_verb_next(struct sql_lexer *lexer)
 {
-    struct sql_token token;
+    struct sql_token token = {0};
     enum sql_token_kind kind;
+    bool bracket = false;
     do {
+        bracket = bracket || sql_token_is_self(lexer, &token, '(');
         kind = sql_lexer_next(lexer, &token);
     } while (sql_token_is_self(lexer, &token, ';') || sql_token_is_self(lexer, &token, '('));
     if (kind == SQL_END) {
@@ -65,6 +67,9 @@ enum sql_verb sql_verb_next(struct sql_lexer *lexer)
         return SQL_VERB_UNKNOWN;
     }
     enum sql_verb verb = find(lexer, &token);
+    if (bracket && !sql_verb_is_row(verb)) {
+        return SQL_VERB_UNKNOWN;
+    }
     return verb == SQL_VERB_COMMIT || verb == SQL_VERB_ROLLBACK || verb == SQL_VERB_PREPARE
                ? refine(verb, lexer)
                : verb;

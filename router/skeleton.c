@@ -274,6 +274,9 @@ static void take_verb(struct maker *maker, const struct sql_token *token)
         lexer.at = token->at;
         verb = sql_verb_next(&lexer);
     }
+    if (maker->level > 0 && !sql_verb_is_row(verb)) {
+        verb = SQL_VERB_UNKNOWN; /* only queries may stand in brackets */
+    }
     maker->ret->verb = verb;
     maker->keep_all = !sql_verb_is_row(verb);
     maker->hurry = verb != SQL_VERB_CREATE;

@@ -293,6 +293,7 @@ Test(sql_verb, several_words)
     cr_expect_eq(verb(" ;; -- begin"), SQL_VERB_EMPTY);
     cr_expect_eq(verb("((SELECT 1))"), SQL_VERB_SELECT);
     cr_expect_eq(verb("selec"), SQL_VERB_UNKNOWN);
+    cr_expect_eq(verb("(begin)"), SQL_VERB_UNKNOWN);
     cr_expect_eq(verb("\"select\""), SQL_VERB_UNKNOWN);
     cr_expect_eq(verb("'x"), SQL_VERB_UNKNOWN);
     cr_expect_eq(verb("rollback work to savepoint a"), SQL_VERB_ROLLBACK_TO);
