@@ -189,7 +189,7 @@ CUSTOM = {
     '"My".setting': ["'quoted'"],
     "x.y": ["1", "2"],
 }
-MISSING_VALUES = ["'text'", "10", "on"]
+MISSING_VALUES = ["'text'", "65000", "on"]
 
 # Queries whose answers show what is set.
 REVEALING = [
@@ -1019,8 +1019,7 @@ WEIGHTS = {
 
 class Others:
     """What the interfering clients do between two steps. At most two of them have a transaction
-    open, and the rest keep still then: with a pool of three the script's client is never kept
-    waiting for one of them."""
+    open, and the rest keep still then: the script's client is never kept waiting for one of them."""
 
     HOLDERS_MAX = 2
 

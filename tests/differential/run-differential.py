@@ -14,7 +14,7 @@
         --record                                    print found scripts as lines for `known`
 
 generator.py has the grammar, play.py the client, shrink.py the cutting. The script's client shares
-its pool of three links with four others, who hold links and leave settings behind between its steps.
+its pool with four others, who hold links and leave settings behind between its steps.
 """
 
 import argparse
@@ -39,7 +39,8 @@ from shrink import shrink  # noqa: E402
 
 SHORT = os.environ.get("HOWDAH_SHORT") == "1"
 KNOWN = os.path.join(HERE, "known")
-POOL_SIZE, SESSION_POOL_SIZE = 3, 8
+# A session that is pinned keeps its link: there are enough for all five clients of a script.
+POOL_SIZE = 8
 
 
 # --- the servers ----------------------------------------------------------------------------------
@@ -79,8 +80,7 @@ class Ground:
         self.cluster.stop()
 
     def config(self):
-        size = SESSION_POOL_SIZE if self.mode == "session" else POOL_SIZE
-        pool = {"mode": self.mode, "size": size, "wait_timeout": "8s"}
+        pool = {"mode": self.mode, "size": POOL_SIZE, "wait_timeout": "8s"}
         return {
             "workers": 1,
             "auth": {"method": "trust"},
@@ -218,6 +218,8 @@ class Difference:
 EXCEPTIONS = [
     # The statement is not on the link, and a failed transaction doesn't let it be prepared there.
     (r"E .*C='08P01' M='bind message supplies", r"E .*C='25P02'"),
+    # It is prepared there anew, under a search_path that has changed meanwhile: refused all the same.
+    (r"E .*C='08P01' M='bind message supplies", r"E .*C='42P01'"),
     (r"t ", r"E .*C='25P02'"),
     # A Parse whose text is known at the server is not sent, and so takes no snapshot.
     (r"E .*C='25001' M='SET TRANSACTION ISOLATION LEVEL must be called before any query'", r"C "),
@@ -385,18 +387,18 @@ def long_form(options):
         return 1 if campaign.found or campaign.broken else 0
 
 
-def show_one(options, scripts):
-    """Plays scripts in this process, and prints both transcripts of the first that differs."""
+def show_some(options, scripts):
+    """Plays scripts in this process, and prints both transcripts of those that differ."""
     differ = 0
     with Ground(1, options.mode) as ground:
         bench = ground.bench(0)
-        for script in scripts:
+        for cause, script in scripts:
             bench.fresh_links()
             found = try_script(bench, script)
             if found and options.shrink:
                 found = shrunk(bench, found) or found
             differ += bool(found)
-            print(f"{'differs' if found else 'equal'}: seed {script['seed']}")
+            print(f"{'differs' if found else 'equal'}: {cause}")
             if found:
                 print(found.text())
                 for name, lines in (("direct", found.direct), ("proxied", found.proxied)):
@@ -420,17 +422,15 @@ def kept_scripts(path):
 
 # --- as a test ------------------------------------------------------------------------------------
 
-# Classes whose virtual half is not there yet in transaction mode, and in session mode.
-NOT_YET = set(
-    "setting custom set_config function characteristics role discard sql_prepare listen temp lock sequence hold startup"
-    " plan".split()
-)
+# Classes that do not agree yet, in transaction mode and in session mode.
+NOT_YET = set("custom characteristics role sql_prepare sequence startup plan".split())
 NOT_YET_SESSION = {"custom", "startup"}
 
 
 def short_form():
     suite = Suite("differential", check_limit_s=120)
     options = argparse.Namespace(classes=None, shrink=True, most=3, quiet=True)
+    Transcript.forgiven = frozenset(["names", "pids"])
 
     def campaign(mode, not_yet, seeds):
         options.classes = set(generator.CLASSES) - not_yet
@@ -454,12 +454,10 @@ def short_form():
 
     @suite.check("new scripts in session mode")
     def _():
-        Transcript.forgiven = frozenset(["pids"])
         campaign("session", NOT_YET_SESSION, 200)
 
     @suite.check("new scripts in transaction mode")
     def _():
-        Transcript.forgiven = frozenset(["names"])
         campaign("transaction", NOT_YET, 300)
 
     suite.main()
@@ -505,10 +503,10 @@ def main():
     generator.INTERFERING = not options.calm
     Transcript.forgiven = frozenset(options.forgive.split(","))
     if options.play:
-        sys.exit(show_one(options, [script for _, script in kept_scripts(options.play)]))
+        sys.exit(show_some(options, kept_scripts(options.play)))
     if options.seed:
         seed = int(options.seed)
-        sys.exit(show_one(options, [{**generator.generate(seed, options.classes), "seed": seed}]))
+        sys.exit(show_some(options, [(f"seed {seed}", {**generator.generate(seed, options.classes), "seed": seed})]))
     sys.exit(long_form(options))
 
 
