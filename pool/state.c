@@ -164,10 +164,17 @@ static bool is_certain(const struct plan *plan)
            (set->value != NULL || strchr(set->name, '.') == NULL) && strcmp(set->name, "all") != 0;
 }
 
+/* strnlen would be libpg_query's own, which goes byte by byte. */
+static uint32_t text_bytes(const char *text, uint32_t len)
+{
+    const char *end = memchr(text, '\0', len);
+    return end == NULL ? len : (uint32_t)(end - text);
+}
+
 bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len)
 {
     const struct link *link = session->link;
-    struct plan *plan = state_plan(engine, session, text, (uint32_t)strnlen(text, len));
+    struct plan *plan = state_plan(engine, session, text, text_bytes(text, len));
     bool reads = plan->class <= PLAN_READ;
     restore_note(engine, session, plan);
     if (session->owns_link) {
