@@ -942,9 +942,12 @@ class Maker:
     def params(self):
         if "startup" not in self.on:
             return {}
-        params = {}
+        params, names = {}, set()
         for _ in range(self.rnd.randint(1, 3)):
             name, value = self.name_and_value()
+            if name.lower() in names:
+                continue
+            names.add(name.lower())
             if self.chance(0.8) and ("DEFAULT" in value or "bogus" in value or "Bad" in value or "parsecs" in value):
                 continue
             value = value[1:-1].replace("''", "'")
