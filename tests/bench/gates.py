@@ -13,7 +13,7 @@ import struct
 import subprocess
 import time
 
-from measure import LoadError, pgbench
+from measure import LoadError, load, pgbench
 from targets import Skip
 
 CLIENTS = 32
@@ -34,19 +34,41 @@ def subtract(count, short, long):
 def count_syscalls(world, target, mode, short=100, long=1100, tool=None):
     """System calls per query: {"all": …, "sendto": …}. With perf's tracepoints if it has them,
     as strace slows the proxy so that it finds more events ready at each wake."""
-    tool = tool or ("perf" if perf_works() else "strace")
-    counters = {"perf": _count_with_perf, "strace": _count_with_strace}
-    if not shutil.which(tool):
-        raise Skip("neither perf with tracepoints nor strace is here")
     pgbench(world, target, mode, CLIENTS, transactions=short)
 
     def count(transactions):
-        got = counters[tool](world, target, mode, transactions)
-        if "all" not in got:
-            raise Skip(f"{tool} may not trace another process here")
-        return got
+        return count_while(world, target, tool, lambda: pgbench(world, target, mode, CLIENTS,
+                                                                transactions=transactions))[0]
 
     return subtract(count, short, long)
+
+
+def count_syscalls_a_login(world, target, seconds=1):
+    """System calls a login, SELECT 1 and goodbye make a pooler do, by name."""
+    load(world, target, "storm", "0.2")     # opens the server connections
+    counts, got = count_while(world, target, None,
+                              lambda: load(world, target, "storm", str(seconds)))
+    return {name: count / got["logins"] for name, count in counts.items()}
+
+
+def count_sends_a_megabyte(world, target, megabytes=100):
+    """Sends that a megabyte of COPY out costs: what is not gathered into one is paid again."""
+    sql = ("COPY (SELECT repeat('x', 1000) FROM generate_series(1, "
+           f"{megabytes * 1000})) TO STDOUT")
+    counts, _ = count_while(world, target, None, lambda: load(world, target, "out", sql))
+    return sum(counts.get(name, 0) for name in ("sendto", "sendmsg", "write")) / megabytes
+
+
+def count_while(world, target, tool, work):
+    """System calls that the target makes while work() runs, by name, and what work() returned."""
+    tool = tool or ("perf" if perf_works() else "strace")
+    if not shutil.which(tool):
+        raise Skip("neither perf with tracepoints nor strace is here")
+    counters = {"perf": _count_with_perf, "strace": _count_with_strace}
+    counts, result = counters[tool](world, target, work)
+    if "all" not in counts:
+        raise Skip(f"{tool} may not trace another process here")
+    return counts, result
 
 
 def count_instructions(world, name, mode, short=30, long=180):
@@ -99,36 +121,36 @@ def _read_counter(path):
         return struct.unpack("=Q", file.read(8))[0]
 
 
-def _count_with_perf(world, target, mode, transactions):
+def _count_with_perf(world, target, work):
     tracing = "/sys/kernel/tracing/events/syscalls/sys_enter_"
     known = [name for name in SYSCALLS if os.path.exists(tracing + name)]
     events = ["raw_syscalls:sys_enter"] + [f"syscalls:sys_enter_{name}" for name in known]
     out = world.path("perf.txt")
-    _pgbench_under(["perf", "stat", "-x", ";", "-o", out, "-e", ",".join(events), "-p",
-                    str(target.pid)], world, target, mode, transactions)
+    result = _under(["perf", "stat", "-x", ";", "-o", out, "-e", ",".join(events), "-p",
+                     str(target.pid)], work)
     counts = {}
     with open(out, encoding="utf-8") as file:
         for fields in (line.split(";") for line in file):
             if len(fields) > 3 and fields[0].isdigit():
                 name = re.sub(r"^.*?:sys_enter_?", "", fields[2]) or "all"
                 counts[name] = int(fields[0])
-    return counts
+    return counts, result
 
 
-def _count_with_strace(world, target, mode, transactions):
+def _count_with_strace(world, target, work):
     out = world.path("strace.txt")
-    _pgbench_under(["strace", "-c", "-f", "-U", "calls,name", "-o", out, "-p", str(target.pid)],
-                   world, target, mode, transactions)
+    result = _under(["strace", "-c", "-f", "-U", "calls,name", "-o", out, "-p", str(target.pid)],
+                    work)
     with open(out, encoding="utf-8") as file:
         rows = re.findall(r"^\s*(\d+)\s+(\w+)\s*$", file.read(), re.M)
-    return {"all" if name == "total" else name: int(count) for count, name in rows}
+    return {"all" if name == "total" else name: int(count) for count, name in rows}, result
 
 
-def _pgbench_under(tracer, world, target, mode, transactions):
+def _under(tracer, work):
     with subprocess.Popen(tracer, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         time.sleep(ATTACH_S)
         try:
-            pgbench(world, target, mode, CLIENTS, transactions=transactions)
+            return work()
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(20)
