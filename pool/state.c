@@ -247,7 +247,8 @@ void state_discarded(struct engine *engine, struct session *session)
  * session's search_path may hold anything. A kind of one letter and a digit is a pin's index. */
 static const char *const parts[] = {
     "SELECT 's', name, setting FROM pg_catalog.pg_settings"
-    " WHERE source OPERATOR(pg_catalog.=) 'session'"
+    " WHERE source OPERATOR(pg_catalog.=) 'session' AND name OPERATOR(pg_catalog.<>)"
+    " ALL (ARRAY['transaction_isolation', 'transaction_read_only', 'transaction_deferrable'])"
     " UNION ALL SELECT 's', n, pg_catalog.current_setting(n, true)"
     " FROM pg_catalog.unnest($1::pg_catalog.text[]) AS n"
     " WHERE pg_catalog.current_setting(n, true) IS NOT NULL"

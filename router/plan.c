@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "router/classify.h"
 #include "router/parse.h"
+#include "router/plan_memo.h"
 #include "router/skeleton.h"
 
 /* The skeletons of a text's statements, one behind the other with a semicolon between, and room to
@@ -88,10 +89,13 @@ int plan_cache_init(struct plan_cache *cache, uint64_t hash_key, uint32_t count_
     cache->opaque = plan_new(&none);
     cache->empty = plan_new(&none);
     cache->room = malloc(ROOM_BYTES);
-    if (cache->opaque == NULL || cache->empty == NULL || cache->room == NULL) {
+    cache->memo = calloc(PLAN_MEMO_SLOTS, sizeof(*cache->memo));
+    if (cache->opaque == NULL || cache->empty == NULL || cache->room == NULL ||
+        cache->memo == NULL) {
         plan_unref(cache->opaque);
         plan_unref(cache->empty);
         free(cache->room);
+        free(cache->memo);
         return ERR_NO_MEMORY;
     }
     make_opaque(cache->opaque);
@@ -111,6 +115,8 @@ void plan_cache_fini(struct plan_cache *cache)
         forget(cache, CONTAINER_OF(list_last(&cache->recent), struct plan, recent));
     }
     map_fini(&cache->plans);
+    plan_memo_clear(cache->memo);
+    free(cache->memo);
     plan_unref(cache->opaque);
     plan_unref(cache->empty);
     free(cache->room);
@@ -249,8 +255,9 @@ static struct plan *look_up_text(struct plan_cache *cache, const char *text, uin
     return cache->opaque;
 }
 
-struct plan *plan_of(struct plan_cache *cache, const struct plan_context *context, const char *text,
-                     uint32_t len)
+/* The plan of a text that the memo doesn't know; a reference. */
+static struct plan *plan_by_skeleton(struct plan_cache *cache, const struct plan_context *context,
+                                     const char *text, uint32_t len)
 {
     struct key key;
     struct plan *plan = cache->opaque;
@@ -267,5 +274,23 @@ struct plan *plan_of(struct plan_cache *cache, const struct plan_context *contex
         }
     }
     plan_ref(plan);
+    return plan;
+}
+
+struct plan *plan_of(struct plan_cache *cache, const struct plan_context *context, const char *text,
+                     uint32_t len)
+{
+    struct plan_memo_key key;
+    if (!context->safe_encoding || !plan_memo_squeeze(text, len, cache->hash_key, &key)) {
+        return plan_by_skeleton(cache, context, text, len);
+    }
+    struct plan *plan = plan_memo_find(cache->memo, &key);
+    if (plan != NULL) {
+        cache->hits++;
+        plan_ref(plan);
+        return plan;
+    }
+    plan = plan_by_skeleton(cache, context, text, len);
+    plan_memo_keep(cache->memo, &key, plan);
     return plan;
 }

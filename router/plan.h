@@ -89,6 +89,8 @@ struct plan {
     uint8_t *skeleton;
 };
 
+struct plan_memo_slot;
+
 /* Plans of one worker. */
 struct plan_cache {
     struct map plans;
@@ -96,7 +98,8 @@ struct plan_cache {
     uint64_t hash_key;
     uint32_t count_max;
     uint64_t hits, misses;
-    struct plan *opaque; /* of texts that are not looked at */
+    struct plan_memo_slot *memo; /* the quick way to plans of short texts (router/plan_memo.h) */
+    struct plan *opaque;         /* of texts that are not looked at */
     struct plan *empty;
     uint8_t *room; /* for skeletons */
 };
