@@ -437,15 +437,14 @@ static struct settings *with_startup(struct engine *engine, struct link *link, s
     settings_ref(now);
     for (uint32_t i = 0; now != NULL && i < startup->count; i++) {
         const struct setting *item = &startup->items[i];
-        if (settings_get(now, item->name) != NULL) {
+        /* Of what the server reports, every change has been told, also one to what is usual. */
+        if (settings_get(now, item->name) != NULL ||
+            settings_get(link->baseline, item->name) != NULL) {
             continue;
         }
         struct settings *with = settings_with(&engine->settings, now, item->name, item->value);
         settings_unref(&engine->settings, now);
         now = with;
-        if (settings_get(link->baseline, item->name) != NULL) {
-            session_tell_parameter(engine, link->owner, item);
-        }
     }
     return now;
 }
