@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "pool/pid.h"
 
 /* Failed logins that are remembered; the oldest slot of a hash gives way. */
 enum { LOGIN_SLOTS = 4096 };
@@ -24,6 +25,7 @@ struct login_failures {
 
 struct shared {
     uint32_t worker_count;
+    struct pid_directory *pids;
     atomic_uint client_count;
     pthread_mutex_t lock; /* over what follows: first meetings and failed logins only */
     struct account *accounts;
@@ -42,7 +44,13 @@ struct shared *shared_new(uint32_t worker_count)
         return NULL;
     }
     shared->worker_count = worker_count;
+    shared->pids = pid_directory_new(worker_count);
+    if (shared->pids == NULL) {
+        free(shared);
+        return NULL;
+    }
     if (pthread_mutex_init(&shared->lock, NULL) != 0) {
+        pid_directory_free(shared->pids);
         free(shared);
         return NULL;
     }
@@ -66,7 +74,13 @@ void shared_free(struct shared *shared)
         free(host);
     }
     pthread_mutex_destroy(&shared->lock);
+    pid_directory_free(shared->pids);
     free(shared);
+}
+
+struct pid_directory *shared_pids(const struct shared *shared)
+{
+    return shared->pids;
 }
 
 uint32_t shared_worker_count(const struct shared *shared)

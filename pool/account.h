@@ -29,6 +29,7 @@ struct account {
     atomic_uint failures;         /* hosts only: dials failed in a row */
 };
 
+struct pid_directory;
 struct shared;
 
 /* NULL when memory is out. */
@@ -37,6 +38,9 @@ void shared_free(struct shared *shared);
 
 /* How many workers, and so engines, the process has. */
 uint32_t shared_worker_count(const struct shared *shared);
+
+/* Which client has which backend (pool/pid.h). */
+struct pid_directory *shared_pids(const struct shared *shared);
 
 /* The account of that name, made when it is new; NULL when memory is out. Names: "pool/db/user",
  * "db/db", "user/user", "host/host:port". Lives as long as `shared`. */

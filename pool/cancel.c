@@ -13,20 +13,17 @@
 #include "pool/letter.h"
 #include "pool/link.h"
 #include "pool/options.h"
+#include "pool/pid.h"
 #include "pool/pool.h"
 #include "pool/session.h"
 #include "protocol/crypto.h"
 #include "protocol/report.h"
 #include "protocol/startup.h"
 
-/* Above PID_MAX_LIMIT of Linux (2^22): no server process can have such a pid. Then 6 bits of worker
- * and 20 bits of slot (base/limits.h). */
-enum { VIRTUAL_PID_BASE = 1 << 22, VIRTUAL_PID_SLOT_BITS = 20 };
-
 uint32_t cancel_virtual_pid(uint32_t worker, struct handle handle)
 {
-    _Static_assert(LIMIT_CONNECTIONS == 1 << VIRTUAL_PID_SLOT_BITS, "a slot needs its bits");
-    return VIRTUAL_PID_BASE + (worker << VIRTUAL_PID_SLOT_BITS | handle.slot);
+    _Static_assert(LIMIT_CONNECTIONS == 1 << PID_SLOT_BITS, "a slot needs its bits");
+    return PID_BASE + (worker << PID_SLOT_BITS | handle.slot);
 }
 
 void cancel_make_key(struct engine *engine, struct session *session)
@@ -139,11 +136,11 @@ void cancel_done(struct engine *engine, uint32_t worker, struct handle requester
 void cancel_request(struct engine *engine, struct session *requester, uint32_t pid,
                     const uint8_t *key, uint32_t key_bytes)
 {
-    uint32_t index = pid - VIRTUAL_PID_BASE; /* wraps below the base: then no such worker */
-    uint32_t worker = index >> VIRTUAL_PID_SLOT_BITS;
+    uint32_t index = pid - PID_BASE; /* wraps below the base: then no such worker */
+    uint32_t worker = index >> PID_SLOT_BITS;
     struct request request = {.worker = engine->worker,
                               .requester = requester->conn.handle,
-                              .slot = index & ((1 << VIRTUAL_PID_SLOT_BITS) - 1),
+                              .slot = index & ((1 << PID_SLOT_BITS) - 1),
                               .key = key,
                               .key_bytes = key_bytes};
     struct letter *letter = NULL;

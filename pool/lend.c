@@ -7,11 +7,13 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "pool/account.h"
+#include "pool/cancel.h"
 #include "pool/core.h"
 #include "pool/lend_move.h"
 #include "pool/letter.h"
 #include "pool/link.h"
 #include "pool/options.h"
+#include "pool/pid.h"
 #include "pool/pool.h"
 #include "pool/session.h"
 #include "protocol/report.h"
@@ -171,6 +173,8 @@ static bool grant(struct engine *engine, struct pool *pool, struct link *link,
     link->query_timed_out = false;
     session->link = link;
     session->cancel_sent = false;
+    pid_lent(shared_pids(engine->shared), pool->host_account->number,
+             cancel_virtual_pid(engine->worker, session->conn.handle), link->backend_pid);
     pool->stats.wait_us += engine->now_us - session->wait_from_us;
     pool->stats.server_assignments++;
     return link_setup(engine, link);

@@ -8,9 +8,11 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "pool/account.h"
 #include "pool/core.h"
 #include "pool/link.h"
 #include "pool/options.h"
+#include "pool/pid.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
 #include "pool/session.h"
@@ -78,6 +80,7 @@ static bool must_be_whole(const struct due_entry *head, uint8_t type, uint32_t b
     case BACKEND_COMMAND_COMPLETE:
         return body_bytes <= LIMIT_NAME_BYTES;
     case BACKEND_ERROR_RESPONSE:
+    case BACKEND_NOTIFICATION_RESPONSE:
         return body_bytes <= LIMIT_SERVER_WHOLE_BYTES;
     }
     return false;
@@ -251,6 +254,21 @@ static void copy_from_gone(struct relay *relay)
     }
 }
 
+/* A notification carries the pid that its sender was told. */
+static void tell_pid(struct relay *relay, uint8_t *at, uint32_t total)
+{
+    if (total < MESSAGE_HEADER_BYTES + 4 ||
+        total > MESSAGE_HEADER_BYTES + LIMIT_SERVER_WHOLE_BYTES) {
+        return;
+    }
+    uint32_t client =
+        pid_client_of(shared_pids(relay->engine->shared), relay->link->pool->host_account->number,
+                      message_load_u32(at + MESSAGE_HEADER_BYTES));
+    if (client != 0) {
+        message_store_u32(at + MESSAGE_HEADER_BYTES, client);
+    }
+}
+
 /* What a message changes here, before it passes on. */
 static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
 {
@@ -274,6 +292,9 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
     case BACKEND_COPY_BOTH_RESPONSE:
         link->due.copy_both = true;
         copy_from_gone(relay);
+        break;
+    case BACKEND_NOTIFICATION_RESPONSE:
+        tell_pid(relay, at, total);
         break;
     case BACKEND_PARAMETER_STATUS:
         if (link->restoring > 0 && aside_passes(link, BACKEND_PARAMETER_STATUS)) {

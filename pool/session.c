@@ -13,6 +13,7 @@
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/options.h"
+#include "pool/pid_message.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
 #include "pool/state.h"
@@ -397,11 +398,43 @@ static uint32_t take_extended(struct engine *engine, struct session *session, st
     UNREACHABLE();
 }
 
+/* A message that goes to the server. */
+static uint32_t take_passing(struct engine *engine, struct session *session, struct block *block,
+                             uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
+{
+    uint8_t type = message[0];
+    if (type == FRONTEND_QUERY) {
+        return take_query(engine, session, block, message, total, have, ret_whole);
+    }
+    if ((type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE ||
+         type == FRONTEND_CLOSE) &&
+        session_virtual_statements(session)) {
+        return take_extended(engine, session, block, message, total, have, ret_whole);
+    }
+    if (type == FRONTEND_DESCRIBE && have < total && have < MESSAGE_HEADER_BYTES + 1) {
+        *ret_whole = MESSAGE_HEADER_BYTES + 1;
+        return 0;
+    }
+    return take_plain(engine, session, block, message, total, have);
+}
+
+/* The same with pids of ours replaced. */
+static uint32_t take_rewritten(struct engine *engine, struct session *session, struct block *block,
+                               uint32_t total)
+{
+    uint32_t whole = 0;
+    uint32_t bytes = block->used;
+    uint32_t taken = take_passing(engine, session, block, block->bytes, bytes, bytes, &whole);
+    block_unref(&engine->blocks, block);
+    return taken > 0 ? total : 0;
+}
+
 /* With a link: what to do with a message whose header is here. */
 static uint32_t take_with_link(struct engine *engine, struct session *session, struct block *block,
                                uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
     struct link *link = session->link;
+    struct block *rewritten = NULL;
     uint8_t type = message[0];
     if (link->due.count >= LIMIT_DUE - DUE_SLACK) {
         static const uint8_t flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
@@ -417,19 +450,14 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
     if (link->due.skipping) {
         return discard_message(session, total, have);
     }
-    if (type == FRONTEND_QUERY) {
-        return take_query(engine, session, block, message, total, have, ret_whole);
-    }
-    if ((type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE ||
-         type == FRONTEND_CLOSE) &&
-        session_virtual_statements(session)) {
-        return take_extended(engine, session, block, message, total, have, ret_whole);
-    }
-    if (type == FRONTEND_DESCRIBE && have < total && have < MESSAGE_HEADER_BYTES + 1) {
-        *ret_whole = MESSAGE_HEADER_BYTES + 1;
+    if (pid_message(engine, session, message, total, have, &rewritten)) {
+        *ret_whole = total;
         return 0;
     }
-    return take_plain(engine, session, block, message, total, have);
+    if (rewritten != NULL) {
+        return take_rewritten(engine, session, rewritten, total);
+    }
+    return take_passing(engine, session, block, message, total, have, ret_whole);
 }
 
 /* Without a link: some messages need none. Returns bytes taken, 0 when a link is needed. */

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "pool/pid.h"
 #include "protocol/message.h"
 #include "router/plan.h"
 
@@ -51,6 +52,9 @@ struct statement *statement_intern(struct statement_store *store, const uint8_t 
     statement->retired = false;
     statement->body_bytes = body_bytes;
     statement->plan = NULL;
+    statement->names_pids =
+        pid_function_in(body, (uint32_t)strnlen((const char *)body, body_bytes));
+    store->names_pids = store->names_pids || statement->names_pids;
     memcpy(statement->body, body, body_bytes);
     if (map_add(&store->statements, &statement->node, hash) != 0) {
         free(statement);
@@ -190,6 +194,7 @@ void session_statement_remove(struct statement_store *store, struct map *stateme
 {
     map_remove(statements, &entry->node);
     statement_unref(store, entry->statement);
+    statement_unref(store, entry->told);
     free(entry);
 }
 

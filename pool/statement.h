@@ -30,6 +30,7 @@ struct statement {
     bool retired; /* no longer in the store: whoever prepares the text anew gets another */
     uint32_t body_bytes;
     struct plan *plan; /* what it does; NULL until somebody asks (pool/state.h); a reference */
+    bool names_pids;   /* pid_function_in its query */
     uint8_t body[];    /* a Parse's body behind the name: query, NUL, number and OIDs of types */
 };
 
@@ -37,11 +38,13 @@ struct statement_store {
     struct map statements;
     uint64_t hash_key;
     uint64_t next_id;
+    bool names_pids; /* one of its statements does, or did */
 };
 
 struct session_statement {
     struct map_node node;
     struct statement *statement;
+    struct statement *told; /* as the client prepared it, when pids in it were replaced; or NULL */
     bool pending_parse, pending_close;
     char name[];
 };
