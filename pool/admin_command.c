@@ -124,6 +124,14 @@ static const struct admin_column columns_peer_pools[] = {
     INT4("sv_login"),
 };
 
+static const struct admin_column columns_pins[] = {
+    INT4("id"),         TEXT("database"), TEXT("user"),
+    TEXT("addr"),       INT4("port"),     TEXT("application_name"),
+    INT4("server_pid"), TEXT("reason"),   TEXT("why"),
+    TEXT("since"),      INT8("seconds"),  TEXT("avoid"),
+    INT4("worker"),
+};
+
 static const struct admin_column columns_pools[] = {
     KEY("database"),
     KEY("user"),
@@ -142,6 +150,7 @@ static const struct admin_column columns_pools[] = {
     MAX("maxwait_us"),
     TEXT("pool_mode"),
     TEXT("load_balance_hosts"),
+    MAX("pinned"), /* one count for all workers */
 };
 
 static const struct admin_column columns_prepared[] = {

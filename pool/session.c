@@ -193,6 +193,7 @@ static void drop_unnamed(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     session->keeps_unnamed = false;
+    state_pins_changed(engine, session);
     if (session->unnamed != NULL) {
         statement_unref(&engine->statements, session->unnamed);
         session->unnamed = NULL;
@@ -365,6 +366,7 @@ static uint32_t take_large_parse(struct engine *engine, struct session *session,
     } else {
         session->keeps_named = true;
     }
+    state_pins_changed(engine, session);
     return take_plain(engine, session, block, message, total, have);
 }
 
@@ -625,6 +627,7 @@ void session_refuse_transaction(struct engine *engine, struct session *session)
     session->link = NULL;
     link->session_used |= session->touched != 0 || session->pins != 0;
     session->touched = session->pins = 0;
+    session->pinned_us = 0;
     link_abandon(engine, link);
     session_resume_later(engine, session);
 }

@@ -87,6 +87,7 @@ struct session {
     bool cancel_sent;
     uint64_t connected_us, active_us; /* active: of the last message */
     uint64_t wait_from_us, query_from_us, transaction_from_us, gone_us;
+    uint64_t pinned_us; /* since when it is pinned; 0 = it is not */
 };
 
 /* A session for a client that was just accepted; NULL when memory or handles are out. */

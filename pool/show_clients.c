@@ -17,7 +17,7 @@
 #include "pool/session.h"
 #include "pool/show.h"
 
-enum { POINTER_BYTES = 24, TIME_BYTES = 48, ADDRESS_BYTES = 64 };
+enum { POINTER_BYTES = 24 };
 
 static void format_pointer(const struct engine *engine, struct handle handle,
                            char text[POINTER_BYTES])
@@ -25,23 +25,22 @@ static void format_pointer(const struct engine *engine, struct handle handle,
     snprintf(text, POINTER_BYTES, "0x%" PRIx64, admin_pointer(engine->worker, handle));
 }
 
-/* As PgBouncer writes it: seconds, UTC. */
-static void format_time(const struct engine *engine, uint64_t at_us, char text[TIME_BYTES])
+void show_format_time(const struct engine *engine, uint64_t at_us, char text[SHOW_TIME_BYTES])
 {
     struct tm parts;
     time_t seconds = (time_t)((at_us + engine->wall_offset_us) / 1000000);
     if (gmtime_r(&seconds, &parts) == NULL ||
-        strftime(text, TIME_BYTES, "%Y-%m-%d %H:%M:%S UTC", &parts) == 0) {
+        strftime(text, SHOW_TIME_BYTES, "%Y-%m-%d %H:%M:%S UTC", &parts) == 0) {
         text[0] = '\0';
     }
 }
 
-static void format_address(const struct origin *origin, char text[ADDRESS_BYTES])
+void show_format_address(const struct origin *origin, char text[SHOW_ADDRESS_BYTES])
 {
     int family = origin->family == 6 ? AF_INET6 : AF_INET;
     if (origin->is_unix) {
-        snprintf(text, ADDRESS_BYTES, "unix");
-    } else if (inet_ntop(family, origin->address, text, ADDRESS_BYTES) == NULL) {
+        snprintf(text, SHOW_ADDRESS_BYTES, "unix");
+    } else if (inet_ntop(family, origin->address, text, SHOW_ADDRESS_BYTES) == NULL) {
         text[0] = '\0';
     }
 }
@@ -112,8 +111,8 @@ static const char *client_tls(const struct session *session)
 static void add_client_names(const struct engine *engine, struct admin_table *table,
                              const struct session *session)
 {
-    char address[ADDRESS_BYTES];
-    format_address(&session->origin, address);
+    char address[SHOW_ADDRESS_BYTES];
+    show_format_address(&session->origin, address);
     admin_table_text(table, "C");
     admin_table_text(table, client_user(session));
     admin_table_text(table, client_database(session));
@@ -128,13 +127,13 @@ static void add_client_names(const struct engine *engine, struct admin_table *ta
 static void add_client(struct engine *engine, struct admin_table *table,
                        const struct session *session, bool buffers)
 {
-    char time[TIME_BYTES], pointer[POINTER_BYTES], link[POINTER_BYTES] = "";
+    char time[SHOW_TIME_BYTES], pointer[POINTER_BYTES], link[POINTER_BYTES] = "";
     uint64_t wait_us = session->waits ? engine->now_us - session->wait_from_us : 0;
     const char *name = settings_get(session->settings, "application_name");
     add_client_names(engine, table, session);
-    format_time(engine, session->connected_us, time);
+    show_format_time(engine, session->connected_us, time);
     admin_table_text(table, time);
-    format_time(engine, session->active_us, time);
+    show_format_time(engine, session->active_us, time);
     admin_table_text(table, time);
     admin_table_number(table, (int64_t)(wait_us / 1000000));
     admin_table_number(table, (int64_t)(wait_us % 1000000));
@@ -198,13 +197,13 @@ static void add_link_names(struct admin_table *table, const struct link *link)
 static void add_link(struct engine *engine, struct admin_table *table, const struct link *link,
                      bool buffers)
 {
-    char time[TIME_BYTES], pointer[POINTER_BYTES], owner[POINTER_BYTES] = "";
+    char time[SHOW_TIME_BYTES], pointer[POINTER_BYTES], owner[POINTER_BYTES] = "";
     const char *name =
         link->settings == NULL ? NULL : settings_get(link->settings, "application_name");
     add_link_names(table, link);
-    format_time(engine, link->connected_us, time);
+    show_format_time(engine, link->connected_us, time);
     admin_table_text(table, time);
-    format_time(engine, link->used_us == 0 ? link->connected_us : link->used_us, time);
+    show_format_time(engine, link->used_us == 0 ? link->connected_us : link->used_us, time);
     admin_table_text(table, time);
     admin_table_number(table, 0);
     admin_table_number(table, 0);

@@ -83,6 +83,7 @@ void show_pools(struct engine *engine, struct admin_task *task)
         admin_table_number(table, wait_us);
         admin_table_text(table, show_pool_mode(pool->limits.mode));
         admin_table_text(table, NULL);
+        admin_table_number(table, atomic_load(&pool->account->pinned));
     }
 }
 

@@ -67,6 +67,16 @@ static void replace(struct engine *engine, struct settings **at, struct settings
     *at = by;
 }
 
+void state_pins_changed(const struct engine *engine, struct session *session)
+{
+    bool pinned = session->pins != 0 || session->keeps_named || session->keeps_unnamed;
+    if (!pinned) {
+        session->pinned_us = 0;
+    } else if (session->pinned_us == 0) {
+        session->pinned_us = engine->now_us;
+    }
+}
+
 /* --- what is asked ---------------------------------------------------------------------------- */
 
 static uint32_t asks_of(uint32_t touched, uint32_t pins)
@@ -135,6 +145,7 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
     session->pins |= ((touches & PLAN_TOUCH_LOAD) != 0 ? PIN_LOAD : 0) |
                      ((touches & PLAN_TOUCH_SEED) != 0 ? PIN_SEED : 0) |
                      ((touches & PLAN_TOUCH_SEQUENCE) != 0 ? PIN_SEQUENCE : 0);
+    state_pins_changed(engine, session);
     note_custom_names(engine, session, plan);
 }
 
@@ -237,6 +248,7 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
 void state_discarded(struct engine *engine, struct session *session)
 {
     session->pins = 0;
+    state_pins_changed(engine, session);
     session->touched |= session->startup->count > 0 ? PLAN_TOUCH_RESET : 0;
     replace(engine, &session->settings, session->startup);
 }
@@ -484,6 +496,9 @@ void state_answered(struct engine *engine, struct link *link)
         if ((question->asked & ASK_SETTINGS) != 0) {
             take_settings(engine, link, question);
         }
+    }
+    if (owner != NULL) {
+        state_pins_changed(engine, owner);
     }
     writer_fini(&question->texts);
     free(question);

@@ -66,6 +66,9 @@ static inline bool state_is_open(const struct session *session)
  * left something and the transaction has ended. True: the answer is awaited. */
 bool state_ask(struct engine *engine, struct session *session);
 
+/* What pins the session has changed (also keeps_named, keeps_unnamed): notes since when. */
+void state_pins_changed(const struct engine *engine, struct session *session);
+
 /* DISCARD ALL was done: the session is as it was when it began. */
 void state_discarded(struct engine *engine, struct session *session);
 
