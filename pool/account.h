@@ -16,14 +16,15 @@
 #include "base/limits.h"
 
 struct account {
-    struct account *next; /* in the directory; never removed while the process lives */
-    char *key;            /* kind and names, see shared_account */
-    uint32_t number;      /* in the order in which they were made: the same in every run */
-    uint32_t home;        /* worker index of the waiting line */
-    atomic_uint clients;  /* users only */
-    atomic_uint total;    /* links, dialing ones included */
-    atomic_uint pinned;   /* links of pinned sessions: not in total */
-    atomic_uint tickets;  /* asked for and not yet granted */
+    struct account *next;       /* in the directory; never removed while the process lives */
+    char *key;                  /* kind and names, see shared_account */
+    uint32_t number;            /* in the order in which they were made: the same in every run */
+    uint32_t home;              /* worker index of the waiting line */
+    atomic_uint clients;        /* users only */
+    atomic_uint total;          /* links, dialing ones included */
+    atomic_bool asks_sequences; /* some session has called currval or lastval */
+    atomic_uint pinned;         /* links of pinned sessions: not in total */
+    atomic_uint tickets;        /* asked for and not yet granted */
     atomic_uint idle[LIMIT_WORKERS];
     _Atomic uint64_t retry_at_us; /* hosts only: no dial before */
     atomic_uint failures;         /* hosts only: dials failed in a row */

@@ -44,6 +44,7 @@ enum {
     DUE_FLAG_UNNAMED = 4,   /* a client's Parse of the unnamed statement */
     DUE_FLAG_ASK = 16,      /* a question of ours: pool/state.h takes the answer */
     DUE_FLAG_RESTORE = 32,  /* the startup's settings behind a RESET: pool/restore.h */
+    DUE_FLAG_QUIET = 64,    /* ours: the client hears nothing of its failure, either */
     DUE_FLAG_REFERS = 8,    /* set by due_push: one of the entry's pointers is not NULL */
 };
 

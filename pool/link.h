@@ -63,6 +63,7 @@ struct link {
     bool spoilt;          /* holds what its last session alone knows of: not lent again */
     bool client_body;  /* the client's message was sent in part: nothing may follow but its rest */
     bool session_used; /* session mode: must be reset before the next client */
+    uint64_t sequenced_by; /* who was last able to advance a sequence there (pool/sequence.c) */
     uint32_t epoch;
 
     /* The server's message that is passing through. */

@@ -157,8 +157,8 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     const struct due_entry *head = due_head(&link->due);
     bool setup = head != NULL && (head->flags & DUE_FLAG_SETUP) != 0;
     bool asked = head != NULL && (head->flags & DUE_FLAG_ASK) != 0;
-    bool restores = head != NULL && (head->flags & DUE_FLAG_RESTORE) != 0;
-    bool forward = !setup && !asked && !restores;
+    bool quiet = head != NULL && (head->flags & (DUE_FLAG_RESTORE | DUE_FLAG_QUIET)) != 0;
+    bool forward = !setup && !asked && !quiet;
     struct report_fields fields = {.sqlstate = ""};
     link->due.copy_in = false;
     link->spoilt |= link->state == LINK_RESET; /* what should be gone may still be there */
@@ -171,7 +171,7 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
         link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
         if (setup) {
             setup_error(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
-        } else if (link->terminated || (!asked && !restores)) {
+        } else if (link->terminated || (!asked && !quiet)) {
             end_run(relay, at);
             forward = !error_replaced(relay, head, &fields);
         }
@@ -351,6 +351,7 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
         forward = aside_passes(link, type);
     }
     if (type == BACKEND_DATA_ROW) {
+        ASSERT(head != NULL);
         if ((head->flags & DUE_FLAG_ASK) != 0) {
             state_row(link, at + MESSAGE_HEADER_BYTES, body_bytes);
         }

@@ -82,6 +82,7 @@ struct session {
     struct settings *restores; /* of the startup's, to be set again behind a RESET; or NULL */
     struct plan *set_alone;    /* of the one SET under way outside a transaction; a reference */
     uint32_t pins;             /* PIN_*: why the session keeps its link */
+    bool asks_sequences;       /* it has called currval or lastval */
     bool ran;                  /* a statement was sent since the server was last asked */
     bool query_is_read;        /* what runs now may be cancelled when the client is gone */
     bool cancel_sent;

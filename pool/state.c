@@ -10,6 +10,7 @@
 #include "pool/link.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
+#include "pool/sequence.h"
 #include "pool/session.h"
 #include "protocol/message.h"
 #include "router/plan.h"
@@ -143,8 +144,7 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
     }
     session->touched |= touches;
     session->pins |= ((touches & PLAN_TOUCH_LOAD) != 0 ? PIN_LOAD : 0) |
-                     ((touches & PLAN_TOUCH_SEED) != 0 ? PIN_SEED : 0) |
-                     ((touches & PLAN_TOUCH_SEQUENCE) != 0 ? PIN_SEQUENCE : 0);
+                     ((touches & PLAN_TOUCH_SEED) != 0 ? PIN_SEED : 0);
     state_pins_changed(engine, session);
     note_custom_names(engine, session, plan);
 }
@@ -198,6 +198,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
         return false;
     } else {
         state_touch(engine, session, plan);
+        sequence_before(engine, session, plan);
     }
     plan_unref(plan);
     return reads;
@@ -241,6 +242,7 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
         statement->plan = state_plan(engine, session, text, (uint32_t)strlen(text));
     }
     state_touch(engine, session, statement->plan);
+    sequence_before(engine, session, statement->plan);
     restore_note(engine, session, statement->plan);
     return statement->plan->class <= PLAN_READ;
 }
@@ -441,8 +443,7 @@ static struct settings *answered_settings(struct engine *engine, const struct qu
     return settings_intern(&engine->settings, items, question->setting_count);
 }
 
-/* RESET means what the client asked for at its startup, not what the link began with. The client is
- * told of those parameters that the server reports. */
+/* RESET means what the client asked for at its startup, not what the link began with. */
 static struct settings *with_startup(struct engine *engine, struct link *link, struct settings *now)
 {
     const struct settings *startup = link->owner->startup;

@@ -17,7 +17,7 @@ static const uint8_t classes[256] = {
     [128 ... 255] = WORD,
 };
 
-/* Past the integer at `at`; NULL when that is more than an integer: 1.5, 1e5, an error somewhere. */
+/* Past the integer at `at`; NULL when that is more than an integer: 1.5, 1e5, or an error. */
 static const uint8_t *past_integer(const uint8_t *at, const uint8_t *end)
 {
     while (at < end && classes[*at] == DIGIT) {

@@ -1,0 +1,24 @@
+/* currval() and lastval(): what an earlier nextval() has left in a server's session.
+ *
+ * A direct connection's INSERT and the lastval() behind it meet in one server session; here another
+ * client's statements may come between. A link knows whose statements have last been able to
+ * advance a sequence there: what somebody else left is discarded before a client asks for it, so it
+ * gets PostgreSQL's own error and never another client's value. And from the first time that
+ * somebody asks in a pool, whoever advances a sequence keeps its link until it does something else,
+ * and who has asked itself keeps it for good.
+ */
+#ifndef POOL_SEQUENCE_H
+#define POOL_SEQUENCE_H
+
+#include <stdbool.h>
+
+struct engine;
+struct plan;
+struct session;
+
+/* A statement with this plan is about to be sent on the session's link. Sends what must go ahead of
+ * it; not into a pipeline, where its failure would be taken for the client's. False when the link
+ * has failed. */
+bool sequence_before(struct engine *engine, struct session *session, const struct plan *plan);
+
+#endif
