@@ -33,6 +33,7 @@ enum due_what {
     DUE_SYNC,
     DUE_FUNCTION_CALL,
     DUE_COPY_END, /* a CopyDone or CopyFail sent ahead: no reply of its own */
+    DUE_NAME,     /* a name of ours in the text of the entry before: no reply (pool/names.h) */
     DUE_WHAT_COUNT,
 };
 
@@ -42,16 +43,23 @@ enum {
     DUE_FLAG_SETUP = 1,     /* belongs to the setup of the link for its session */
     DUE_FLAG_DUPLICATE = 2, /* a Parse that must fail with 42P05: the name in the text is ours */
     DUE_FLAG_UNNAMED = 4,   /* a client's Parse of the unnamed statement */
+    DUE_FLAG_REFERS = 8,    /* set by due_push: one of the entry's pointers is not NULL */
     DUE_FLAG_ASK = 16,      /* a question of ours: pool/state.h takes the answer */
     DUE_FLAG_RESTORE = 32,  /* the startup's settings behind a RESET: pool/restore.h */
     DUE_FLAG_QUIET = 64,    /* ours: the client hears nothing of its failure, either */
-    DUE_FLAG_REFERS = 8,    /* set by due_push: one of the entry's pointers is not NULL */
+
+    /* Of a DUE_NAME alone: */
+    DUE_FLAG_ALL = 16,          /* DEALLOCATE ALL */
+    DUE_FLAG_PREPARES = 32,     /* a PREPARE that is not answered yet */
+    DUE_FLAG_DEALLOCATES = 128, /* a DEALLOCATE that is not answered yet */
 };
 
 struct due_entry {
     uint8_t what; /* enum due_what */
     uint8_t kind; /* enum due_kind */
     uint8_t flags;
+    int8_t shift;      /* DUE_NAME: how many characters it is longer than the client's */
+    uint32_t shift_at; /* the position of its first, from 1 */
     struct link_statement *prepared;  /* Parse: what the link will have; may be NULL */
     struct session_statement *named;  /* Parse, Close: what the client has; NULL = none, or gone */
     struct statement *unnamed_before; /* Parse of the unnamed: what to go back to; owned */
@@ -112,7 +120,7 @@ static inline bool due_pops_plainly(const struct due *due)
 {
     const struct due_entry *next = due_at(due, 1);
     return due_at(due, 0)->flags == 0 &&
-           (due->count == 1 || (next->kind != DUE_SYNTHESISE && next->what != DUE_COPY_END));
+           (due->count == 1 || (next->kind != DUE_SYNTHESISE && next->what < DUE_COPY_END));
 }
 
 enum due_verdict {

@@ -14,6 +14,7 @@
 #include "pool/account.h"
 #include "pool/core.h"
 #include "pool/link.h"
+#include "pool/names.h"
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/session.h"
@@ -77,8 +78,7 @@ static void write_close(struct engine *engine, const char *name)
     writer_end(&engine->scratch, mark);
 }
 
-/* Closes the least recently used statements of the link while it has as many as it may. */
-static bool make_room(struct engine *engine, struct link *link)
+bool extended_make_room(struct engine *engine, struct link *link)
 {
     uint32_t max = link->pool->limits.prepared_statements;
     while (link->statements.by_id.count - link->statements.closing_count >= max) {
@@ -98,12 +98,49 @@ static bool make_room(struct engine *engine, struct link *link)
     return true;
 }
 
-/* Prepares the statement on the link under our name; who sees the answer is `kind`. */
-static struct link_statement *prepare(struct engine *engine, struct link *link,
-                                      struct statement *statement, enum due_kind kind,
-                                      struct session_statement *named)
+/* What SQL has prepared is prepared by SQL, too: only so can its types be named. All of it is
+ * swallowed; the entry refers to what the link will have. */
+static bool send_sql_prepare(struct engine *engine, struct link *link, struct link_statement *entry)
 {
-    if (!make_room(engine, link)) {
+    static const char portal[] = "howdah_prepare"; /* the unnamed one may be the client's */
+    static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE, DUE_CLOSE};
+    struct writer *scratch = &engine->scratch;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        struct due_entry due = {.what = (uint8_t)steps[i],
+                                .kind = DUE_SWALLOW,
+                                .prepared = steps[i] == DUE_EXECUTE ? entry : NULL};
+        if (!link_due_entry(engine, link, &due)) {
+            return false;
+        }
+    }
+    uint32_t mark = writer_begin(scratch, FRONTEND_PARSE);
+    writer_u8(scratch, '\0');
+    writer_format(scratch, "PREPARE %s%s", entry->name, (const char *)entry->statement->body);
+    writer_bytes(scratch, "\0\0", 3); /* the text's NUL, and no types */
+    writer_end(scratch, mark);
+    mark = writer_begin(scratch, FRONTEND_BIND);
+    writer_cstr(scratch, portal);
+    writer_bytes(scratch, "\0\0\0\0\0\0", 7); /* the statement's name, no formats, no values */
+    writer_end(scratch, mark);
+    mark = writer_begin(scratch, FRONTEND_EXECUTE);
+    writer_cstr(scratch, portal);
+    writer_u32(scratch, 0);
+    writer_end(scratch, mark);
+    mark = writer_begin(scratch, FRONTEND_CLOSE);
+    writer_u8(scratch, 'P');
+    writer_cstr(scratch, portal);
+    writer_end(scratch, mark);
+    flush_to_link(engine, link);
+    link_unnamed_unknown(engine, link);
+    link->pool->stats.server_parses++;
+    return true;
+}
+
+struct link_statement *extended_prepare(struct engine *engine, struct link *link,
+                                        struct statement *statement, enum due_kind kind,
+                                        struct session_statement *named)
+{
+    if (!extended_make_room(engine, link)) {
         return NULL;
     }
     uint64_t name_id = statement->id;
@@ -116,6 +153,10 @@ static struct link_statement *prepare(struct engine *engine, struct link *link,
         return NULL;
     }
     entry->pending++;
+    if (statement->from_sql) {
+        ASSERT(kind == DUE_SWALLOW && named == NULL);
+        return send_sql_prepare(engine, link, entry) ? entry : NULL;
+    }
     struct due_entry due = {
         .what = DUE_PARSE, .kind = (uint8_t)kind, .prepared = entry, .named = named};
     if (!link_due_entry(engine, link, &due)) {
@@ -131,10 +172,20 @@ static struct link_statement *prepare(struct engine *engine, struct link *link,
 static bool ensure_unnamed(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
-    if (session->unnamed == NULL ? link->no_unnamed : link->unnamed == session->unnamed) {
+    struct statement *unnamed = session->unnamed;
+    if (unnamed != NULL && unnamed->names) {
+        unnamed = names_form(engine, session, unnamed);
+        if (unnamed == NULL) {
+            return false;
+        }
+    } else if (unnamed != NULL) {
+        statement_ref(unnamed);
+    }
+    if (unnamed == NULL ? link->no_unnamed : link->unnamed == unnamed) {
+        statement_unref(&engine->statements, unnamed);
         return true;
     }
-    if (session->unnamed == NULL) {
+    if (unnamed == NULL) {
         /* The server itself is to say that there is none. */
         if (!link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, 0)) {
             return false;
@@ -143,15 +194,15 @@ static bool ensure_unnamed(struct engine *engine, struct session *session)
     } else {
         struct due_entry due = {.what = DUE_PARSE, .kind = DUE_SWALLOW};
         if (!link_due_entry(engine, link, &due)) {
+            statement_unref(&engine->statements, unnamed);
             return false;
         }
-        write_parse(engine, "", session->unnamed);
-        statement_ref(session->unnamed);
+        write_parse(engine, "", unnamed);
     }
     flush_to_link(engine, link);
     statement_unref(&engine->statements, link->unnamed);
-    link->unnamed = session->unnamed;
-    link->no_unnamed = session->unnamed == NULL;
+    link->unnamed = unnamed;
+    link->no_unnamed = unnamed == NULL;
     return !session->conn.closing;
 }
 
@@ -192,6 +243,7 @@ static bool unnamed_waits(struct session *session)
 static bool name_waits(struct engine *engine, struct session *session, struct name name)
 {
     struct link *link = session->link;
+    session->discards = session->discards && !due_empty(&link->due);
     if (due_empty(&link->due)) {
         return false;
     }
@@ -202,7 +254,12 @@ static bool name_waits(struct engine *engine, struct session *session, struct na
         session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
     const struct link_statement *prepared =
         named == NULL ? NULL : link_statement_find(&link->statements, named->statement);
-    bool under_way = false;
+    bool under_way = false, in_query = false;
+    if (session->discards && named != NULL && !named->pending_parse &&
+        extended_status_is_open(link)) {
+        session->blocked = true; /* it may be gone */
+        return true;
+    }
     if ((prepared == NULL || prepared->pending == 0) &&
         !session_statement_pending(&session->statements, engine->hash_key, name.text, name.bytes)) {
         return false;
@@ -211,7 +268,10 @@ static bool name_waits(struct engine *engine, struct session *session, struct na
         const struct due_entry *entry = due_at(&link->due, i);
         session->blocked = entry->what == DUE_SYNC && under_way;
         under_way = under_way || (prepared != NULL && entry->prepared == prepared) ||
+                    (entry->what == DUE_NAME && (entry->flags & DUE_FLAG_ALL) != 0) ||
                     (entry->named != NULL && strcmp(entry->named->name, name.text) == 0);
+        in_query = entry->what == DUE_QUERY || (in_query && entry->what == DUE_NAME);
+        session->blocked |= in_query && under_way; /* its end is its batch's */
     }
     return session->blocked;
 }
@@ -235,14 +295,24 @@ static struct name name_on_link(struct engine *engine, struct session *session, 
         bool ours = name.bytes >= 7 && memcmp(name.text, "howdah_", 7) == 0;
         return ours ? (struct name){"howdah_", 7} : name;
     }
-    struct link_statement *prepared = link_statement_find(&link->statements, entry->statement);
-    if (prepared == NULL) {
-        prepared = prepare(engine, link, entry->statement, DUE_SWALLOW, NULL);
-        if (prepared == NULL) {
+    struct statement *form = entry->statement;
+    if (form->names) {
+        form = names_form(engine, session, form);
+        if (form == NULL) {
             return (struct name){NULL, 0};
         }
     } else {
+        statement_ref(form);
+    }
+    struct link_statement *prepared = link_statement_find(&link->statements, form);
+    if (prepared == NULL) {
+        prepared = extended_prepare(engine, link, form, DUE_SWALLOW, NULL);
+    } else {
         link_statement_used(&link->statements, prepared);
+    }
+    statement_unref(&engine->statements, form);
+    if (prepared == NULL) {
+        return (struct name){NULL, 0};
     }
     *ret_statement = entry->statement;
     return (struct name){prepared->name, prepared->name_bytes};
@@ -250,8 +320,19 @@ static struct name name_on_link(struct engine *engine, struct session *session, 
 
 /* --- Parse ------------------------------------------------------------------------------------ */
 
+/* What a Parse of the statement sends: a reference. NULL: the session is closing. */
+static struct statement *form_of(struct engine *engine, struct session *session,
+                                 struct statement *statement)
+{
+    if (statement->names) {
+        return names_form(engine, session, statement);
+    }
+    statement_ref(statement);
+    return statement;
+}
+
 static bool parse_unnamed(struct engine *engine, struct session *session,
-                          struct statement *statement)
+                          struct statement *statement, struct statement *form)
 {
     struct link *link = session->link;
     struct due_entry due = {.what = DUE_PARSE,
@@ -262,13 +343,13 @@ static bool parse_unnamed(struct engine *engine, struct session *session,
         statement_unref(&engine->statements, statement);
         return false;
     }
-    write_parse(engine, "", statement);
+    write_parse(engine, "", form);
     flush_to_link(engine, link);
     link->no_unnamed = false;
     session->unnamed = statement; /* the store's reference; the one before is the entry's */
     statement_unref(&engine->statements, link->unnamed);
-    statement_ref(statement);
-    link->unnamed = statement;
+    statement_ref(form);
+    link->unnamed = form;
     link->pool->stats.server_parses++;
     return true;
 }
@@ -312,9 +393,7 @@ static bool hangs_on_reply(const struct link *link, const struct session_stateme
     return false;
 }
 
-/* Whether what is under way may yet fail the transaction, or end it: until then nobody but the
- * server knows what becomes of a Parse behind it. */
-static bool status_is_open(const struct link *link)
+bool extended_status_is_open(const struct link *link)
 {
     for (uint32_t i = 0; i < link->due.count; i++) {
         const struct due_entry *entry = due_at(&link->due, i);
@@ -328,17 +407,17 @@ static bool status_is_open(const struct link *link)
 }
 
 static bool parse_named(struct engine *engine, struct session *session, const char *name,
-                        struct statement *statement)
+                        struct statement *statement, struct statement *form)
 {
     struct link *link = session->link;
     struct session_statement *named =
         session_statement_find(&session->statements, engine->hash_key, name, strlen(name));
-    struct link_statement *prepared = link_statement_find(&link->statements, statement);
+    struct link_statement *prepared = link_statement_find(&link->statements, form);
     if (name_waits(engine, session, (struct name){name, (uint32_t)strlen(name)})) {
         return false;
     }
     if (hangs_on_reply(link, named, prepared) ||
-        (named == NULL && prepared != NULL && status_is_open(link))) {
+        (named == NULL && prepared != NULL && extended_status_is_open(link))) {
         session->blocked = true; /* link_after_reply comes back to it */
         return false;
     }
@@ -352,7 +431,7 @@ static bool parse_named(struct engine *engine, struct session *session, const ch
     named->pending_parse = true;
     /* In a failed transaction the server is to refuse it. */
     if (prepared == NULL || link->status == 'E') {
-        return prepare(engine, link, statement, DUE_FORWARD, named) != NULL;
+        return extended_prepare(engine, link, form, DUE_FORWARD, named) != NULL;
     }
     link_statement_used(&link->statements, prepared);
     struct due_entry due = {.what = DUE_PARSE, .kind = DUE_SYNTHESISE, .named = named};
@@ -384,12 +463,21 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
     if (statement == NULL) {
         return no_memory(engine, session);
     }
-    session->pool->stats.client_parses++;
-    if (name[0] == '\0') {
-        return parse_unnamed(engine, session, statement);
+    struct statement *form =
+        names_wait(session, statement) ? NULL : form_of(engine, session, statement);
+    if (form == NULL) {
+        statement_unref(&engine->statements, statement);
+        return false;
     }
-    bool taken = parse_named(engine, session, name, statement);
-    statement_unref(&engine->statements, statement);
+    session->pool->stats.client_parses++;
+    bool taken;
+    if (name[0] == '\0') {
+        taken = parse_unnamed(engine, session, statement, form);
+    } else {
+        taken = parse_named(engine, session, name, statement, form);
+        statement_unref(&engine->statements, statement);
+    }
+    statement_unref(&engine->statements, form);
     return taken;
 }
 
@@ -450,6 +538,20 @@ bool extended_parse_known(struct engine *engine, struct session *session, const 
 
 /* --- Bind, Describe, Close -------------------------------------------------------------------- */
 
+/* name_waits, and also for what the statement itself names. */
+static bool waits(struct engine *engine, struct session *session, struct name name)
+{
+    if (name_waits(engine, session, name)) {
+        return true;
+    }
+    const struct session_statement *named =
+        name.bytes == 0
+            ? NULL
+            : session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
+    return names_wait(session, named == NULL ? NULL : named->statement) ||
+           (name.bytes == 0 && names_wait(session, session->unnamed));
+}
+
 /* A new front of a Bind, with the other name. Its portal's name lies in `block`. */
 static void send_bind_front(struct engine *engine, struct link *link, struct block *block,
                             struct name portal, struct name statement, uint32_t body_bytes)
@@ -491,14 +593,21 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
             total < 2 * LIMIT_STATEMENT_NAME_BYTES ? total : 2 * LIMIT_STATEMENT_NAME_BYTES;
         return 0;
     }
-    if (name_waits(engine, session, name)) {
+    if (waits(engine, session, name)) {
         return 0;
     }
     struct name on_link = name_on_link(engine, session, name, &statement);
     if (on_link.text == NULL || !link_due_forward(engine, link, DUE_BIND)) {
         return 0;
     }
-    if (statement != NULL) {
+    if (session->names != NULL) {
+        names_rebound(session, portal.text);
+    }
+    if (statement != NULL && statement->names) {
+        names_bound(engine, session, statement, portal.text);
+        session->batch_writes = true;
+        session->query_is_read = false;
+    } else if (statement != NULL) {
         session->batch_writes |= !state_statement(engine, session, statement);
         session->query_is_read = !session->batch_writes;
     }
@@ -541,7 +650,7 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
     if (reader.failed || reader.left != 0) {
         return pass_as_is(engine, session, DUE_DESCRIBE_STATEMENT, block, message, body_bytes);
     }
-    if (name_waits(engine, session, name)) {
+    if (waits(engine, session, name)) {
         return false;
     }
     struct name on_link = name_on_link(engine, session, name, &statement);

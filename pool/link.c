@@ -10,6 +10,7 @@
 #include "pool/cancel.h"
 #include "pool/core.h"
 #include "pool/lend.h"
+#include "pool/names.h"
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/session.h"
@@ -226,6 +227,24 @@ bool link_due_forward(struct engine *engine, struct link *link, enum due_what wh
 
 /* --- the ledger's entries --------------------------------------------------------------------- */
 
+/* The names that stood in a text that was answered: what the server has not done, it will not. */
+static void end_names(struct engine *engine, struct link *link)
+{
+    uint32_t count = 0;
+    while (count < link->due.count && due_at(&link->due, count)->what == DUE_NAME) {
+        count++;
+    }
+    for (uint32_t i = count; i > 0; i--) {
+        struct due_entry entry = *due_at(&link->due, i - 1);
+        if (entry.flags != 0) {
+            names_undo(engine, link, &entry);
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        due_pop(&link->due);
+    }
+}
+
 /* What has been answered takes effect; the entries behind it wait for link_synthesise. */
 static void settle_entry(struct engine *engine, struct link *link, const struct due_entry *entry)
 {
@@ -243,6 +262,7 @@ static void settle_entry(struct engine *engine, struct link *link, const struct 
         session_statement_remove(&engine->statements, &link->owner->statements, entry->named);
     }
     statement_unref(&engine->statements, entry->unnamed_before);
+    end_names(engine, link);
     while (!due_empty(&link->due) && due_head(&link->due)->what == DUE_COPY_END) {
         due_pop(&link->due);
     }
@@ -319,6 +339,12 @@ static void entry_undone(struct engine *engine, struct link *link, const struct 
                          uint32_t behind)
 {
     struct session *owner = link->owner;
+    if (entry->what == DUE_NAME) {
+        if (entry->flags != 0) {
+            names_undo(engine, link, entry);
+        }
+        return;
+    }
     if (entry->prepared != NULL && entry->what == DUE_CLOSE) {
         link_statement_keep(&link->statements, entry->prepared);
     } else if (entry->prepared != NULL && --entry->prepared->pending == 0) {

@@ -11,6 +11,7 @@
 #include "pool/account.h"
 #include "pool/core.h"
 #include "pool/link.h"
+#include "pool/names.h"
 #include "pool/options.h"
 #include "pool/pid.h"
 #include "pool/pool.h"
@@ -86,6 +87,33 @@ static bool must_be_whole(const struct due_entry *head, uint8_t type, uint32_t b
     return false;
 }
 
+static bool tag_is(const uint8_t *body, uint32_t body_bytes, const char *tag)
+{
+    return body_bytes == strlen(tag) + 1 && memcmp(body, tag, body_bytes) == 0;
+}
+
+/* A PREPARE or DEALLOCATE of the client's was done. What the server was told to deallocate in place
+ * of all was one: the client hears what it asked for. */
+static void note_names(struct relay *relay, uint8_t *at, uint32_t total)
+{
+    static const char all[] = "DEALLOCATE ALL";
+    struct engine *engine = relay->engine;
+    struct link *link = relay->link;
+    uint8_t *body = at + MESSAGE_HEADER_BYTES;
+    uint32_t body_bytes = total - MESSAGE_HEADER_BYTES;
+    if (link->due.count < 2 || due_at(&link->due, 1)->what != DUE_NAME ||
+        !(tag_is(body, body_bytes, "PREPARE") || tag_is(body, body_bytes, "DEALLOCATE") ||
+          tag_is(body, body_bytes, all)) ||
+        !names_completed(engine, link) || link->owner == NULL) {
+        return;
+    }
+    leave_out(relay, at, total);
+    uint32_t mark = writer_begin(&engine->scratch, BACKEND_COMMAND_COMPLETE);
+    writer_cstr(&engine->scratch, all);
+    writer_end(&engine->scratch, mark);
+    engine_flush_scratch(engine, &link->owner->conn);
+}
+
 /* DISCARD ALL and DEALLOCATE ALL end prepared statements, the client's and the link's. */
 static void note_command(struct relay *relay, const uint8_t *body, uint32_t body_bytes)
 {
@@ -143,6 +171,29 @@ static bool error_replaced(struct relay *relay, const struct due_entry *head,
     return false;
 }
 
+/* The same, when it tells of names that are not the client's, or positions. */
+static bool error_renamed(struct relay *relay, const uint8_t *at, uint32_t total)
+{
+    struct link *link = relay->link;
+    if (!names_error(relay->engine, link, at + MESSAGE_HEADER_BYTES,
+                     total - MESSAGE_HEADER_BYTES)) {
+        return false;
+    }
+    engine_flush_scratch(relay->engine, &link->owner->conn);
+    return true;
+}
+
+/* What a query executes could not be prepared: this is the query's answer, with the ReadyForQuery
+ * that is due. */
+static void ahead_refused(struct link *link)
+{
+    struct due_entry *next = due_head(&link->due);
+    link->owner->ahead_refused = true;
+    if (next != NULL && next->what == DUE_SYNC) {
+        next->kind = DUE_FORWARD;
+    }
+}
+
 static void setup_error(struct relay *relay, const uint8_t *body, uint32_t body_bytes)
 {
     struct link *link = relay->link;
@@ -173,7 +224,7 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
             setup_error(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
         } else if (link->terminated || (!asked && !quiet)) {
             end_run(relay, at);
-            forward = !error_replaced(relay, head, &fields);
+            forward = !error_replaced(relay, head, &fields) && !error_renamed(relay, at, total);
         }
     }
     if (whole && head != NULL && head->what == DUE_BIND && link->owner != NULL &&
@@ -183,6 +234,9 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     link->query_timed_out = false;
     if (verdict == DUE_VERDICT_ERROR) {
         link_skip_to_sync(relay->engine, link);
+    }
+    if (link->owner != NULL && link->owner->ahead && !asked && !setup && !quiet) {
+        ahead_refused(link);
     }
     return forward;
 }
@@ -280,6 +334,7 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
     case BACKEND_COMMAND_COMPLETE:
         if (total <= MESSAGE_HEADER_BYTES + LIMIT_NAME_BYTES) {
             note_command(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+            note_names(relay, at, total);
         }
         break;
     case BACKEND_COPY_IN_RESPONSE:
@@ -369,7 +424,7 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     }
     if (verdict == DUE_VERDICT_LAST || verdict == DUE_VERDICT_PLAIN_LAST) {
         const struct due_entry *next = due_at(&link->due, 1);
-        if (link->due.count > 1 && next->kind == DUE_SYNTHESISE) {
+        if (link->due.count > 1 && (next->kind == DUE_SYNTHESISE || next->what == DUE_NAME)) {
             end_run(relay, at + now); /* so that what is made up comes behind it */
         }
         entry_ends(relay);
@@ -378,12 +433,12 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
 }
 
 /* The head's verdict on the message at `at`. Of the CommandCompletes note_command wants only those
- * that begin with a D: the others are plain. */
+ * that begin with a D, note_names also those with a P: the others are plain. */
 static uint8_t judge_plainly(const struct due_entry *head, const uint8_t *at, const uint8_t *end)
 {
     uint8_t verdict = due_rules[head->what][at[0]];
     if (at[0] == BACKEND_COMMAND_COMPLETE && end - at > MESSAGE_HEADER_BYTES &&
-        at[MESSAGE_HEADER_BYTES] != 'D') {
+        at[MESSAGE_HEADER_BYTES] != 'D' && at[MESSAGE_HEADER_BYTES] != 'P') {
         return verdict == DUE_VERDICT_PART   ? DUE_VERDICT_PLAIN
                : verdict == DUE_VERDICT_LAST ? DUE_VERDICT_PLAIN_LAST
                                              : verdict;

@@ -12,6 +12,7 @@
 #include "pool/core.h"
 #include "pool/lend.h"
 #include "pool/link.h"
+#include "pool/names.h"
 #include "pool/options.h"
 #include "pool/pid_message.h"
 #include "pool/pool.h"
@@ -127,6 +128,7 @@ void session_closed(struct engine *engine, struct session *session)
     admin_free(engine, session);
     session_statements_clear(&engine->statements, &session->statements);
     statement_unref(&engine->statements, session->unnamed);
+    names_free(engine, session);
     settings_unref(&engine->settings, session->settings);
     settings_unref(&engine->settings, session->startup);
     settings_unref(&engine->settings, session->restores);
@@ -173,7 +175,7 @@ static uint32_t discard_message(struct session *session, uint32_t total, uint32_
     return now;
 }
 
-static void query_begins(struct engine *engine, struct session *session)
+void session_query_begins(struct engine *engine, struct session *session)
 {
     struct pool *pool = session->pool;
     session->query_from_us = engine->now_us;
@@ -223,7 +225,8 @@ static bool must_understand(const struct session *session, const char *text, uin
 /* What a query does shows in its whole text. One that is too long to be looked at is taken for
  * anything. False: more of it must be here first. */
 static bool understand_query(struct engine *engine, struct session *session, const uint8_t *message,
-                             uint32_t total, uint32_t have, uint32_t *ret_whole)
+                             uint32_t total, uint32_t have, uint32_t *ret_whole,
+                             struct plan **ret_named)
 {
     const uint8_t *text = message + MESSAGE_HEADER_BYTES;
     uint32_t here = have < total ? have : total;
@@ -242,7 +245,8 @@ static bool understand_query(struct engine *engine, struct session *session, con
         return false;
     }
     session->query_is_read =
-        state_query(engine, session, (const char *)text, total - MESSAGE_HEADER_BYTES);
+        state_query(engine, session, (const char *)text, total - MESSAGE_HEADER_BYTES,
+                    session_virtual_statements(session) ? ret_named : NULL);
     return true;
 }
 
@@ -250,14 +254,34 @@ static uint32_t take_query(struct engine *engine, struct session *session, struc
                            uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
     struct link *link = session->link;
-    if (!understand_query(engine, session, message, total, have, ret_whole)) {
+    struct plan *named = NULL;
+    if (names_refused(session)) {
+        if (due_empty(&link->due)) {
+            session_link_drained(engine, session);
+        }
+        return discard_message(session, total, have);
+    }
+    if (!understand_query(engine, session, message, total, have, ret_whole, &named)) {
         return 0;
     }
+    if (named != NULL) {
+        uint32_t taken;
+        bool done = names_query(engine, session, named, message, total, &taken);
+        plan_unref(named);
+        if (done && taken > 0) {
+            drop_unnamed(engine, session);
+            return session->restores != NULL && !restore_send(engine, session) ? 0 : taken;
+        }
+        if (done) {
+            return 0;
+        }
+    }
+    session->ahead = false;
     drop_unnamed(engine, session);
     if (!link_due_forward(engine, link, DUE_QUERY)) {
         return 0;
     }
-    query_begins(engine, session);
+    session_query_begins(engine, session);
     link->unsynced = false; /* its ReadyForQuery ends what came before, too */
     forward_message(engine, session, block, message, total, have);
     return session->restores != NULL && !restore_send(engine, session) ? 0
@@ -309,7 +333,7 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
         link->unsynced = true;
     }
     if (what == DUE_EXECUTE) {
-        query_begins(engine, session);
+        session_query_begins(engine, session);
     } else if (what == DUE_FUNCTION_CALL) {
         state_touch_all(session); /* any function, by its number */
     }
@@ -400,6 +424,23 @@ static uint32_t take_extended(struct engine *engine, struct session *session, st
     UNREACHABLE();
 }
 
+/* An Execute of a session that has bound a statement with names: its portal must be looked at. */
+static uint32_t take_execute(struct engine *engine, struct session *session, struct block *block,
+                             uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
+{
+    if (total > LIMIT_STATEMENT_NAME_BYTES) {
+        return take_plain(engine, session, block, message, total, have);
+    }
+    if (have < total) {
+        *ret_whole = total;
+        return 0;
+    }
+    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+    const char *portal = reader_cstr(&reader);
+    uint32_t taken = take_plain(engine, session, block, message, total, have);
+    return taken > 0 && !reader.failed && !names_execute(engine, session, portal) ? 0 : taken;
+}
+
 /* A message that goes to the server. */
 static uint32_t take_passing(struct engine *engine, struct session *session, struct block *block,
                              uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
@@ -407,6 +448,9 @@ static uint32_t take_passing(struct engine *engine, struct session *session, str
     uint8_t type = message[0];
     if (type == FRONTEND_QUERY) {
         return take_query(engine, session, block, message, total, have, ret_whole);
+    }
+    if (type == FRONTEND_EXECUTE && session->names != NULL) {
+        return take_execute(engine, session, block, message, total, have, ret_whole);
     }
     if ((type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE ||
          type == FRONTEND_CLOSE) &&

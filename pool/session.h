@@ -17,14 +17,18 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "pool/conn.h"
+#include "pool/due.h"
 #include "pool/engine.h"
 
 struct admin;
 struct link;
+struct link_statement;
 struct login;
+struct names;
 struct plan;
 struct pool;
 struct report;
+struct session_statement;
 struct setting;
 struct settings;
 struct startup;
@@ -57,6 +61,7 @@ struct session {
     struct admin *admin;          /* of the admin database; then pool is NULL */
     struct map statements;        /* prepared, by name */
     struct statement *unnamed;
+    struct names *names; /* of statements that name statements (pool/names.h); NULL until one */
     struct origin origin;
     uint8_t cancel_key[32];
     uint32_t protocol; /* minor version: 0 or 2 */
@@ -74,6 +79,9 @@ struct session {
     bool terminated;    /* it has said Terminate */
     bool owns_link;     /* session mode as it was at login, or replication: for the whole session */
     bool virtual_names; /* of prepared statements; as it was at login */
+    bool discards;      /* DISCARD ALL, or our DEALLOCATE ALL as it is, was sent */
+    bool ahead;         /* its query waits for what it executes to be prepared on the link */
+    bool ahead_refused; /* that has failed, and the client has been told */
     bool batch_writes;  /* a Bind since the last ReadyForQuery was of no known read */
     bool keeps_named, keeps_unnamed; /* a statement too large to be stored is on its link */
     bool deaf;                       /* its socket has failed: what it would be told is dropped */
@@ -194,6 +202,23 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
                        uint8_t *message, uint32_t body_bytes);
 bool extended_close(struct engine *engine, struct session *session, struct block *block,
                     uint8_t *message, uint32_t body_bytes);
+
+/* Closes the least recently used statements of the link while it has as many as it may. False: the
+ * link has failed. */
+bool extended_make_room(struct engine *engine, struct link *link);
+
+/* Prepares the statement on the link under our name; who sees the answer is `kind`. NULL: the link
+ * has failed. */
+struct link_statement *extended_prepare(struct engine *engine, struct link *link,
+                                        struct statement *statement, enum due_kind kind,
+                                        struct session_statement *named);
+
+/* Whether what is under way may yet fail the transaction, or end it: until then nobody but the
+ * server knows what becomes of what is sent behind it. */
+bool extended_status_is_open(const struct link *link);
+
+/* A statement is sent: what is counted and timed. */
+void session_query_begins(struct engine *engine, struct session *session);
 
 /* A server has prepared it. */
 void session_statement_proven(struct engine *engine, const struct pool *pool,

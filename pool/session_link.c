@@ -20,7 +20,7 @@
 static bool keeps_link(const struct session *session)
 {
     return session->owns_link || session->keeps_named || session->keeps_unnamed ||
-           session->pins != 0 || session->touched != 0;
+           session->pins != 0 || session->touched != 0 || session->ahead;
 }
 
 bool session_virtual_statements(const struct session *session)

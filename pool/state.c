@@ -49,6 +49,9 @@ enum {
                     PLAN_TOUCH_SEED | PLAN_TOUCH_SEQUENCE,
 };
 
+/* Of texts in which prepared statements are named. */
+enum { NAME_TOUCHES = PLAN_TOUCH_PREPARE | PLAN_TOUCH_EXECUTE | PLAN_TOUCH_DEALLOCATE };
+
 /* More settings than this in one answer are no session's. */
 enum { SETTINGS_MAX = 512 };
 
@@ -139,6 +142,7 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
 {
     uint32_t touches = plan->touches & STATE_TOUCHES;
     bool discards = plan->statement_count == 1 && (touches & PLAN_TOUCH_DISCARD) != 0;
+    session->discards |= discards;
     if (touches == 0 || session->owns_link || leaves_nothing(plan) || discards) {
         return; /* what DISCARD ALL does needs no question: state_discarded */
     }
@@ -182,12 +186,17 @@ static uint32_t text_bytes(const char *text, uint32_t len)
     return end == NULL ? len : (uint32_t)(end - text);
 }
 
-bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len)
+bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len,
+                 struct plan **ret_named)
 {
     const struct link *link = session->link;
     struct plan *plan = state_plan(engine, session, text, text_bytes(text, len));
     bool reads = plan->class <= PLAN_READ;
     restore_note(engine, session, plan);
+    if (ret_named != NULL && (plan->touches & NAME_TOUCHES) != 0) {
+        *ret_named = plan;
+        return false;
+    }
     if (session->owns_link) {
         session->link->spoilt |= has_custom(plan);
     } else if (is_certain(plan) && link->status == 'I' && due_empty(&link->due) &&
@@ -238,7 +247,7 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
         return false;
     }
     if (statement->plan == NULL) {
-        const char *text = (const char *)statement->body;
+        const char *text = statement_query(statement);
         statement->plan = state_plan(engine, session, text, (uint32_t)strlen(text));
     }
     state_touch(engine, session, statement->plan);
@@ -285,7 +294,8 @@ static const char *const parts[] = {
     "SELECT 'p', 'LISTEN', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())",
 
     "SELECT 'p', 'PREPARE', '' WHERE EXISTS"
-    " (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)",
+    " (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql"
+    " AND pg_catalog.left(name, 7) OPERATOR(pg_catalog.<>) 'howdah_')",
 };
 
 static void write_question(struct writer *writer, uint32_t asks)

@@ -46,8 +46,11 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
 struct plan *state_plan(struct engine *engine, const struct session *session, const char *text,
                         uint32_t len);
 
-/* A simple query is sent; its text ends at its NUL. Returns whether it only reads. */
-bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len);
+/* A simple query is sent; its text ends at its NUL. Returns whether it only reads. One that names
+ * prepared statements is left to the caller: *ret_named is its plan, a reference (NULL: no caller
+ * wants that). */
+bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len,
+                 struct plan **ret_named);
 
 /* The same for a prepared statement that is bound. */
 bool state_statement(struct engine *engine, struct session *session, struct statement *statement);

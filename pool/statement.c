@@ -7,6 +7,8 @@
 #include "base/hash.h"
 #include "pool/pid.h"
 #include "protocol/message.h"
+#include "protocol/sql_names.h"
+#include "protocol/sql_verb.h"
 #include "router/plan.h"
 
 void statement_store_init(struct statement_store *store, uint32_t worker, uint64_t hash_key)
@@ -34,6 +36,20 @@ static struct statement *find(const struct statement_store *store, uint64_t hash
     return NULL;
 }
 
+/* No Parse's body has a single byte behind its query's NUL. */
+static void look_at(struct statement *statement)
+{
+    struct sql_name names[SQL_NAMES_MAX];
+    const char *text = (const char *)statement->body;
+    size_t len = strnlen(text, statement->body_bytes);
+    enum sql_verb verb = sql_verb_read(text, len);
+    bool may_name = verb == SQL_VERB_PREPARE || verb == SQL_VERB_EXECUTE ||
+                    verb == SQL_VERB_DEALLOCATE || verb == SQL_VERB_EXPLAIN ||
+                    verb == SQL_VERB_CREATE;
+    statement->from_sql = len + 2 == statement->body_bytes;
+    statement->names = !statement->from_sql && may_name && sql_names_find(text, len, names) == 1;
+}
+
 struct statement *statement_intern(struct statement_store *store, const uint8_t *body,
                                    uint32_t body_bytes)
 {
@@ -56,11 +72,33 @@ struct statement *statement_intern(struct statement_store *store, const uint8_t 
         pid_function_in(body, (uint32_t)strnlen((const char *)body, body_bytes));
     store->names_pids = store->names_pids || statement->names_pids;
     memcpy(statement->body, body, body_bytes);
+    look_at(statement);
     if (map_add(&store->statements, &statement->node, hash) != 0) {
         free(statement);
         return NULL;
     }
     return statement;
+}
+
+struct statement *statement_intern_sql(struct statement_store *store, const char *tail,
+                                       uint32_t tail_bytes)
+{
+    uint8_t *body = malloc(tail_bytes + 2);
+    if (body == NULL) {
+        return NULL;
+    }
+    memcpy(body, tail, tail_bytes);
+    body[tail_bytes] = '\0';
+    body[tail_bytes + 1] = 'S';
+    struct statement *statement = statement_intern(store, body, tail_bytes + 2);
+    free(body);
+    return statement;
+}
+
+const char *statement_query(const struct statement *statement)
+{
+    const char *text = (const char *)statement->body;
+    return statement->from_sql ? text + sql_names_query_at(text, strlen(text)) : text;
 }
 
 void statement_ref(struct statement *statement)
@@ -252,7 +290,7 @@ uint64_t statement_other_name(struct statement_store *store)
 
 void link_statement_close(struct link_statements *statements, struct link_statement *entry)
 {
-    ASSERT(!entry->closing && entry->pending == 0);
+    ASSERT(!entry->closing);
     entry->closing = true;
     entry->pending++;
     statements->closing_count++;

@@ -27,7 +27,9 @@ struct statement {
     struct map_node node;
     uint64_t id;
     uint32_t references;
-    bool retired; /* no longer in the store: whoever prepares the text anew gets another */
+    bool retired;  /* no longer in the store: whoever prepares the text anew gets another */
+    bool from_sql; /* of a PREPARE: the body is what stands behind its name, NUL, 'S' */
+    bool names;    /* its text is a PREPARE, EXECUTE or DEALLOCATE (pool/names.h) */
     uint32_t body_bytes;
     struct plan *plan; /* what it does; NULL until somebody asks (pool/state.h); a reference */
     bool names_pids;   /* pid_function_in its query */
@@ -46,6 +48,7 @@ struct session_statement {
     struct statement *statement;
     struct statement *told; /* as the client prepared it, when pids in it were replaced; or NULL */
     bool pending_parse, pending_close;
+    const struct link_statement *closed_by; /* the decoy of a DEALLOCATE ALL under way, or NULL */
     char name[];
 };
 
@@ -76,6 +79,13 @@ void statement_store_fini(struct statement_store *store);
 /* A reference to the statement of this text; NULL when memory is out. */
 struct statement *statement_intern(struct statement_store *store, const uint8_t *body,
                                    uint32_t body_bytes);
+
+/* What a PREPARE of SQL stores: `tail` is what stands behind its name. As statement_intern. */
+struct statement *statement_intern_sql(struct statement_store *store, const char *tail,
+                                       uint32_t tail_bytes);
+
+/* The query that it runs; ends with a NUL. */
+const char *statement_query(const struct statement *statement);
 
 /* Servers refuse to run it any more (its result type has changed): those who have it keep it, and a
  * new Parse of the text makes a new one, under another name. */

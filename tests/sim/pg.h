@@ -13,7 +13,7 @@
  *    error TAG, notice TAG       an error, a notice with the tag in its message
  *    copyin TAG, copyout TAG N   a COPY line "bad…" is an error
  *    set NAME VALUE, reset NAME, show NAME
- *    begin, commit, rollback, discard all, deallocate all
+ *    begin, commit, rollback, discard all, deallocate all, deallocate NAME
  *    SELECT pg_catalog.set_config($1, $2, false)
  *
  * A TAG may be $1. Every tag begins with the id of the client that asked ("w" and 16 hex digits).
@@ -70,6 +70,7 @@ enum pg_command_kind {
     PG_ROLLBACK,
     PG_DISCARD_ALL,
     PG_DEALLOCATE_ALL,
+    PG_DEALLOCATE,
     PG_SYNTAX_ERROR,
 };
 

@@ -24,6 +24,7 @@ static const struct {
     {"discard all", PG_DISCARD_ALL},
     {"DISCARD ALL", PG_DISCARD_ALL},
     {"deallocate all", PG_DEALLOCATE_ALL},
+    {"deallocate ", PG_DEALLOCATE},
     {"SELECT pg_catalog.set_config($1, $2, false)", PG_SET_CONFIG},
     {"SELECT 's', name, setting ", PG_STATE},
     {"SELECT 'p', ", PG_STATE},

@@ -308,6 +308,26 @@ static void forget_statements(struct pg *pg)
     }
 }
 
+static bool deallocate_all(struct pg *pg)
+{
+    forget_statements(pg);
+    complete(pg, "DEALLOCATE ALL");
+    return true;
+}
+
+static bool deallocate(struct pg *pg, const char *name)
+{
+    for (uint32_t i = 0; i < PG_STATEMENTS_MAX; i++) {
+        if (pg->statements[i].used && strcmp(pg->statements[i].name, name) == 0) {
+            pg->statements[i].used = false;
+            complete(pg, "DEALLOCATE");
+            return true;
+        }
+    }
+    pg_error(pg, "26000", "prepared statement \"%s\" does not exist", name);
+    return false;
+}
+
 static bool discard_all(struct pg *pg)
 {
     if (pg->status != 'I') {
@@ -425,10 +445,10 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
         return show(pg, command->tag);
     case PG_STATE:
         tell_state(pg, command->argument_count);
-        return true;
+        break;
     case PG_BEGIN:
         begin(pg);
-        return true;
+        break;
     case PG_COMMIT:
     case PG_ROLLBACK:
         end_transaction(pg, command->kind == PG_COMMIT);
@@ -436,9 +456,9 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
     case PG_DISCARD_ALL:
         return discard_all(pg);
     case PG_DEALLOCATE_ALL:
-        forget_statements(pg);
-        complete(pg, "DEALLOCATE ALL");
-        return true;
+        return deallocate_all(pg);
+    case PG_DEALLOCATE:
+        return deallocate(pg, tag);
     case PG_SYNTAX_ERROR:
         pg_error(pg, "42601", "syntax error at or near \"%s\"", tag);
         return false;

@@ -114,7 +114,8 @@ static void alarm_rings(struct sim *sim, void *object, uint64_t nap)
 static void idle_end(struct sim *sim, void *object, uint64_t messages)
 {
     struct backend *backend = object;
-    if (backend->gone || backend->pg.messages != messages || backend->pg.asleep) {
+    if (backend->gone || backend->pg.ended || backend->pg.messages != messages ||
+        backend->pg.asleep) {
         return;
     }
     sim_log(sim, "backend %u is terminated while idle", backend->pid);

@@ -68,7 +68,8 @@ Test(due, what_ends_each_reply)
                                                      [DUE_CLOSE] = "3",
                                                      [DUE_SYNC] = "Z",
                                                      [DUE_FUNCTION_CALL] = "Z",
-                                                     [DUE_COPY_END] = ""};
+                                                     [DUE_COPY_END] = "",
+                                                     [DUE_NAME] = ""};
     static const char *const parts[DUE_WHAT_COUNT] = {[DUE_QUERY] = "TDCIEGHWdc",
                                                       [DUE_PARSE] = "",
                                                       [DUE_BIND] = "",
@@ -78,7 +79,8 @@ Test(due, what_ends_each_reply)
                                                       [DUE_CLOSE] = "",
                                                       [DUE_SYNC] = "E",
                                                       [DUE_FUNCTION_CALL] = "VE",
-                                                      [DUE_COPY_END] = ""};
+                                                      [DUE_COPY_END] = "",
+                                                      [DUE_NAME] = ""};
     for (int what = 0; what < DUE_WHAT_COUNT; what++) {
         bool skips = what == DUE_PARSE || what == DUE_BIND || what == DUE_DESCRIBE_STATEMENT ||
                      what == DUE_DESCRIBE_PORTAL || what == DUE_EXECUTE || what == DUE_CLOSE;
