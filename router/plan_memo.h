@@ -2,8 +2,8 @@
  *
  * A skeleton costs as much as all the rest of a short query. Where a text has no quote, comment or
  * other letter that would need the lexer's care, it is *squeezed*: each integer becomes a 0. What
- * is left finds its plan by one comparison. Only plans that no integer can change are kept: of queries
- * that read and write rows, and set nothing.
+ * is left finds its plan by one comparison. Only plans that no integer can change are kept: of
+ * queries that read and write rows, and set nothing.
  */
 #ifndef ROUTER_PLAN_MEMO_H
 #define ROUTER_PLAN_MEMO_H
