@@ -186,12 +186,22 @@ static uint32_t text_bytes(const char *text, uint32_t len)
     return end == NULL ? len : (uint32_t)(end - text);
 }
 
+/* A plain read changes nothing here, unless it ends a pin (pool/sequence.h). */
+static inline bool is_plain_read(const struct session *session, const struct plan *plan)
+{
+    return plan->class == PLAN_READ && plan->touches == 0 && session->pins == 0;
+}
+
 bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len,
                  struct plan **ret_named)
 {
     const struct link *link = session->link;
     struct plan *plan = state_plan(engine, session, text, text_bytes(text, len));
     bool reads = plan->class <= PLAN_READ;
+    if (is_plain_read(session, plan)) {
+        plan_unref(plan);
+        return true;
+    }
     restore_note(engine, session, plan);
     if (ret_named != NULL && (plan->touches & NAME_TOUCHES) != 0) {
         *ret_named = plan;
@@ -249,6 +259,9 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
     if (statement->plan == NULL) {
         const char *text = statement_query(statement);
         statement->plan = state_plan(engine, session, text, (uint32_t)strlen(text));
+    }
+    if (is_plain_read(session, statement->plan)) {
+        return true;
     }
     state_touch(engine, session, statement->plan);
     sequence_before(engine, session, statement->plan);

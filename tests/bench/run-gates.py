@@ -27,7 +27,7 @@ SENDS_BY_RELAY_MAX = 1.15       # of COPY out, a megabyte; reached are 0.5 on a 
 # been reached, 5,020 and 3,740, with a little room, so that it does not grow unseen. Of the simple
 # query's some 2,600 are the skeleton of its text, by which its plan is found.
 INSTRUCTIONS_GOAL = {"simple": 1500, "prepared": 2500}
-INSTRUCTIONS_MAX = {"simple": 5400, "prepared": 4000}
+INSTRUCTIONS_MAX = {"simple": 4200, "prepared": 4400}
 ALLOCATIONS_MAX = 0.001         # zero, but for one in a thousand queries: a table that still grows
 IDLE_CLIENTS, IDLE_TLS_CLIENTS = 10000, 1000
 IDLE_BYTES_MAX = {"bytes": 750, "bytes_prepared": 1000}    # the goal: 1000 and 1400
