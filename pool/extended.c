@@ -16,11 +16,13 @@
 #include "pool/link.h"
 #include "pool/names.h"
 #include "pool/options.h"
+#include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
+#include "router/plan.h"
 
 static bool name_too_long(struct engine *engine, struct session *session)
 {
@@ -571,6 +573,56 @@ static void send_bind_front(struct engine *engine, struct link *link, struct blo
     link_write(engine, link, front, len + statement.bytes + 1);
 }
 
+/* pool/pin_limit.h: 0 = the statement may run. */
+static uint8_t refused_pin(struct engine *engine, const struct session *session,
+                           struct statement *statement)
+{
+    const struct plan *plan = state_statement_plan(engine, session, statement);
+    return plan == NULL || plan->leaves == 0
+               ? 0
+               : pin_limit_refuses(session, pin_limit_leaves(session, plan));
+}
+
+uint8_t extended_bind_refused(struct engine *engine, const struct session *session,
+                              const uint8_t *message, uint32_t body_bytes)
+{
+    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, body_bytes);
+    take_name(&reader);
+    struct name name = take_name(&reader);
+    if (reader.failed) {
+        return 0;
+    }
+    struct statement *statement = session->unnamed;
+    if (name.bytes > 0) {
+        const struct session_statement *named =
+            session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
+        statement = named == NULL ? NULL : named->statement;
+    }
+    return statement == NULL ? 0 : refused_pin(engine, session, statement);
+}
+
+/* In the place of a Bind goes one that fails, so that transaction and pipeline do what they do
+ * behind any error. Our prefix alone is the name of no statement. */
+static uint32_t refuse_bind(struct engine *engine, struct session *session, uint8_t refused,
+                            uint32_t total, uint32_t here)
+{
+    struct due_entry due = {.what = DUE_BIND, .kind = DUE_FORWARD, .refused = refused};
+    if (!link_due_entry(engine, session->link, &due)) {
+        return 0;
+    }
+    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_BIND);
+    writer_cstr(&engine->scratch, "");
+    writer_cstr(&engine->scratch, "howdah_");
+    for (int i = 0; i < 3; i++) {
+        writer_u16(&engine->scratch, 0);
+    }
+    writer_end(&engine->scratch, mark);
+    flush_to_link(engine, session->link);
+    session->body_left = total - here;
+    session->body_fate = BODY_DISCARD;
+    return here;
+}
+
 uint32_t extended_bind(struct engine *engine, struct session *session, struct block *block,
                        uint8_t *message, uint32_t body_bytes, uint32_t have, uint32_t *ret_whole)
 {
@@ -597,7 +649,14 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
         return 0;
     }
     struct name on_link = name_on_link(engine, session, name, &statement);
-    if (on_link.text == NULL || !link_due_forward(engine, link, DUE_BIND)) {
+    if (on_link.text == NULL) {
+        return 0;
+    }
+    uint8_t refused = statement == NULL ? 0 : refused_pin(engine, session, statement);
+    if (refused != 0) {
+        return refuse_bind(engine, session, refused, total, here);
+    }
+    if (!link_due_forward(engine, link, DUE_BIND)) {
         return 0;
     }
     if (session->names != NULL) {

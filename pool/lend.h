@@ -51,6 +51,10 @@ void lend_link_free(struct engine *engine, struct link *link);
  * a new one when lend_link_ended is told. */
 void lend_grant_lost(struct link *link);
 
+/* The link's session is about to run what may pin it: takes a place of pool.max_pinned, which is
+ * given back with the link. False when there is none. */
+bool lend_may_pin(struct link *link);
+
 /* The link's session is pinned to it: from now on it counts beside the pool's size, so that pinned
  * sessions don't starve the others. Back among them it counts again; false: it is one too many. */
 void lend_pinned(struct engine *engine, struct link *link);

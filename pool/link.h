@@ -54,6 +54,7 @@ struct link {
     bool setup_failed;
     bool used;       /* in this lease */
     bool pinned;     /* counts in the account's pinned, not in its total */
+    bool may_pin;    /* counts in both: its session has run what is likely to pin it */
     bool granted;    /* made or moved here for a ticket of this worker */
     bool terminated; /* the server has said FATAL */
     bool replication;

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "pool/core.h"
 #include "pool/link.h"
+#include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
@@ -490,8 +491,11 @@ bool names_query(struct engine *engine, struct session *session, const struct pl
     uint32_t count = sql_names_find(text, len, names);
     bool whole = len + 1 == total - MESSAGE_HEADER_BYTES; /* else the server refuses it */
     if (!whole || !is_understood(plan, names, count) || link->due.copy_in) {
-        state_touch(engine, session, plan);
-        sequence_before(engine, session, plan);
+        session->refused_pin = pin_limit_refuses(session, plan->leaves & PLAN_TOUCH_PREPARE);
+        if (session->refused_pin == 0) {
+            state_touch(engine, session, plan);
+            sequence_before(engine, session, plan);
+        }
         return false;
     }
     *ret_taken = 0;

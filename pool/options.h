@@ -54,6 +54,8 @@ struct pool_options {
     uint32_t wait_timeout_ms, idle_timeout_ms, max_lifetime_ms, connect_timeout_ms;
     uint32_t query_timeout_ms, idle_transaction_timeout_ms, client_idle_timeout_ms;
     uint32_t prepared_statements; /* kept per server connection; 0 = names pass as they are */
+    uint32_t max_pinned;          /* pinned sessions, beside size; without has_max_pinned: size */
+    bool has_max_pinned;
 };
 
 /* Per-user overrides (the file's "users"); a field with its `has_` unset keeps the database's. */

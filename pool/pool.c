@@ -66,6 +66,9 @@ static void take_limits(struct engine *engine, struct pool *pool)
     if (user != NULL && user->has_size) {
         pool->limits.size = user->size;
     }
+    if (!pool->limits.has_max_pinned) {
+        pool->limits.max_pinned = pool->limits.size;
+    }
     if (pool->limits.min_idle > pool->limits.size) {
         pool->limits.min_idle = pool->limits.size;
     }

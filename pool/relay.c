@@ -14,6 +14,7 @@
 #include "pool/names.h"
 #include "pool/options.h"
 #include "pool/pid.h"
+#include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
 #include "pool/session.h"
@@ -156,6 +157,11 @@ static bool error_replaced(struct relay *relay, const struct due_entry *head,
     }
     if (link->query_timed_out && strcmp(fields->sqlstate, "57014") == 0) {
         struct report report = {.code = ERR_QUERY_TIMEOUT};
+        replace_error(relay, &report);
+        return true;
+    }
+    if (head != NULL && head->refused != 0) {
+        struct report report = pin_limit_report(head->refused);
         replace_error(relay, &report);
         return true;
     }

@@ -15,6 +15,7 @@
 #include "pool/names.h"
 #include "pool/options.h"
 #include "pool/pid_message.h"
+#include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
 #include "pool/state.h"
@@ -278,12 +279,20 @@ static uint32_t take_query(struct engine *engine, struct session *session, struc
     }
     session->ahead = false;
     drop_unnamed(engine, session);
-    if (!link_due_forward(engine, link, DUE_QUERY)) {
+    struct due_entry due = {
+        .what = DUE_QUERY, .kind = DUE_FORWARD, .refused = session->refused_pin};
+    if (due.refused == 0 ? !link_due_forward(engine, link, DUE_QUERY)
+                         : !link_due_entry(engine, link, &due)) {
         return 0;
     }
     session_query_begins(engine, session);
     link->unsynced = false; /* its ReadyForQuery ends what came before, too */
-    forward_message(engine, session, block, message, total, have);
+    if (due.refused != 0) {
+        session->refused_pin = 0;
+        pin_limit_send_query(engine, link);
+    } else {
+        forward_message(engine, session, block, message, total, have);
+    }
     return session->restores != NULL && !restore_send(engine, session) ? 0
            : have < total                                              ? have
                                                                        : total;
@@ -506,6 +515,27 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
     return take_passing(engine, session, block, message, total, have, ret_whole);
 }
 
+/* A statement that would pin its session while no more may be needs no link to be refused. */
+static uint32_t refuse_pinning(struct engine *engine, struct session *session,
+                               const uint8_t *message, uint32_t total, uint32_t have)
+{
+    uint8_t type = message[0];
+    if ((type != FRONTEND_QUERY && type != FRONTEND_BIND) || have < total || session->waits ||
+        session->owns_link || !pin_limit_is_reached(session)) {
+        return 0;
+    }
+    uint32_t body_bytes = total - MESSAGE_HEADER_BYTES;
+    uint8_t pin = type == FRONTEND_QUERY
+                      ? pin_limit_of_query(engine, session, message, body_bytes)
+                      : extended_bind_refused(engine, session, message, body_bytes);
+    if (pin == 0) {
+        return 0;
+    }
+    struct report report = pin_limit_report(pin);
+    session_refuse(engine, session, &report, NULL, 0);
+    return take_skipping(engine, session, type, total, have);
+}
+
 /* Without a link: some messages need none. Returns bytes taken, 0 when a link is needed. */
 static uint32_t take_without_link(struct engine *engine, struct session *session,
                                   const uint8_t *message, uint32_t total, uint32_t have)
@@ -522,6 +552,9 @@ static uint32_t take_without_link(struct engine *engine, struct session *session
         session_write_ready(engine, 'I');
         engine_flush_scratch(engine, &session->conn);
         return total;
+    case FRONTEND_QUERY:
+    case FRONTEND_BIND:
+        return refuse_pinning(engine, session, message, total, have);
     case FRONTEND_PARSE:
         return have >= total && !session->waits && session_virtual_statements(session) &&
                        extended_parse_known(engine, session, message, total - MESSAGE_HEADER_BYTES)

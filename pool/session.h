@@ -91,6 +91,7 @@ struct session {
     struct plan *set_alone;    /* of the one SET under way outside a transaction; a reference */
     uint32_t pins;             /* PIN_*: why the session keeps its link */
     bool asks_sequences;       /* it has called currval or lastval */
+    uint8_t refused_pin;       /* of the statement at hand: pool/pin_limit.h; 0 = it may run */
     bool ran;                  /* a statement was sent since the server was last asked */
     bool query_is_read;        /* what runs now may be cancelled when the client is gone */
     bool cancel_sent;
@@ -219,6 +220,10 @@ bool extended_status_is_open(const struct link *link);
 
 /* A statement is sent: what is counted and timed. */
 void session_query_begins(struct engine *engine, struct session *session);
+
+/* Why a Bind that is here whole may not run (pool/pin_limit.h); 0: it may. */
+uint8_t extended_bind_refused(struct engine *engine, const struct session *session,
+                              const uint8_t *message, uint32_t body_bytes);
 
 /* A server has prepared it. */
 void session_statement_proven(struct engine *engine, const struct pool *pool,

@@ -8,6 +8,7 @@
 #include "base/writer.h"
 #include "pool/core.h"
 #include "pool/link.h"
+#include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
 #include "pool/sequence.h"
@@ -202,6 +203,11 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
         plan_unref(plan);
         return true;
     }
+    session->refused_pin = pin_limit_refuses(session, pin_limit_leaves(session, plan));
+    if (session->refused_pin != 0) {
+        plan_unref(plan);
+        return false;
+    }
     restore_note(engine, session, plan);
     if (ret_named != NULL && (plan->touches & NAME_TOUCHES) != 0) {
         *ret_named = plan;
@@ -250,23 +256,33 @@ static void settle_alone(struct engine *engine, struct session *session)
     session->set_alone = NULL;
 }
 
-bool state_statement(struct engine *engine, struct session *session, struct statement *statement)
+struct plan *state_statement_plan(struct engine *engine, const struct session *session,
+                                  struct statement *statement)
 {
     if (session->settings->other_strings || session->settings->unsafe_encoding) {
-        state_touch_all(session); /* the statement's plan is for sessions that read it as usual */
-        return false;
+        return NULL; /* the statement's plan is for sessions that read it as usual */
     }
     if (statement->plan == NULL) {
         const char *text = statement_query(statement);
         statement->plan = state_plan(engine, session, text, (uint32_t)strlen(text));
     }
-    if (is_plain_read(session, statement->plan)) {
+    return statement->plan;
+}
+
+bool state_statement(struct engine *engine, struct session *session, struct statement *statement)
+{
+    struct plan *plan = state_statement_plan(engine, session, statement);
+    if (plan == NULL) {
+        state_touch_all(session);
+        return false;
+    }
+    if (is_plain_read(session, plan)) {
         return true;
     }
-    state_touch(engine, session, statement->plan);
-    sequence_before(engine, session, statement->plan);
-    restore_note(engine, session, statement->plan);
-    return statement->plan->class <= PLAN_READ;
+    state_touch(engine, session, plan);
+    sequence_before(engine, session, plan);
+    restore_note(engine, session, plan);
+    return plan->class <= PLAN_READ;
 }
 
 void state_discarded(struct engine *engine, struct session *session)

@@ -48,12 +48,17 @@ struct plan *state_plan(struct engine *engine, const struct session *session, co
 
 /* A simple query is sent; its text ends at its NUL. Returns whether it only reads. One that names
  * prepared statements is left to the caller: *ret_named is its plan, a reference (NULL: no caller
- * wants that). */
+ * wants that). With session->refused_pin set it must not be sent: pool/pin_limit.h. */
 bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len,
                  struct plan **ret_named);
 
 /* The same for a prepared statement that is bound. */
 bool state_statement(struct engine *engine, struct session *session, struct statement *statement);
+
+/* The plan of a prepared statement, the statement's own; NULL when the session would read the text
+ * in another way than it was planned. */
+struct plan *state_statement_plan(struct engine *engine, const struct session *session,
+                                  struct statement *statement);
 
 /* The same for what has no plan: it may have touched anything. */
 void state_touch_all(struct session *session);

@@ -27,9 +27,10 @@ static const struct {
 /* What is known of the statements so far. */
 struct work {
     const struct parse_tree *tree;
-    uint32_t touches;
+    uint32_t touches, leaves;
     enum plan_class class;
     bool locks_rows;
+    bool drops_on_commit; /* what this statement makes */
     int code;
     char *names[NAMES_MAX]; /* of custom settings */
     uint32_t name_count;
@@ -258,6 +259,8 @@ static void call_function(struct work *work, uint32_t name_list)
         set_config(work, tree->nodes[name_list].parent);
     } else {
         work->touches |= fact->touches;
+        bool takes = strstr(name, "unlock") == NULL;
+        work->leaves |= takes ? fact->touches & PLAN_TOUCH_ADVISORY : 0;
     }
 }
 
@@ -317,6 +320,8 @@ static void scan(struct work *work, uint32_t from, uint32_t end, bool runs)
         const struct parse_node *node = &tree->nodes[i];
         if (node->kind == PARSE_TEXT) {
             const char *text = node->value.text;
+            work->drops_on_commit |= strcmp(text, "ONCOMMIT_DROP") == 0 && node->name != NULL &&
+                                     strcasecmp(node->name, "oncommit") == 0;
             if (strncmp(text, "pg_temp", 7) == 0 ||
                 (text[0] == 't' && text[1] == '\0' && node->name != NULL &&
                  strcmp(node->name, "relpersistence") == 0)) {
@@ -481,6 +486,16 @@ static void classify_statement(struct work *work, uint32_t stmt)
     }
 }
 
+/* What may outlive the transaction and pin. Locks were noted where they are taken; temporary
+ * objects are left by what makes them, not by what only names or drops them. */
+static void note_leaves(struct work *work, enum parse_type type)
+{
+    bool makes = work->class == PLAN_DDL && type != PARSE_DROP_STMT && !work->drops_on_commit;
+    work->leaves |= work->touches & (PLAN_TOUCH_HOLD | PLAN_TOUCH_PREPARE | PLAN_TOUCH_LOAD |
+                                     PLAN_TOUCH_SEED | PLAN_TOUCH_SEQUENCE);
+    work->leaves |= makes ? work->touches & PLAN_TOUCH_TEMP : 0;
+}
+
 /* --- all of a text --------------------------------------------------------------------------- */
 
 static void free_settings(struct work *work)
@@ -524,10 +539,12 @@ int classify(const struct parse_tree *tree, struct plan *plan)
     uint32_t count = statements == 0 ? 0 : parse_child_count(tree, statements), at = statements + 1;
     for (uint32_t i = 0; i < count; i++, at = tree->nodes[at].end) {
         enum plan_class class = all.class;
-        uint32_t touches = all.touches;
+        uint32_t touches = all.touches, stmt = parse_field(tree, at, "stmt");
         all.class = PLAN_EMPTY;
         all.touches = 0;
-        classify_statement(&all, parse_field(tree, at, "stmt"));
+        all.drops_on_commit = false;
+        classify_statement(&all, stmt);
+        note_leaves(&all, (enum parse_type)tree->nodes[stmt].type);
         raise_class(&all, class);
         all.touches |= touches;
     }
@@ -540,6 +557,7 @@ int classify(const struct parse_tree *tree, struct plan *plan)
     if (code == 0) {
         plan->class = (uint8_t)all.class;
         plan->touches = all.touches;
+        plan->leaves = all.leaves & all.touches;
         plan->locks_rows = all.locks_rows;
         plan->statement_count = (uint8_t)(count < 255 ? count : 255);
     }

@@ -72,6 +72,7 @@ struct plan {
     struct list recent;
     uint32_t references;
     uint32_t touches;        /* enum plan_touch */
+    uint32_t leaves;         /* those of them by which it may leave what pins its session */
     uint8_t class;           /* enum plan_class */
     uint8_t statement_count; /* 255: as many or more */
     bool locks_rows;         /* FOR UPDATE and its kin */

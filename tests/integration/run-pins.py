@@ -5,8 +5,9 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from check import Suite, equal, true  # noqa: E402
+from check import Suite, equal, eventually, true  # noqa: E402
 from stage import Stage  # noqa: E402
+from wire import Result, bind, execute, one_shot, parse, query, sync  # noqa: E402
 
 suite = Suite("pins")
 stage = Stage(suite)
@@ -91,6 +92,92 @@ def _():
         client = stage.client(proxy)
         client.prepared("SELECT 1 --" + "x" * (1 << 20), name="large")
         equal([row["reason"] for row in pins(proxy)], ["LARGE"])
+
+
+def full_pool(proxy):
+    """A client that is pinned where max_pinned is 1, and one that is not."""
+    holder = stage.client(proxy)
+    holder.rows("SELECT pg_advisory_lock(4720)")
+    return holder, stage.client(proxy)
+
+
+def refused(result, what):
+    equal(result.sqlstate, "53300", what)
+    true("SHOW PINS" in result.errors[0]["H"] and "max_pinned" in result.errors[0]["D"], str(result.errors[0]))
+
+
+@suite.check("beyond max_pinned a statement that would pin gets 53300 and is not run; the session lives on")
+def _():
+    prepare_database()
+    with stage.proxy(size=2, max_pinned=1) as proxy:
+        holder, client = full_pool(proxy)
+        for sql, _reason, _end in PINS:
+            refused(client.query(sql), sql)
+            refused(client.query(f"SELECT 1; {sql}"), sql)
+            client.send(one_shot(sql) + sync())
+            refused(Result(client.ready()), f"extended {sql}")
+            equal(client.scalar("SELECT 1"), "1", "afterwards")
+        equal(len(pins(proxy)), 1, "pinned sessions")
+        equal(stage.sql("SELECT count(*) FROM pg_class WHERE relname = 'pinned_t'"), [("0",)], "tables")
+        holder.rows("CREATE TEMP TABLE pinned_t (a int)")  # who is pinned may do more
+        holder.rows("DROP TABLE pinned_t; SELECT pg_advisory_unlock(4720)")
+        eventually(lambda: pinned(proxy) == "0", "the server has said that the reasons are gone")
+        client.rows("CREATE TEMP TABLE pinned_t (a int)")
+        refused(holder.query("SELECT pg_advisory_lock(4720)"), "now the other one")
+        client.terminate()
+        eventually(lambda: pinned(proxy) == "0", "the place is free")
+        holder.rows("SELECT pg_advisory_lock(4720)")
+
+
+@suite.check("what its transaction takes with it, or only gives back, is not refused")
+def _():
+    with stage.proxy(size=2, max_pinned=0) as proxy:
+        client = stage.client(proxy)
+        client.rows("BEGIN; CREATE TEMP TABLE passing (a int) ON COMMIT DROP; COMMIT")
+        client.rows("CREATE TEMP TABLE passing ON COMMIT DROP AS SELECT 1")
+        client.rows("SELECT pg_advisory_xact_lock(4721)")
+        client.rows("SELECT pg_advisory_unlock(4721)")
+        client.rows("DISCARD TEMP")
+        client.rows("DISCARD ALL")
+        refused(client.query("SELECT pg_advisory_lock(4721)"), "max_pinned 0")
+        equal(pinned(proxy), "0", "pinned")
+
+
+@suite.check("in a transaction block the refusal fails the transaction, as any error; in a pipeline it skips to Sync")
+def _():
+    stage.sql("CREATE TABLE IF NOT EXISTS kept (a int)")
+    with stage.proxy(size=2, max_pinned=1) as proxy:
+        _holder, client = full_pool(proxy)
+        client.rows("BEGIN")
+        client.rows("INSERT INTO kept VALUES (1)")
+        refused(client.query("CREATE TEMP TABLE pinned_t (a int)"), "in the block")
+        equal(client.query("SELECT 1").sqlstate, "25P02", "the transaction has failed")
+        client.rows("ROLLBACK")
+        client.send(
+            parse("p", "SELECT pg_advisory_lock($1::int)"), query("BEGIN"),
+            one_shot("INSERT INTO kept VALUES (2)"), bind("", "p", (b"1",)), execute(), one_shot("SELECT 1"), sync())
+        messages = client.ready(2)
+        refused(Result(messages), "in a pipeline")
+        equal(messages[-1].body, b"E", "status")
+        client.rows("ROLLBACK")
+        equal(stage.sql("SELECT count(*) FROM kept"), [("0",)], "rows")
+        equal(client.scalar("SELECT 7"), "7", "the session lives on")
+        client.send(bind("", "p", (b"1",)), execute(), sync(), query("SELECT 8"))
+        messages = client.ready(2)
+        refused(Result(messages), "prepared before")
+        equal(Result(messages).rows, [("8",)], "the query behind it")
+
+
+@suite.check("by default as many sessions may be pinned as the pool has connections beside them")
+def _():
+    with stage.proxy(size=2) as proxy:
+        clients = [stage.client(proxy) for _ in range(4)]
+        for number in range(2):
+            clients[number].rows(f"SELECT pg_advisory_lock({4730 + number})")
+        refused(clients[2].query("SELECT pg_advisory_lock(4732)"), "the third")
+        clients[2].rows("BEGIN")
+        clients[3].rows("BEGIN")
+        equal([client.scalar("SELECT 1") for client in clients], ["1"] * 4, "all have a connection")
 
 
 if __name__ == "__main__":

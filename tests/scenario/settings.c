@@ -53,7 +53,9 @@ static bool set_pool(struct pool_options *pool, const char *key, const char *val
         {"idle_transaction_timeout", &pool->idle_transaction_timeout_ms},
         {"client_idle_timeout", &pool->client_idle_timeout_ms},
         {"prepared_statements", &pool->prepared_statements},
+        {"max_pinned", &pool->max_pinned},
     };
+    pool->has_max_pinned |= strcmp(key, "max_pinned") == 0;
     if (strcmp(key, "mode") == 0) {
         pool->mode = (enum pool_mode)choice(value, modes);
         return true;

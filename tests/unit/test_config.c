@@ -54,6 +54,7 @@ Test(config, defaults_are_those_of_the_contract)
     cr_assert_eq(database->pool.client_idle_timeout_ms, 0);
     cr_assert_eq(database->pool.connect_timeout_ms, 5000);
     cr_assert_eq(database->pool.prepared_statements, 500);
+    cr_assert_not(database->pool.has_max_pinned);
     cr_assert_eq(database->max_server_connections, 0);
     options_unref(options);
 }

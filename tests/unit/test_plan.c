@@ -39,6 +39,48 @@ Test(plan, says_what_statements_do)
     plan_cache_fini(&cache);
 }
 
+/* What may be left of a transaction, and what only names it, gives it back or ends with it. */
+Test(plan, says_what_may_pin)
+{
+    static const struct {
+        const char *text;
+        uint32_t leaves;
+    } cases[] = {
+        {"create temp table t (a int)", PLAN_TOUCH_TEMP},
+        {"create temp table t (a int) on commit delete rows", PLAN_TOUCH_TEMP},
+        {"create temp table t (a int) on commit drop", 0},
+        {"create temp table t on commit drop as select 1", 0},
+        {"create temp table t on commit drop as select 1; create temp view v as select 1",
+         PLAN_TOUCH_TEMP},
+        {"select 1 into temp t", PLAN_TOUCH_TEMP},
+        {"create table pg_temp.t (a int)", PLAN_TOUCH_TEMP},
+        {"drop table pg_temp.t", 0},
+        {"select * from pg_temp.t", 0},
+        {"discard temp", 0},
+        {"discard all", 0},
+        {"select pg_try_advisory_lock(1)", PLAN_TOUCH_ADVISORY},
+        {"select pg_advisory_unlock(1)", 0},
+        {"select pg_advisory_xact_lock(1)", 0},
+        {"declare c cursor with hold for select 1", PLAN_TOUCH_HOLD},
+        {"declare c cursor for select 1", 0},
+        {"prepare p as select 1", PLAN_TOUCH_PREPARE},
+        {"load 'x'", PLAN_TOUCH_LOAD},
+        {"select setseed(0)", PLAN_TOUCH_SEED},
+        {"select lastval()", PLAN_TOUCH_SEQUENCE},
+        {"select nextval('s')", 0},
+        {"select f()", 0},
+        {"set work_mem = 1", 0},
+    };
+    struct plan_cache cache;
+    cr_assert_eq(plan_cache_init(&cache, 1, 1000), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct plan *plan = plan_of_text(&cache, cases[i].text);
+        cr_expect_eq(plan->leaves, cases[i].leaves, "%s: %#x", cases[i].text, plan->leaves);
+        plan_unref(plan);
+    }
+    plan_cache_fini(&cache);
+}
+
 /* What is folded away in a skeleton must not be a plan's. */
 Test(plan, of_one_skeleton_is_one_but_values_of_settings_are_kept)
 {
