@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""The causes by which clients break behind a pooler in transaction mode, each a named test.
+
+Every script runs on a direct connection and through Howdah, where other clients take all links of
+the pool in turn between any two of its steps and leave behind settings, roles, statements and
+temporary tables of their own. What the client sees must be the same.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from check import Suite, equal, eventually, true  # noqa: E402
+from stage import Stage  # noqa: E402
+from wire import bind, describe, execute, one_shot, parse, query, sync, transcript  # noqa: E402
+
+suite = Suite("causes")
+stage = Stage(suite)
+POOL_SIZE = 3
+INTRUDERS = 4
+
+# What the others do on their links between the client's steps, and leave there for themselves.
+INTRUSIONS = (
+    ("SET search_path = pg_catalog", "SET work_mem = '77MB'", "SET app.tenant = 'theirs'"),
+    ("SET ROLE stranger", "SET default_transaction_read_only = on", "SET DateStyle = 'German'"),
+    ("PREPARE s AS SELECT 'theirs'", "SET TimeZone = 'Asia/Tokyo'", "SET lock_timeout = '1h'"),
+    ("SET client_encoding = 'LATIN1'", "SET application_name = 'theirs'", "SET statement_timeout = '2h'"),
+)
+
+
+class Intruders:
+    """Clients that keep the pool moving."""
+
+    def __init__(self, proxy):
+        self.clients = [stage.client(proxy) for _ in range(INTRUDERS)]
+        for client, statements in zip(self.clients, INTRUSIONS):
+            for statement in statements:
+                client.rows(statement)
+
+    def move(self):
+        """Each takes a link at once with the others, so that the client's next is another one."""
+        for client in self.clients:
+            client.send(query("SELECT pg_sleep(0.002)"))
+        for client in self.clients:
+            client.ready()
+
+
+def play(client, steps, between):
+    seen = []
+    for step in steps:
+        between()
+        data = query(step) if isinstance(step, str) else step
+        client.send(data)
+        seen.append(transcript(client.ready()))
+    return seen
+
+
+def same(steps, **params):
+    """The script's transcripts, direct and through the proxy."""
+    with stage.direct(**params) as client:
+        wanted = play(client, steps, lambda: None)
+    with stage.proxy(size=POOL_SIZE) as proxy:
+        intruders = Intruders(proxy)
+        client = stage.client(proxy, **params)
+        got = play(client, steps, intruders.move)
+    for number, (one, other) in enumerate(zip(got, wanted)):
+        equal(one, other, f"step {number}: {steps[number]!r:.80}")
+
+
+def prepare():
+    stage.sql("DROP TABLE IF EXISTS rows; CREATE TABLE rows (id serial, owner text, v text)")
+    stage.sql("DO $$ BEGIN IF to_regrole('stranger') IS NULL THEN CREATE ROLE stranger; END IF; END $$")
+    stage.sql("GRANT ALL ON rows, rows_id_seq TO public")
+
+
+@suite.check("cause 1: SET is neither lost nor leaked, with row security by a setting among it")
+def _():
+    prepare()
+    stage.sql("INSERT INTO rows (owner, v) VALUES ('mine', 'a'), ('theirs', 'b')")
+    stage.sql("ALTER TABLE rows ENABLE ROW LEVEL SECURITY")
+    stage.sql("CREATE POLICY p ON rows USING (owner = current_setting('app.tenant', true))")
+    same(["SHOW work_mem", "SET work_mem = '9MB'", "SHOW work_mem", "BEGIN", "SET work_mem = '10MB'",
+          "SAVEPOINT a", "SET work_mem = '11MB'", "ROLLBACK TO a", "SHOW work_mem", "ROLLBACK", "SHOW work_mem",
+          "SET app.tenant = 'mine'", "SET ROLE stranger", "SELECT v FROM rows", "RESET ROLE", "SELECT current_user",
+          "BEGIN", "SET LOCAL app.tenant = 'nobody'", "SET LOCAL ROLE stranger", "SELECT v FROM rows", "COMMIT",
+          "SHOW app.tenant", "SELECT set_config('app.tenant', 'theirs', false)", "SHOW app.tenant",
+          "SET default_transaction_read_only = on", "INSERT INTO rows (v) VALUES ('x')", "SHOW lock_timeout"])
+    same(["SELECT current_setting('app.tenant', true)", "SHOW default_transaction_read_only", "SELECT current_user"])
+
+
+@suite.check("cause 2: startup parameters and options are honoured, whatever they are")
+def _():
+    same(["SHOW search_path", "SHOW statement_timeout", "SHOW idle_in_transaction_session_timeout",
+          "SHOW client_min_messages", "SHOW lock_timeout", "SHOW app.x", "SHOW work_mem", "SHOW DateStyle"],
+         search_path="pg_temp, public", statement_timeout="61s", lock_timeout="62s",
+         options="-c idle_in_transaction_session_timeout=63s -cclient_min_messages=error --app.x=1\\ 2 -c work_mem=5MB",
+         DateStyle="SQL, DMY")
+
+
+@suite.check("cause 3: RESET goes back to the startup's values, in and out of transactions")
+def _():
+    same(["SET work_mem = '6MB'", "RESET work_mem", "SHOW work_mem", "SET TimeZone = 'UTC'", "RESET TimeZone",
+          "SHOW TimeZone", "SET work_mem TO '7MB'", "RESET ALL", "SHOW work_mem", "SHOW TimeZone", "BEGIN",
+          "SET work_mem = '8MB'", "RESET work_mem", "SHOW work_mem", "SET TimeZone TO DEFAULT", "SHOW TimeZone",
+          "ROLLBACK", "SHOW work_mem", "SET work_mem = '8MB'", "DISCARD ALL", "SHOW work_mem", "SHOW TimeZone"],
+         TimeZone="Europe/Berlin", options="-c work_mem=5MB")
+
+
+@suite.check("cause 4: temporary tables are there, and nobody else's")
+def _():
+    same(["CREATE TEMP TABLE t (a int)", "INSERT INTO t VALUES (1)", "SELECT a + 0 FROM t", "BEGIN",
+          "CREATE TEMP TABLE gone (a int) ON COMMIT DROP", "SELECT count(*) FROM gone", "COMMIT",
+          "SELECT * FROM gone", "DROP TABLE t", "SELECT * FROM t", "SELECT 1 AS a INTO TEMP u", "SELECT a + 0 FROM u"])
+
+
+@suite.check("cause 5: PREPARE, EXECUTE and DEALLOCATE, and the protocol's statements, are one store")
+def _():
+    same(["PREPARE s (int) AS SELECT $1 + 1", "EXECUTE s(1)", bind("", "s", [b"41"]) + execute() + sync(),
+          parse("p", "SELECT $1::text || 'x'") + sync(), "EXECUTE p('a')", "DEALLOCATE p",
+          bind("", "p", [b"a"]) + execute() + sync(), "PREPARE s AS SELECT 2", "DEALLOCATE s", "EXECUTE s(1)",
+          "PREPARE s AS SELECT 3", "EXECUTE s", "DEALLOCATE ALL", "EXECUTE s", "DEALLOCATE s"])
+
+
+@suite.check("cause 6: a statement prepared anew after DDL sees the new table")
+def _():
+    stage.sql("DROP TABLE IF EXISTS shape; CREATE TABLE shape (a int)")
+    with stage.proxy(size=POOL_SIZE) as proxy:
+        intruders = Intruders(proxy)
+        client = stage.client(proxy)
+        for kind in ("int", "text", "bigint"):
+            intruders.move()
+            stage.sql(f"ALTER TABLE shape ALTER a TYPE {kind} USING NULL::{kind}")
+            for name in ("", "n"):
+                client.send(parse(name, "SELECT * FROM shape") + describe("S", name) + bind("", name) + execute() + sync())
+                answer = transcript(client.ready())
+                true("ErrorResponse" not in str(answer) and "0A000" not in str(answer), f"{kind}: {answer}")
+            client.rows("DEALLOCATE ALL")
+
+
+@suite.check("cause 7: the unnamed statement lives across Sync")
+def _():
+    same([parse("", "SELECT $1::int * 2") + sync(), bind("", "", [b"21"]) + execute() + sync(),
+          describe("S", "") + sync(), "SELECT 1", bind("", "", [b"21"]) + execute() + sync()])
+
+
+@suite.check("cause 8 and 9: NOTIFY reaches its listeners, with the pid that the notifier was told")
+def _():
+    with stage.proxy(size=POOL_SIZE) as proxy:
+        intruders = Intruders(proxy)
+        listener, notifier = stage.client(proxy), stage.client(proxy)
+        listener.rows("LISTEN news")
+        intruders.move()
+        notifier.rows("NOTIFY news, 'hello'")
+        message = listener.until("A")[-1]
+        equal(message.body[4:], b"news\0hello\0", "the notification")
+        equal(int.from_bytes(message.body[:4], "big"), notifier.pid, "its pid")
+
+
+@suite.check("cause 9 and 10: who is terminated by the pid it was told hears 57P01")
+def _():
+    with stage.proxy(size=POOL_SIZE) as proxy:
+        victim, killer = stage.client(proxy), stage.client(proxy)
+        victim.send(query("SELECT pg_sleep(30)"))
+        eventually(lambda: stage.backends("query LIKE '%pg_sleep(30)%'"), "the query runs")
+        equal(killer.scalar(f"SELECT pg_terminate_backend({victim.pid})"), "t", "pg_terminate_backend")
+        error = victim.until("E")[-1]
+        equal((error.fields["S"], error.fields["C"]), ("FATAL", "57P01"), "what the victim hears")
+
+
+@suite.check("cause 11: reported parameters come back in the server's spelling")
+def _():
+    same(["SHOW client_encoding", "SET client_encoding = 'latin1'", "SHOW client_encoding", "SET DateStyle = iso",
+          "SHOW DateStyle", "SHOW TimeZone"], client_encoding="utf8", TimeZone="utc")
+
+
+@suite.check("cause 12: advisory locks of the session are held, and given back")
+def _():
+    with stage.proxy(size=POOL_SIZE) as proxy:
+        intruders = Intruders(proxy)
+        one, other = stage.client(proxy), stage.client(proxy)
+        one.rows("SELECT pg_advisory_lock(77)")
+        for _round in range(3):
+            intruders.move()
+            equal(other.scalar("SELECT pg_try_advisory_lock(77)"), "f", "a stranger's try")
+        equal(one.scalar("SELECT pg_advisory_unlock(77)"), "t", "the owner's unlock")
+        intruders.move()
+        equal(other.scalar("SELECT pg_try_advisory_lock(77)"), "t", "after it")
+
+
+@suite.check("cause 13: cursors WITH HOLD, session characteristics, constraints, DISCARD")
+def _():
+    same(["DECLARE c CURSOR WITH HOLD FOR SELECT * FROM generate_series(1, 3)", "FETCH c", "FETCH c", "CLOSE c",
+          "FETCH c", "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY",
+          "SHOW transaction_isolation", "SHOW transaction_read_only", "SET CONSTRAINTS ALL DEFERRED", "DISCARD PLANS",
+          "DISCARD TEMP", "DISCARD SEQUENCES", "DISCARD ALL", "SHOW transaction_isolation"])
+
+
+@suite.check("cause 13: lastval is the client's own, or PostgreSQL's error, never another client's")
+def _():
+    prepare()
+    with stage.proxy(size=2) as proxy:
+        clients = [stage.client(proxy) for _ in range(4)]
+        asked = 0
+        for number in range(40):
+            client = clients[number % 4]
+            own = client.scalar("INSERT INTO rows (v) VALUES ('x') RETURNING id")
+            for other in clients:
+                if other is not client and number < 4:
+                    other.rows("INSERT INTO rows (v) VALUES ('y')")
+            answer = client.query("SELECT lastval()")
+            if answer.sqlstate is None:
+                equal(answer.rows[0][0], own, f"lastval of client {number % 4}")
+                asked += 1
+            else:
+                equal(answer.sqlstate, "55000", "the error")
+                true(number < 8, "once somebody has asked, it is kept")
+        true(asked >= 30, f"answered {asked} times of 40")
+
+
+@suite.check("cause 15: an error in a long pipeline reaches the client while it is still sending")
+def _():
+    stage.sql("DROP TABLE IF EXISTS one; CREATE TABLE one (a int PRIMARY KEY)")
+    batch = b"".join(one_shot("INSERT INTO one VALUES ($1::int)", "1") for _ in range(300))
+    with stage.proxy(size=POOL_SIZE) as proxy:
+        client = stage.client(proxy)
+        client.send(batch)
+        client.send(batch + sync())
+        kinds = [message.kind for message in client.ready()]
+        equal((kinds.count("E"), kinds[-1]), (1, "Z"), "errors, and the end")
+        equal(client.scalar("SELECT count(*) FROM one"), "0", "rows")
+
+
+if __name__ == "__main__":
+    suite.main()
