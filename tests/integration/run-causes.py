@@ -131,7 +131,7 @@ def _():
             intruders.move()
             stage.sql(f"ALTER TABLE shape ALTER a TYPE {kind} USING NULL::{kind}")
             for name in ("", "n"):
-                client.send(parse(name, "SELECT * FROM shape") + describe("S", name) + bind("", name) + execute() + sync())
+                client.send(parse(name, "SELECT * FROM shape"), describe("S", name), bind("", name), execute(), sync())
                 answer = transcript(client.ready())
                 true("ErrorResponse" not in str(answer) and "0A000" not in str(answer), f"{kind}: {answer}")
             client.rows("DEALLOCATE ALL")
