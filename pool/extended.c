@@ -316,6 +316,7 @@ static struct name name_on_link(struct engine *engine, struct session *session, 
     if (prepared == NULL) {
         return (struct name){NULL, 0};
     }
+    entry->form_id = entry->statement->names ? prepared->name_id : 0;
     *ret_statement = entry->statement;
     return (struct name){prepared->name, prepared->name_bytes};
 }

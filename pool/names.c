@@ -666,7 +666,7 @@ bool names_execute(struct engine *engine, struct session *session, const char *p
 static const char *client_name(const struct link *link, const char *by, size_t len)
 {
     const struct session *owner = link->owner;
-    const struct statement *statement = NULL;
+    const struct link_statement *found = NULL;
     for (uint32_t i = 1; i < link->due.count && due_at(&link->due, i)->what == DUE_NAME; i++) {
         const struct due_entry *entry = due_at(&link->due, i);
         if ((entry->flags & DUE_FLAG_DUPLICATE) != 0 && entry->named != NULL) {
@@ -676,13 +676,13 @@ static const char *client_name(const struct link *link, const char *by, size_t l
     LIST_EACH (&link->statements.recent, node) {
         const struct link_statement *entry = CONTAINER_OF(node, struct link_statement, recent);
         if (entry->name_bytes == len && memcmp(entry->name, by, len) == 0) {
-            statement = entry->statement;
+            found = entry;
         }
     }
-    for (struct map_node *node = statement == NULL ? NULL : map_walk(&owner->statements, NULL);
+    for (struct map_node *node = found == NULL ? NULL : map_walk(&owner->statements, NULL);
          node != NULL; node = map_walk(&owner->statements, node)) {
         const struct session_statement *named = CONTAINER_OF(node, struct session_statement, node);
-        if (named->statement == statement) {
+        if (named->statement == found->statement || named->form_id == found->name_id) {
             return named->name;
         }
     }

@@ -208,6 +208,7 @@ SCRIPTS = {
         one("", "DEALLOCATE ALL") + sync(),
         run("d") + sync(),
         one("", "EXPLAIN (COSTS OFF) EXECUTE p(1)") + sync(),
+        run("d", "1") + sync(),
         query("PREPARE p AS SELECT nope"),
         parse("", "EXECUTE p") + describe("S", "") + sync(),
     ],
