@@ -37,7 +37,12 @@ enum due_what {
     DUE_WHAT_COUNT,
 };
 
-enum due_kind { DUE_FORWARD, DUE_SWALLOW, DUE_SYNTHESISE };
+enum due_kind {
+    DUE_FORWARD,
+    DUE_SWALLOW,
+    DUE_SYNTHESISE,
+    DUE_SIFT, /* forwarded, but for the CommandCompletes of what we have put into it */
+};
 
 enum {
     DUE_FLAG_SETUP = 1,     /* belongs to the setup of the link for its session */
@@ -47,6 +52,7 @@ enum {
     DUE_FLAG_ASK = 16,      /* a question of ours: pool/state.h takes the answer */
     DUE_FLAG_RESTORE = 32,  /* the startup's settings behind a RESET: pool/restore.h */
     DUE_FLAG_QUIET = 64,    /* ours: the client hears nothing of its failure, either */
+    DUE_FLAG_HUB = 128,     /* of a hub: pool/listen.h is to know that it was answered */
 
     /* Of a DUE_NAME alone: */
     DUE_FLAG_ALL = 16,          /* DEALLOCATE ALL */

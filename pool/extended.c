@@ -14,6 +14,7 @@
 #include "pool/account.h"
 #include "pool/core.h"
 #include "pool/link.h"
+#include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
 #include "pool/pin_limit.h"
@@ -670,6 +671,9 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     } else if (statement != NULL) {
         session->batch_writes |= !state_statement(engine, session, statement);
         session->query_is_read = !session->batch_writes;
+        if (session->unlistens) {
+            listen_bound(engine, session, (const char *)statement->body);
+        }
     }
     session->pool->stats.binds++;
     link->unsynced = true;

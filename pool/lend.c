@@ -519,6 +519,21 @@ void lend_replication(struct engine *engine, struct session *session)
     link->setup = true; /* no statement before the login has ended */
 }
 
+struct link *lend_hub(struct engine *engine, struct pool *pool)
+{
+    if (!take_shared_place(engine, pool)) {
+        return NULL;
+    }
+    struct link *link = link_dial(engine, pool, NULL);
+    if (link == NULL) {
+        give_shared_place_back(pool);
+        return NULL;
+    }
+    list_remove(&link->in_pool); /* nobody in line may hope for it */
+    pool->dialing_count--;
+    return link;
+}
+
 /* --- links that become free, end, or fail ----------------------------------------------------- */
 
 void lend_link_free(struct engine *engine, struct link *link)
@@ -627,9 +642,9 @@ bool lend_unpinned(struct link *link)
     return atomic_fetch_add(&pool->account->total, 1) < pool->limits.size;
 }
 
-void lend_link_ended(struct engine *engine, struct pool *pool, bool replication)
+void lend_link_ended(struct engine *engine, struct pool *pool, bool beside)
 {
-    if (replication) {
+    if (beside) {
         give_shared_place_back(pool);
     } else {
         give_place_back(pool);
@@ -693,6 +708,9 @@ void lend_login_failed(struct engine *engine, struct link *link, const uint8_t *
         link->owner = NULL;
         owner->link = NULL;
         session_refuse(engine, owner, NULL, body, body_bytes);
+        return;
+    }
+    if (link->hub != NULL) {
         return;
     }
     if (link->granted) {

@@ -41,6 +41,10 @@ bool lend_ask(struct engine *engine, struct session *session);
  * the user, not in the pool's size. */
 void lend_replication(struct engine *engine, struct session *session);
 
+/* A connection that listens for all sessions of the pool here (pool/listen.h), counted likewise; it
+ * is in no list. NULL when there can be none. */
+struct link *lend_hub(struct engine *engine, struct pool *pool);
+
 /* The session no longer waits. */
 void lend_leave(struct engine *engine, struct session *session);
 
@@ -60,8 +64,9 @@ bool lend_may_pin(struct link *link);
 void lend_pinned(struct engine *engine, struct link *link);
 bool lend_unpinned(struct link *link);
 
-/* A link is gone (or its dial failed): its place is free. */
-void lend_link_ended(struct engine *engine, struct pool *pool, bool replication);
+/* A link is gone (or its dial failed): its place is free. `beside`: it did not count in the pool's
+ * size. */
+void lend_link_ended(struct engine *engine, struct pool *pool, bool beside);
 
 /* The first login of the host in a row that succeeded. */
 void lend_logged_in(struct engine *engine, struct link *link);

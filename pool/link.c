@@ -10,6 +10,7 @@
 #include "pool/cancel.h"
 #include "pool/core.h"
 #include "pool/lend.h"
+#include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
 #include "pool/pool.h"
@@ -98,8 +99,12 @@ static void close_link(struct engine *engine, struct link *link)
 {
     static const uint8_t terminate[] = {FRONTEND_TERMINATE, 0, 0, 0, 4};
     struct pool *pool = link->pool;
+    bool hub = link->hub != NULL;
     if (link->conn.closing) {
         return;
+    }
+    if (hub) {
+        listen_hub_lost(engine, link);
     }
     if ((link->state == LINK_IDLE || link->state == LINK_LENT || link->state == LINK_RESET) &&
         link->conn.tx.bytes == 0) {
@@ -111,7 +116,7 @@ static void close_link(struct engine *engine, struct link *link)
     cancel_forget_link(engine, link);
     conn_close(engine, &link->conn);
     link->state = LINK_CLOSING;
-    lend_link_ended(engine, pool, link->replication);
+    lend_link_ended(engine, pool, link->replication || hub);
 }
 
 void link_closed(struct engine *engine, struct link *link)
@@ -188,6 +193,9 @@ void link_sent(struct engine *engine, struct link *link)
         conn_set_reading(engine, &owner->conn, true);
     }
     if (link->conn.tx.bytes > 0 || !due_empty(&link->due)) {
+        return;
+    }
+    if (link->hub != NULL) {
         return;
     }
     if (owner != NULL) { /* the server had answered before it had taken everything */
@@ -302,6 +310,8 @@ void link_entry_done(struct engine *engine, struct link *link, const struct due_
         state_answered(engine, link);
     } else if ((entry->flags & DUE_FLAG_RESTORE) != 0 && entry->what == DUE_SYNC) {
         link->restoring--;
+    } else if (link->hub != NULL) {
+        listen_hub_answered(link);
     }
 }
 
@@ -417,6 +427,7 @@ static void clean_by(struct engine *engine, struct link *link, const char *sql)
 static void forget_session(struct engine *engine, struct link *link)
 {
     link->session_used = false;
+    link->listens = false;
     link_statements_clear(&engine->statements, &link->statements);
     link_settings_reset(engine, link);
 }
@@ -443,7 +454,7 @@ void link_give_back(struct engine *engine, struct link *link)
         close_link(engine, link);
         return;
     }
-    if (link->session_used) {
+    if (link->session_used || link->listens) {
         forget_session(engine, link);
         clean_by(engine, link, "DISCARD ALL");
         return;
@@ -537,6 +548,10 @@ void link_canceller_ended(struct engine *engine, struct link *link)
 void link_after_reply(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
+    if (link->hub != NULL) {
+        listen_hub_after_reply(engine, link);
+        return;
+    }
     if (owner != NULL) {
         if (owner->blocked && link->due.count < LIMIT_DUE / 2) {
             session_resume_later(engine, owner);
@@ -641,6 +656,8 @@ void link_timer(struct engine *engine, struct link *link)
             return;
         }
         link_fail(engine, link, ERR_SERVER_LOST, "no end of a reset");
+    } else if (link->hub != NULL) {
+        listen_hub_timer(engine, link);
     }
 }
 

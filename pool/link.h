@@ -24,6 +24,7 @@
 struct derivation;
 struct engine;
 struct event;
+struct hub;
 struct link_login;
 struct pool;
 struct question;
@@ -65,6 +66,8 @@ struct link {
     bool client_body;  /* the client's message was sent in part: nothing may follow but its rest */
     bool session_used; /* session mode: must be reset before the next client */
     uint64_t sequenced_by; /* who was last able to advance a sequence there (pool/sequence.c) */
+    bool listens;          /* what a session has listened to, and another link listens to by now */
+    bool sift;             /* with DUE_SIFT: the last CommandComplete was that of an UNLISTEN */
     uint32_t epoch;
 
     /* The server's message that is passing through. */
@@ -78,6 +81,7 @@ struct link {
     struct statement *unnamed; /* what the unnamed statement is there; NULL = not known */
     bool no_unnamed;           /* it is known that there is none */
     uint32_t restoring;        /* RESETs behind which the startup's settings are on their way */
+    struct hub *hub;           /* it listens for others (pool/listen.h); NULL = it does not */
     struct question *question; /* about its owner's state, under way; NULL = none */
     uint8_t *deferred_error;   /* of a failed setup: the ErrorResponse's body; NULL = none */
     uint32_t deferred_error_bytes;

@@ -14,6 +14,7 @@
 #include "pool/core.h"
 #include "pool/lend.h"
 #include "pool/link.h"
+#include "pool/listen.h"
 #include "pool/login.h"
 #include "pool/options.h"
 #include "pool/pool.h"
@@ -404,6 +405,10 @@ static void logged_in(struct engine *engine, struct link *link)
         settings_ref(link->baseline);
     }
     lend_logged_in(engine, link);
+    if (link->hub != NULL) {
+        listen_hub_ready(engine, link);
+        return;
+    }
     if (!link->replication) {
         link_ready(engine, link);
         return;

@@ -11,6 +11,7 @@
 #include "pool/core.h"
 #include "pool/lend.h"
 #include "pool/link.h"
+#include "pool/listen.h"
 #include "pool/session.h"
 #include "protocol/crypto.h"
 
@@ -292,7 +293,8 @@ static bool asks_others(const struct pool *pool)
 static bool pool_is_unused(const struct pool *pool)
 {
     return pool->client_count == 0 && list_empty(&pool->idle) && list_empty(&pool->busy) &&
-           list_empty(&pool->dialing) && pool->waiting_count == 0 && !asks_others(pool);
+           list_empty(&pool->dialing) && pool->hub == NULL && pool->waiting_count == 0 &&
+           !asks_others(pool);
 }
 
 void pool_upkeep(struct engine *engine, struct pool *pool)
@@ -403,5 +405,6 @@ void pool_change_server(struct engine *engine, struct pool *pool)
     pool->failure = NULL;
     pool->retry_at_us = 0;
     close_dialing(engine, pool);
+    listen_end(engine, pool);
     close_old(engine, pool);
 }

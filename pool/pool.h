@@ -18,6 +18,7 @@
 
 struct account;
 struct engine;
+struct hub;
 struct link;
 struct session;
 struct settings;
@@ -69,6 +70,8 @@ struct pool {
     struct ticket *line;
     uint32_t line_capacity, line_first, line_count;
     uint32_t asked[LIMIT_WORKERS]; /* letters "give one" under way */
+
+    struct hub *hub; /* listens for its sessions (pool/listen.h); NULL = nobody listens */
 
     struct settings *baseline; /* what a fresh link reports; NULL until the first has logged in */
     char *server_version;

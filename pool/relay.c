@@ -8,12 +8,11 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/limits.h"
-#include "pool/account.h"
 #include "pool/core.h"
 #include "pool/link.h"
+#include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
-#include "pool/pid.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
@@ -60,6 +59,11 @@ static void violated(struct relay *relay, uint8_t *at, const char *what)
     link_fail(relay->engine, relay->link, ERR_SERVER_PROTOCOL, what);
 }
 
+static bool is_forwarded(const struct due_entry *head)
+{
+    return head->kind == DUE_FORWARD || head->kind == DUE_SIFT;
+}
+
 /* Whether what the server says aside (notices, parameters, notifications) is for the client. A
  * notification is also where it comes amid the answer to a question of ours. */
 static bool aside_passes(const struct link *link, uint8_t type)
@@ -67,8 +71,37 @@ static bool aside_passes(const struct link *link, uint8_t type)
     const struct due_entry *head = due_head(&link->due);
     bool listens =
         type == BACKEND_NOTIFICATION_RESPONSE && head != NULL && (head->flags & DUE_FLAG_ASK) != 0;
-    return link->owner != NULL && !link->setup &&
-           (head == NULL || head->kind == DUE_FORWARD || listens);
+    return link->owner != NULL && !link->setup && (head == NULL || is_forwarded(head) || listens);
+}
+
+/* Whether what the server says aside at `at` passes on. */
+static bool pass_aside(struct relay *relay, uint8_t *at, uint32_t total, bool whole)
+{
+    struct link *link = relay->link;
+    bool passes = aside_passes(link, at[0]);
+    if (at[0] == BACKEND_NOTIFICATION_RESPONSE && whole && (passes || link->hub != NULL)) {
+        end_run(relay, at);
+        passes = listen_notification(relay->engine, link, at + MESSAGE_HEADER_BYTES,
+                                     total - MESSAGE_HEADER_BYTES);
+    }
+    return passes;
+}
+
+/* Whether the client is to wait for this ReadyForQuery, which has been noted. */
+static bool holds_ready(struct link *link)
+{
+    struct session *owner = link->owner;
+    if (owner == NULL || link->status != 'I' || link->unsynced || owner->state != SESSION_READY ||
+        !listen_holds(owner)) {
+        return false;
+    }
+    for (uint32_t i = 1; i < link->due.count; i++) { /* the first is this ReadyForQuery's own */
+        if (due_at(&link->due, i)->kind != DUE_SWALLOW) {
+            return false;
+        }
+    }
+    owner->ready_held = true;
+    return true;
 }
 
 static bool must_be_whole(const struct due_entry *head, uint8_t type, uint32_t body_bytes)
@@ -81,8 +114,8 @@ static bool must_be_whole(const struct due_entry *head, uint8_t type, uint32_t b
         return true;
     case BACKEND_COMMAND_COMPLETE:
         return body_bytes <= LIMIT_NAME_BYTES;
-    case BACKEND_ERROR_RESPONSE:
     case BACKEND_NOTIFICATION_RESPONSE:
+    case BACKEND_ERROR_RESPONSE:
         return body_bytes <= LIMIT_SERVER_WHOLE_BYTES;
     }
     return false;
@@ -314,21 +347,6 @@ static void copy_from_gone(struct relay *relay)
     }
 }
 
-/* A notification carries the pid that its sender was told. */
-static void tell_pid(struct relay *relay, uint8_t *at, uint32_t total)
-{
-    if (total < MESSAGE_HEADER_BYTES + 4 ||
-        total > MESSAGE_HEADER_BYTES + LIMIT_SERVER_WHOLE_BYTES) {
-        return;
-    }
-    uint32_t client =
-        pid_client_of(shared_pids(relay->engine->shared), relay->link->pool->host_account->number,
-                      message_load_u32(at + MESSAGE_HEADER_BYTES));
-    if (client != 0) {
-        message_store_u32(at + MESSAGE_HEADER_BYTES, client);
-    }
-}
-
 /* What a message changes here, before it passes on. */
 static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
 {
@@ -353,9 +371,6 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
     case BACKEND_COPY_BOTH_RESPONSE:
         link->due.copy_both = true;
         copy_from_gone(relay);
-        break;
-    case BACKEND_NOTIFICATION_RESPONSE:
-        tell_pid(relay, at, total);
         break;
     case BACKEND_PARAMETER_STATUS:
         if (link->restoring > 0 && aside_passes(link, BACKEND_PARAMETER_STATUS)) {
@@ -397,7 +412,7 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
         return 0;
     }
     enum due_verdict verdict = due_judge(head, type);
-    bool forward = head != NULL && head->kind == DUE_FORWARD;
+    bool forward = head != NULL && is_forwarded(head);
     if (type == BACKEND_ERROR_RESPONSE) {
         forward = take_error(relay, at, total, whole, verdict);
         if (verdict == DUE_VERDICT_VIOLATION && !link->terminated) {
@@ -409,7 +424,7 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
         violated(relay, at, message_backend_name(type));
         return 0;
     } else if (verdict == DUE_VERDICT_ASIDE) {
-        forward = aside_passes(link, type);
+        forward = pass_aside(relay, at, total, whole);
     }
     if (type == BACKEND_DATA_ROW) {
         ASSERT(head != NULL);
@@ -421,6 +436,11 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
         if (relay->stop) {
             return 0;
         }
+    }
+    if ((type == BACKEND_READY_FOR_QUERY && forward && holds_ready(link)) ||
+        (type == BACKEND_COMMAND_COMPLETE && whole && head != NULL && head->kind == DUE_SIFT &&
+         listen_sifts(link, at + MESSAGE_HEADER_BYTES, body_bytes))) {
+        forward = false;
     }
     uint32_t now = whole ? total : have;
     link->body_left = total - now;

@@ -12,6 +12,7 @@
 #include "pool/core.h"
 #include "pool/lend.h"
 #include "pool/link.h"
+#include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
 #include "pool/pid_message.h"
@@ -101,6 +102,7 @@ void session_close(struct engine *engine, struct session *session)
     }
     list_remove(&session->waiting);
     session->state = SESSION_CLOSING;
+    listen_free(engine, session);
     conn_close(engine, &session->conn);
     if (link != NULL) {
         session->link = NULL;
@@ -125,6 +127,7 @@ void session_closed(struct engine *engine, struct session *session)
         lend_leave(engine, session);
     }
     list_remove(&session->waiting);
+    listen_free(engine, session);
     login_free(engine, session);
     admin_free(engine, session);
     session_statements_clear(&engine->statements, &session->statements);
@@ -255,6 +258,7 @@ static uint32_t take_query(struct engine *engine, struct session *session, struc
                            uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
     struct link *link = session->link;
+    bool sent = false;
     struct plan *named = NULL;
     if (names_refused(session)) {
         if (due_empty(&link->due)) {
@@ -281,8 +285,17 @@ static uint32_t take_query(struct engine *engine, struct session *session, struc
     drop_unnamed(engine, session);
     struct due_entry due = {
         .what = DUE_QUERY, .kind = DUE_FORWARD, .refused = session->refused_pin};
-    if (due.refused == 0 ? !link_due_forward(engine, link, DUE_QUERY)
-                         : !link_due_entry(engine, link, &due)) {
+    if (session->unlistens && due.refused == 0) {
+        const char *text = (const char *)message + MESSAGE_HEADER_BYTES;
+        session->unlistens = false;
+        sent = listen_send_query(engine, session, text,
+                                 (uint32_t)strnlen(text, total - MESSAGE_HEADER_BYTES));
+    }
+    if (session->conn.closing) {
+        return 0;
+    }
+    if (!sent && (due.refused == 0 ? !link_due_forward(engine, link, DUE_QUERY)
+                                   : !link_due_entry(engine, link, &due))) {
         return 0;
     }
     session_query_begins(engine, session);
@@ -290,7 +303,7 @@ static uint32_t take_query(struct engine *engine, struct session *session, struc
     if (due.refused != 0) {
         session->refused_pin = 0;
         pin_limit_send_query(engine, link);
-    } else {
+    } else if (!sent) {
         forward_message(engine, session, block, message, total, have);
     }
     return session->restores != NULL && !restore_send(engine, session) ? 0
@@ -347,6 +360,9 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
         state_touch_all(session); /* any function, by its number */
     }
     forward_message(engine, session, block, message, total, have);
+    if (what == DUE_EXECUTE && have >= total) {
+        listen_executed(engine, session);
+    }
     return have < total ? have : total;
 }
 
@@ -583,7 +599,7 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
                            uint8_t *at, uint32_t have, uint32_t *ret_whole)
 {
     uint32_t body_bytes;
-    if (have < MESSAGE_HEADER_BYTES || session->blocked) {
+    if (have < MESSAGE_HEADER_BYTES || session->blocked || session->ready_held) {
         return 0;
     }
     if (!message_header(message_frontend_bounds, at, &body_bytes) || at[0] == FRONTEND_PASSWORD) {

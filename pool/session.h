@@ -23,6 +23,7 @@
 struct admin;
 struct link;
 struct link_statement;
+struct listener;
 struct login;
 struct names;
 struct plan;
@@ -59,6 +60,7 @@ struct session {
     struct login *login;          /* NULL once READY */
     struct settings *login_asked; /* in LOGIN: the settings whose canonical spelling is awaited */
     struct admin *admin;          /* of the admin database; then pool is NULL */
+    struct listener *listener;    /* NULL: it does not listen */
     struct map statements;        /* prepared, by name */
     struct statement *unnamed;
     struct names *names; /* of statements that name statements (pool/names.h); NULL until one */
@@ -93,7 +95,10 @@ struct session {
     bool asks_sequences;       /* it has called currval or lastval */
     uint8_t refused_pin;       /* of the statement at hand: pool/pin_limit.h; 0 = it may run */
     bool ran;                  /* a statement was sent since the server was last asked */
-    bool query_is_read;        /* what runs now may be cancelled when the client is gone */
+    bool notifies;             /* its transaction has NOTIFY in it */
+    bool unlistens;            /* the statement that is being sent has UNLISTEN in it */
+    bool ready_held;    /* a ReadyForQuery waits for pool/listen.h; nothing is taken meanwhile */
+    bool query_is_read; /* what runs now may be cancelled when the client is gone */
     bool cancel_sent;
     uint64_t connected_us, active_us; /* active: of the last message */
     uint64_t wait_from_us, query_from_us, transaction_from_us, gone_us;

@@ -10,6 +10,7 @@
 #include "pool/core.h"
 #include "pool/lend.h"
 #include "pool/link.h"
+#include "pool/listen.h"
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/state.h"
@@ -20,7 +21,8 @@
 static bool keeps_link(const struct session *session)
 {
     return session->owns_link || session->keeps_named || session->keeps_unnamed ||
-           session->pins != 0 || session->touched != 0 || session->ahead;
+           session->pins != 0 || session->touched != 0 || session->ahead || session->ready_held ||
+           listen_waits(session);
 }
 
 bool session_virtual_statements(const struct session *session)
@@ -130,7 +132,7 @@ void session_idle(struct engine *engine, struct session *session)
     struct pool *pool = session->pool;
     session->query_is_read = false;
     session->batch_writes = false;
-    if (asks(engine, session)) {
+    if (asks(engine, session) || listen_settle(engine, session)) {
         return;
     }
     if (session->pins != 0 && !link->pinned) {

@@ -8,6 +8,7 @@
 #include "base/writer.h"
 #include "pool/core.h"
 #include "pool/link.h"
+#include "pool/listen.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
@@ -60,10 +61,18 @@ enum { SETTINGS_MAX = 512 };
 struct question {
     uint32_t asked; /* ASK_* */
     uint32_t pins;
-    uint32_t setting_count;
+    uint32_t setting_count, channel_count;
     bool failed;
-    struct writer texts; /* name, NUL, value, NUL of each setting */
+    struct writer texts;    /* name, NUL, value, NUL of each setting */
+    struct writer channels; /* that the link listens to, each with its NUL */
 };
+
+static void free_question(struct question *question)
+{
+    writer_fini(&question->texts);
+    writer_fini(&question->channels);
+    free(question);
+}
 
 static void replace(struct engine *engine, struct settings **at, struct settings *by)
 {
@@ -142,6 +151,7 @@ static void note_custom_names(struct engine *engine, struct session *session,
 void state_touch(struct engine *engine, struct session *session, const struct plan *plan)
 {
     uint32_t touches = plan->touches & STATE_TOUCHES;
+    listen_touch(session, plan);
     bool discards = plan->statement_count == 1 && (touches & PLAN_TOUCH_DISCARD) != 0;
     session->discards |= discards;
     if (touches == 0 || session->owns_link || leaves_nothing(plan) || discards) {
@@ -157,6 +167,7 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
 void state_touch_all(struct session *session)
 {
     session->touched |= session->owns_link ? 0 : PLAN_TOUCH_OPAQUE;
+    listen_touch_all(session);
 }
 
 struct plan *state_plan(struct engine *engine, const struct session *session, const char *text,
@@ -289,6 +300,7 @@ void state_discarded(struct engine *engine, struct session *session)
 {
     session->pins = 0;
     state_pins_changed(engine, session);
+    listen_discarded(engine, session);
     session->touched |= session->startup->count > 0 ? PLAN_TOUCH_RESET : 0;
     replace(engine, &session->settings, session->startup);
 }
@@ -320,7 +332,7 @@ static const char *const parts[] = {
 
     "SELECT 'p', 'HOLD', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)",
 
-    "SELECT 'p', 'LISTEN', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())",
+    "SELECT 'l', c, '' FROM pg_catalog.pg_listening_channels() AS c",
 
     "SELECT 'p', 'PREPARE', '' WHERE EXISTS"
     " (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql"
@@ -402,6 +414,7 @@ bool state_ask(struct engine *engine, struct session *session)
     ASSERT(link->question == NULL);
     question->asked = asks;
     writer_init(&question->texts);
+    writer_init(&question->channels);
     link->question = question;
     write_question(&engine->scratch, asks);
     write_bind_execute(&engine->scratch, session, asks);
@@ -454,6 +467,10 @@ void state_row(struct link *link, const uint8_t *body, uint32_t body_bytes)
         question->failed = true;
     } else if (kind[0] == 'p') {
         question->pins |= pin_of(name, name_len);
+    } else if (kind[0] == 'l') {
+        question->channel_count++;
+        writer_bytes(&question->channels, name, name_len);
+        writer_u8(&question->channels, '\0');
     } else if (question->setting_count == SETTINGS_MAX) {
         question->failed = true;
     } else {
@@ -525,14 +542,18 @@ void state_answered(struct engine *engine, struct link *link)
 {
     struct question *question = link->question;
     struct session *owner = link->owner;
-    bool failed = question->failed || question->texts.failed;
+    bool failed = question->failed || question->texts.failed || question->channels.failed;
     link->question = NULL;
     if (owner == NULL) {
         link->session_used = true; /* nobody knows what is there: DISCARD ALL */
     } else if (failed) {
         owner->pins |= PIN_UNKNOWN;
     } else {
-        owner->pins = (owner->pins & ~pins_asked(question->asked)) | question->pins;
+        bool shares = (question->asked & ASK_LISTEN) == 0 ||
+                      listen_answered(engine, owner, (const char *)question->channels.bytes,
+                                      question->channel_count);
+        owner->pins = (owner->pins & ~pins_asked(question->asked)) | question->pins |
+                      (shares ? 0 : PIN_LISTEN);
         if ((question->asked & ASK_SETTINGS) != 0) {
             take_settings(engine, link, question);
         }
@@ -540,15 +561,13 @@ void state_answered(struct engine *engine, struct link *link)
     if (owner != NULL) {
         state_pins_changed(engine, owner);
     }
-    writer_fini(&question->texts);
-    free(question);
+    free_question(question);
 }
 
 void state_free(struct link *link)
 {
     if (link->question != NULL) {
-        writer_fini(&link->question->texts);
-        free(link->question);
+        free_question(link->question);
         link->question = NULL;
     }
 }
