@@ -595,53 +595,6 @@ static void serve_sharers(struct engine *engine, struct pool *pool)
     }
 }
 
-bool lend_may_pin(struct link *link)
-{
-    struct pool *pool = link->pool;
-    unsigned pinned = atomic_load(&pool->account->pinned);
-    do {
-        if (link->pinned || link->may_pin) {
-            return true;
-        }
-        if (pinned >= pool->limits.max_pinned) {
-            return false;
-        }
-    } while (!atomic_compare_exchange_weak(&pool->account->pinned, &pinned, pinned + 1));
-    link->may_pin = true;
-    return true;
-}
-
-/* What shows only afterwards (what functions do) pins beyond pool.max_pinned, too. */
-void lend_pinned(struct engine *engine, struct link *link)
-{
-    struct pool *pool = link->pool;
-    ASSERT(!link->pinned);
-    link->pinned = true;
-    if (!link->may_pin) {
-        atomic_fetch_add(&pool->account->pinned, 1);
-    }
-    link->may_pin = false;
-    account_give_back(pool->account);
-    lend_escalate(engine, pool, true);
-    if (atomic_load(&pool->account->tickets) > 0) {
-        lend_serve(engine, pool);
-    }
-}
-
-bool lend_unpinned(struct link *link)
-{
-    struct pool *pool = link->pool;
-    if (link->pinned || link->may_pin) {
-        atomic_fetch_sub(&pool->account->pinned, 1);
-    }
-    link->may_pin = false;
-    if (!link->pinned) {
-        return true;
-    }
-    link->pinned = false;
-    return atomic_fetch_add(&pool->account->total, 1) < pool->limits.size;
-}
-
 void lend_link_ended(struct engine *engine, struct pool *pool, bool beside)
 {
     if (beside) {
