@@ -70,7 +70,7 @@ class Runner:
                 yield mode, cluster.port
                 return
             links = SESSION_LINKS if mode == "session" else size
-            pool = {"mode": mode, "size": links, "wait_timeout": "10m"}
+            pool = {"mode": mode, "size": links, "max_pinned": 100, "wait_timeout": "10m"}
             # A test that was given up may have left a transaction that waits for ever.
             config = {"workers": workers, "shutdown_timeout": "3s",
                       "auth": {"method": "trust", "fail_limit": None}, "databases": {
