@@ -21,6 +21,7 @@
 #include "pool/pool.h"
 #include "pool/session.h"
 #include "pool/state.h"
+#include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "router/plan.h"
@@ -73,14 +74,6 @@ static void write_parse(struct engine *engine, const char *name, const struct st
     writer_end(&engine->scratch, mark);
 }
 
-static void write_close(struct engine *engine, const char *name)
-{
-    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_CLOSE);
-    writer_u8(&engine->scratch, 'S');
-    writer_cstr(&engine->scratch, name);
-    writer_end(&engine->scratch, mark);
-}
-
 bool extended_make_room(struct engine *engine, struct link *link)
 {
     uint32_t max = link->pool->limits.prepared_statements;
@@ -95,7 +88,7 @@ bool extended_make_room(struct engine *engine, struct link *link)
         if (!link_due_entry(engine, link, &due)) {
             return false;
         }
-        write_close(engine, oldest->name);
+        frontend_close(&engine->scratch, 'S', oldest->name);
         flush_to_link(engine, link);
     }
     return true;
@@ -121,18 +114,9 @@ static bool send_sql_prepare(struct engine *engine, struct link *link, struct li
     writer_format(scratch, "PREPARE %s%s", entry->name, (const char *)entry->statement->body);
     writer_bytes(scratch, "\0\0", 3); /* the text's NUL, and no types */
     writer_end(scratch, mark);
-    mark = writer_begin(scratch, FRONTEND_BIND);
-    writer_cstr(scratch, portal);
-    writer_bytes(scratch, "\0\0\0\0\0\0", 7); /* the statement's name, no formats, no values */
-    writer_end(scratch, mark);
-    mark = writer_begin(scratch, FRONTEND_EXECUTE);
-    writer_cstr(scratch, portal);
-    writer_u32(scratch, 0);
-    writer_end(scratch, mark);
-    mark = writer_begin(scratch, FRONTEND_CLOSE);
-    writer_u8(scratch, 'P');
-    writer_cstr(scratch, portal);
-    writer_end(scratch, mark);
+    frontend_bind(scratch, portal, "");
+    frontend_execute(scratch, portal);
+    frontend_close(scratch, 'P', portal);
     flush_to_link(engine, link);
     link_unnamed_unknown(engine, link);
     link->pool->stats.server_parses++;
@@ -193,7 +177,7 @@ static bool ensure_unnamed(struct engine *engine, struct session *session)
         if (!link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, 0)) {
             return false;
         }
-        write_close(engine, "");
+        frontend_close(&engine->scratch, 'S', "");
     } else {
         struct due_entry due = {.what = DUE_PARSE, .kind = DUE_SWALLOW};
         if (!link_due_entry(engine, link, &due)) {
@@ -612,13 +596,7 @@ static uint32_t refuse_bind(struct engine *engine, struct session *session, uint
     if (!link_due_entry(engine, session->link, &due)) {
         return 0;
     }
-    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_BIND);
-    writer_cstr(&engine->scratch, "");
-    writer_cstr(&engine->scratch, "howdah_");
-    for (int i = 0; i < 3; i++) {
-        writer_u16(&engine->scratch, 0);
-    }
-    writer_end(&engine->scratch, mark);
+    frontend_bind(&engine->scratch, "", "howdah_");
     flush_to_link(engine, session->link);
     session->body_left = total - here;
     session->body_fate = BODY_DISCARD;

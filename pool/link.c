@@ -16,6 +16,7 @@
 #include "pool/pool.h"
 #include "pool/session.h"
 #include "pool/state.h"
+#include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 
@@ -223,6 +224,18 @@ bool link_due(struct engine *engine, struct link *link, enum due_what what, enum
     return link_due_entry(engine, link, &entry);
 }
 
+bool link_due_executed(struct engine *engine, struct link *link, uint32_t times, uint8_t flags)
+{
+    for (uint32_t i = 0; i < times; i++) {
+        if (!link_due(engine, link, DUE_PARSE, DUE_SWALLOW, flags) ||
+            !link_due(engine, link, DUE_BIND, DUE_SWALLOW, flags) ||
+            !link_due(engine, link, DUE_EXECUTE, DUE_SWALLOW, flags)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool link_due_forward(struct engine *engine, struct link *link, enum due_what what)
 {
     int code = due_push_plain(&link->due, (uint8_t)what, DUE_FORWARD, 0);
@@ -410,9 +423,7 @@ static void limit_reset(struct engine *engine, struct link *link)
 static void clean_by(struct engine *engine, struct link *link, const char *sql)
 {
     struct writer *scratch = &engine->scratch;
-    uint32_t mark = writer_begin(scratch, FRONTEND_QUERY);
-    writer_cstr(scratch, sql);
-    writer_end(scratch, mark);
+    frontend_query(scratch, sql);
     link->state = LINK_RESET;
     limit_reset(engine, link);
     link_unnamed_unknown(engine, link);

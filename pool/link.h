@@ -140,6 +140,9 @@ bool link_due(struct engine *engine, struct link *link, enum due_what what, enum
               uint8_t flags);
 bool link_due_entry(struct engine *engine, struct link *link, const struct due_entry *entry);
 
+/* The same for a Parse, a Bind and an Execute of ours, that often; their replies are swallowed. */
+bool link_due_executed(struct engine *engine, struct link *link, uint32_t times, uint8_t flags);
+
 /* The same for what the client asks and gets the answer to as it is. */
 bool link_due_forward(struct engine *engine, struct link *link, enum due_what what);
 

@@ -7,7 +7,7 @@
 #include "pool/link.h"
 #include "pool/pool.h"
 #include "pool/session.h"
-#include "protocol/message.h"
+#include "protocol/frontend.h"
 #include "protocol/report.h"
 
 void link_parameter(struct engine *engine, struct link *link, const char *name, const char *value)
@@ -38,17 +38,9 @@ void link_parameter(struct engine *engine, struct link *link, const char *name, 
 
 static bool push_setup(struct engine *engine, struct link *link, uint32_t changes, bool tidy)
 {
-    for (uint32_t i = 0; i < changes; i++) {
-        if (!link_due(engine, link, DUE_PARSE, DUE_SWALLOW, DUE_FLAG_SETUP) ||
-            !link_due(engine, link, DUE_BIND, DUE_SWALLOW, DUE_FLAG_SETUP) ||
-            !link_due(engine, link, DUE_EXECUTE, DUE_SWALLOW, DUE_FLAG_SETUP)) {
-            return false;
-        }
-    }
-    if (tidy && !link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, DUE_FLAG_SETUP)) {
-        return false;
-    }
-    return link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_SETUP);
+    return link_due_executed(engine, link, changes, DUE_FLAG_SETUP) &&
+           (!tidy || link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, DUE_FLAG_SETUP)) &&
+           link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_SETUP);
 }
 
 /* What the link has if the server reports nothing while it is set up: of the parameters that it
@@ -84,12 +76,9 @@ bool link_setup(struct engine *engine, struct link *link)
     uint32_t changes = settings_write_change(&engine->scratch, link->settings, wanted);
     bool tidy = !session_virtual_statements(link->owner);
     if (tidy) { /* its unnamed statement passes as it is: it must not find ours */
-        uint32_t mark = writer_begin(&engine->scratch, FRONTEND_CLOSE);
-        writer_u8(&engine->scratch, 'S');
-        writer_cstr(&engine->scratch, "");
-        writer_end(&engine->scratch, mark);
+        frontend_close(&engine->scratch, 'S', "");
     }
-    writer_end(&engine->scratch, writer_begin(&engine->scratch, FRONTEND_SYNC));
+    frontend_sync(&engine->scratch);
     link->setup = true;
     link->setup_failed = false;
     link_unnamed_unknown(engine, link);

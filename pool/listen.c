@@ -18,6 +18,7 @@
 #include "pool/pool.h"
 #include "pool/state.h"
 #include "pool/tomb.h"
+#include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "protocol/sql_lexer.h"
@@ -406,54 +407,27 @@ void listen_bound(struct engine *engine, struct session *session, const char *te
     }
 }
 
-static void write_named(struct writer *writer, char type, const char *first, const char *second)
-{
-    uint32_t mark = writer_begin(writer, type);
-    writer_cstr(writer, first);
-    writer_cstr(writer, second);
-    writer_u16(writer, 0);
-    if (type == FRONTEND_BIND) {
-        writer_u16(writer, 0);
-        writer_u16(writer, 0);
-    }
-    writer_end(writer, mark);
-}
-
-static void write_target(struct writer *writer, char type, char kind, const char *name)
-{
-    uint32_t mark = writer_begin(writer, type);
-    if (type == FRONTEND_CLOSE) {
-        writer_u8(writer, (uint8_t)kind);
-    }
-    writer_cstr(writer, name);
-    if (type == FRONTEND_EXECUTE) {
-        writer_u32(writer, 0);
-    }
-    writer_end(writer, mark);
-}
-
 void listen_executed(struct engine *engine, struct session *session)
 {
-    static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE, DUE_CLOSE, DUE_CLOSE};
     static const char name[] = "howdah_unlisten"; /* the unnamed ones are the client's */
     struct listener *listener = session->listener;
     struct link *link = session->link;
+    struct writer *scratch = &engine->scratch;
     char text[TOMB_BYTES + 16];
     if (listener == NULL || listener->tomb[0] == '\0') {
         return;
     }
     snprintf(text, sizeof(text), "LISTEN \"%s\"", listener->tomb);
     listener->tomb[0] = '\0';
-    write_named(&engine->scratch, FRONTEND_PARSE, name, text);
-    write_named(&engine->scratch, FRONTEND_BIND, name, name);
-    write_target(&engine->scratch, FRONTEND_EXECUTE, 0, name);
-    write_target(&engine->scratch, FRONTEND_CLOSE, 'P', name);
-    write_target(&engine->scratch, FRONTEND_CLOSE, 'S', name);
+    frontend_parse(scratch, name, text);
+    frontend_bind(scratch, name, name);
+    frontend_execute(scratch, name);
+    frontend_close(scratch, 'P', name);
+    frontend_close(scratch, 'S', name);
     engine_flush_scratch(engine, &link->conn);
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        if (!link_due(engine, link, steps[i], DUE_SWALLOW, 0)) {
-            return;
-        }
+    if (link_due_executed(engine, link, 1, 0) &&
+        link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, 0)) {
+        link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, 0);
     }
 }
 
@@ -544,9 +518,7 @@ bool listen_answered(struct engine *engine, struct session *session, const char 
 /* The link listens no more. */
 static void unlisten(struct engine *engine, struct link *link)
 {
-    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_QUERY);
-    writer_cstr(&engine->scratch, "UNLISTEN *");
-    writer_end(&engine->scratch, mark);
+    frontend_query(&engine->scratch, "UNLISTEN *");
     link->listens = false;
     link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn);

@@ -13,6 +13,7 @@
 #include "pool/pool.h"
 #include "pool/session.h"
 #include "pool/state.h"
+#include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "router/plan.h"
@@ -91,8 +92,6 @@ struct report pin_limit_report(uint8_t refused)
 /* No state of a server makes sense of this text; its log tells what it stands for. */
 void pin_limit_send_query(struct engine *engine, struct link *link)
 {
-    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_QUERY);
-    writer_cstr(&engine->scratch, "refused by Howdah: pool.max_pinned");
-    writer_end(&engine->scratch, mark);
+    frontend_query(&engine->scratch, "refused by Howdah: pool.max_pinned");
     engine_flush_scratch(engine, &link->conn);
 }

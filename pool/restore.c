@@ -6,7 +6,7 @@
 #include "pool/core.h"
 #include "pool/link.h"
 #include "pool/session.h"
-#include "protocol/message.h"
+#include "protocol/frontend.h"
 #include "router/plan.h"
 
 /* What the plan resets of the startup's settings; a reference, or NULL for none (or no memory). */
@@ -43,22 +43,17 @@ void restore_note(struct engine *engine, struct session *session, const struct p
 
 bool restore_send(struct engine *engine, struct session *session)
 {
-    static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE};
     struct link *link = session->link;
     uint32_t changes =
         settings_write_change(&engine->scratch, engine->settings.none, session->restores);
-    writer_end(&engine->scratch, writer_begin(&engine->scratch, FRONTEND_SYNC));
+    frontend_sync(&engine->scratch);
     settings_unref(&engine->settings, session->restores);
     session->restores = NULL;
     link_unnamed_unknown(engine, link);
     link->restoring++;
     engine_flush_scratch(engine, &link->conn);
-    for (uint32_t i = 0; i < changes * 3; i++) {
-        if (!link_due(engine, link, steps[i % 3], DUE_SWALLOW, DUE_FLAG_RESTORE)) {
-            return false;
-        }
-    }
-    return link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_RESTORE);
+    return link_due_executed(engine, link, changes, DUE_FLAG_RESTORE) &&
+           link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_RESTORE);
 }
 
 const char *restore_told(const struct link *link, const char *name, const char *value)

@@ -8,7 +8,7 @@
 #include "pool/pool.h"
 #include "pool/session.h"
 #include "pool/state.h"
-#include "protocol/message.h"
+#include "protocol/frontend.h"
 #include "router/plan.h"
 
 /* The session's name in link->sequenced_by; never 0, and not another worker's. */
@@ -28,33 +28,15 @@ static bool may_advance(const struct plan *plan)
 /* Another session's values are not for this one. */
 static bool discard(struct engine *engine, struct link *link)
 {
-    static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE, DUE_SYNC};
     struct writer *writer = &engine->scratch;
-    uint32_t mark = writer_begin(writer, FRONTEND_PARSE);
-    writer_cstr(writer, "");
-    writer_cstr(writer, "DISCARD SEQUENCES");
-    writer_u16(writer, 0);
-    writer_end(writer, mark);
-    mark = writer_begin(writer, FRONTEND_BIND);
-    writer_cstr(writer, "");
-    writer_cstr(writer, "");
-    writer_u16(writer, 0);
-    writer_u16(writer, 0);
-    writer_u16(writer, 0);
-    writer_end(writer, mark);
-    mark = writer_begin(writer, FRONTEND_EXECUTE);
-    writer_cstr(writer, "");
-    writer_u32(writer, 0);
-    writer_end(writer, mark);
-    writer_end(writer, writer_begin(writer, FRONTEND_SYNC));
+    frontend_parse(writer, "", "DISCARD SEQUENCES");
+    frontend_bind(writer, "", "");
+    frontend_execute(writer, "");
+    frontend_sync(writer);
     link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn);
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        if (!link_due(engine, link, steps[i], DUE_SWALLOW, DUE_FLAG_QUIET)) {
-            return false;
-        }
-    }
-    return true;
+    return link_due_executed(engine, link, 1, DUE_FLAG_QUIET) &&
+           link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_QUIET);
 }
 
 /* Whether messages of ours with a Sync may go ahead of the client's next. */

@@ -11,6 +11,8 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/writer.h"
+#include "protocol/frontend.h"
+#include "protocol/message.h"
 
 /* More settings than a startup packet can name, and what one session may collect by SET. */
 enum { SETTINGS_COUNT_MAX = 512 };
@@ -256,39 +258,22 @@ bool settings_fixed(const char *name)
     return false;
 }
 
-static void write_parse(struct writer *writer, const char *sql)
+static void write_set(struct writer *writer, const struct setting *setting)
 {
-    uint32_t mark = writer_begin(writer, 'P');
-    writer_cstr(writer, "");
-    writer_cstr(writer, sql);
-    writer_u16(writer, 0);
-    writer_end(writer, mark);
-}
-
-static void write_bind_execute(struct writer *writer, const char *const *values, uint16_t count)
-{
-    uint32_t mark = writer_begin(writer, 'B');
+    const char *values[2] = {setting->name, setting->value};
+    frontend_parse(writer, "", "SELECT pg_catalog.set_config($1, $2, false)");
+    uint32_t mark = writer_begin(writer, FRONTEND_BIND);
     writer_cstr(writer, "");
     writer_cstr(writer, "");
     writer_u16(writer, 0);
-    writer_u16(writer, count);
-    for (uint16_t i = 0; i < count; i++) {
+    writer_u16(writer, 2);
+    for (size_t i = 0; i < 2; i++) {
         writer_u32(writer, (uint32_t)strlen(values[i]));
         writer_bytes(writer, values[i], strlen(values[i]));
     }
     writer_u16(writer, 0);
     writer_end(writer, mark);
-    mark = writer_begin(writer, 'E');
-    writer_cstr(writer, "");
-    writer_u32(writer, 0);
-    writer_end(writer, mark);
-}
-
-static void write_set(struct writer *writer, const struct setting *setting)
-{
-    const char *values[2] = {setting->name, setting->value};
-    write_parse(writer, "SELECT pg_catalog.set_config($1, $2, false)");
-    write_bind_execute(writer, values, 2);
+    frontend_execute(writer, "");
 }
 
 /* RESET takes no parameter; the name has passed settings_name_ok or came from the server. */
@@ -297,8 +282,9 @@ static void write_reset(struct writer *writer, const char *name)
     char sql[sizeof("RESET ") + LIMIT_NAME_BYTES];
     ASSERT(settings_name_ok(name));
     snprintf(sql, sizeof(sql), "RESET %s", name);
-    write_parse(writer, sql);
-    write_bind_execute(writer, NULL, 0);
+    frontend_parse(writer, "", sql);
+    frontend_bind(writer, "", "");
+    frontend_execute(writer, "");
 }
 
 /* Who the session acts as: set behind everything else, and taken back before it, since it decides

@@ -14,6 +14,7 @@
 #include "pool/restore.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
+#include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "router/plan.h"
 
@@ -385,10 +386,7 @@ static void write_bind_execute(struct writer *writer, const struct session *sess
     }
     writer_u16(writer, 0);
     writer_end(writer, mark);
-    mark = writer_begin(writer, FRONTEND_EXECUTE);
-    writer_cstr(writer, "");
-    writer_u32(writer, 0);
-    writer_end(writer, mark);
+    frontend_execute(writer, "");
 }
 
 bool state_ask(struct engine *engine, struct session *session)
@@ -418,15 +416,12 @@ bool state_ask(struct engine *engine, struct session *session)
     link->question = question;
     write_question(&engine->scratch, asks);
     write_bind_execute(&engine->scratch, session, asks);
-    writer_end(&engine->scratch, writer_begin(&engine->scratch, FRONTEND_SYNC));
+    frontend_sync(&engine->scratch);
     link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn);
-    static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE, DUE_SYNC};
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        if (!link_due(engine, link, steps[i], DUE_SWALLOW, DUE_FLAG_ASK)) {
-            break; /* the link has failed, and its session with it */
-        }
-    }
+    if (link_due_executed(engine, link, 1, DUE_FLAG_ASK)) {
+        link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_ASK);
+    } /* else the link has failed, and its session with it */
     return true;
 }
 
