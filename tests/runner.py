@@ -291,9 +291,8 @@ class Run:
 
     @staticmethod
     def programs():
-        found = [path for kind in ("py", "sh")
-                 for path in glob.glob(f"tests/*/run-*.{kind}", root_dir=ROOT)]
-        return sorted(path for path in found if os.access(os.path.join(ROOT, path), os.X_OK))
+        return sorted(path for kind in ("py", "sh")
+                      for path in glob.glob(f"tests/*/run-*.{kind}", root_dir=ROOT))
 
     @staticmethod
     def program_names(path):
@@ -304,6 +303,9 @@ class Run:
     def run_programs(self, folder, programs, label="", prefix=(), env=None):
         for path in programs:
             name = f"{label}{self.program_names(path)[1]}"
+            if not os.access(os.path.join(ROOT, path), os.X_OK):
+                self.tally.fail(name, f"not run, as it is not executable; mend it by: chmod +x {path}")
+                continue
             start = time.monotonic()
             code, output = self.command([*prefix, f"{ROOT}/{path}"], PROGRAM_TIMEOUT_S,
                                         {**self.environment(folder), **(env or {})})
