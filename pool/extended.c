@@ -199,6 +199,10 @@ struct name {
     uint32_t bytes;
 };
 
+/* No link has a statement of this name, and the server says so: our own names are not for clients
+ * to call. */
+static const struct name nobodys_name = {STATEMENT_NAME_PREFIX, sizeof(STATEMENT_NAME_PREFIX) - 1};
+
 /* The next name of a message; "" with reader->failed when there is none. */
 static struct name take_name(struct reader *reader)
 {
@@ -278,9 +282,7 @@ static struct name name_on_link(struct engine *engine, struct session *session, 
     struct session_statement *entry =
         session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
     if (entry == NULL) {
-        /* No link has it, and the server says so. Our own names are not for clients to call. */
-        bool ours = name.bytes >= 7 && memcmp(name.text, "howdah_", 7) == 0;
-        return ours ? (struct name){"howdah_", 7} : name;
+        return statement_name_is_ours(name.text, name.bytes) ? nobodys_name : name;
     }
     struct statement *form = entry->statement;
     if (form->names) {
@@ -596,7 +598,7 @@ static uint32_t refuse_bind(struct engine *engine, struct session *session, uint
     if (!link_due_entry(engine, session->link, &due)) {
         return 0;
     }
-    frontend_bind(&engine->scratch, "", "howdah_");
+    frontend_bind(&engine->scratch, "", nobodys_name.text);
     flush_to_link(engine, session->link);
     session->body_left = total - here;
     session->body_fate = BODY_DISCARD;

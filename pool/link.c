@@ -280,7 +280,7 @@ static void settle_entry(struct engine *engine, struct link *link, const struct 
         entry->named->pending_parse = false;
     }
     if (entry->named != NULL && entry->what == DUE_CLOSE && link->owner != NULL) {
-        session_statement_remove(&engine->statements, &link->owner->statements, entry->named);
+        link_remove_named(engine, link, entry->named);
     }
     statement_unref(&engine->statements, entry->unnamed_before);
     end_names(engine, link);
@@ -328,13 +328,13 @@ void link_entry_done(struct engine *engine, struct link *link, const struct due_
     }
 }
 
-/* The ledger refers to it no more. */
-static void disown_entry(struct link *link, const struct session_statement *named)
+void link_remove_named(struct engine *engine, struct link *link, struct session_statement *named)
 {
     for (uint32_t i = 0; i < link->due.count; i++) {
         struct due_entry *entry = due_at(&link->due, i);
         entry->named = entry->named == named ? NULL : entry->named;
     }
+    session_statement_remove(&engine->statements, &link->owner->statements, named);
 }
 
 /* The client's unnamed statement is `statement` again (whose reference it takes), but for what its
@@ -375,8 +375,7 @@ static void entry_undone(struct engine *engine, struct link *link, const struct 
     }
     if (entry->named != NULL && owner != NULL && (entry->flags & DUE_FLAG_DUPLICATE) == 0) {
         if (entry->what == DUE_PARSE) {
-            disown_entry(link, entry->named); /* a duplicate further on refers to it */
-            session_statement_remove(&engine->statements, &owner->statements, entry->named);
+            link_remove_named(engine, link, entry->named);
         } else {
             entry->named->pending_close = false;
         }
@@ -515,8 +514,7 @@ void link_forget_statements(struct engine *engine, struct link *link)
         struct session_statement *entry = CONTAINER_OF(node, struct session_statement, node);
         next = map_walk(&owner->statements, node); /* removing this one leaves it where it is */
         if (!entry->pending_parse) {
-            disown_entry(link, entry);
-            session_statement_remove(&engine->statements, &owner->statements, entry);
+            link_remove_named(engine, link, entry);
         }
     }
 }

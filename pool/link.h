@@ -199,6 +199,9 @@ void link_skip_to_sync(struct engine *engine, struct link *link);
 /* An entry has been answered. */
 void link_entry_done(struct engine *engine, struct link *link, const struct due_entry *entry);
 
+/* The owner's prepared statement is gone; duplicates further on in the ledger forget it. */
+void link_remove_named(struct engine *engine, struct link *link, struct session_statement *named);
+
 /* What the unnamed statement is at the server is not known any more. */
 void link_unnamed_unknown(struct engine *engine, struct link *link);
 

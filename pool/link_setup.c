@@ -7,6 +7,7 @@
 #include "pool/link.h"
 #include "pool/pool.h"
 #include "pool/session.h"
+#include "pool/state.h"
 #include "protocol/frontend.h"
 #include "protocol/report.h"
 
@@ -17,22 +18,11 @@ void link_parameter(struct engine *engine, struct link *link, const char *name, 
     if (settings_fixed(name)) {
         return;
     }
-    struct settings *changed =
-        settings_with(&engine->settings, link->settings, name, is_usual ? NULL : value);
-    if (changed == NULL) {
+    value = is_usual ? NULL : value;
+    if (!settings_set(&engine->settings, &link->settings, name, value)) {
         link_fail(engine, link, ERR_NO_MEMORY, NULL);
-        return;
-    }
-    settings_unref(&engine->settings, link->settings);
-    link->settings = changed;
-    if (link->owner == NULL || link->setup) {
-        return;
-    }
-    changed =
-        settings_with(&engine->settings, link->owner->settings, name, is_usual ? NULL : value);
-    if (changed != NULL) {
-        settings_unref(&engine->settings, link->owner->settings);
-        link->owner->settings = changed;
+    } else if (link->owner != NULL && !link->setup) {
+        settings_set(&engine->settings, &link->owner->settings, name, value);
     }
 }
 
@@ -132,6 +122,7 @@ void link_setup_ended(struct engine *engine, struct link *link)
         link->deferred_error = NULL;
         link->session_used |= owner->pins != 0;
         owner->pins = 0;
+        state_pins_changed(engine, owner);
         owner->link = NULL;
         link->owner = NULL;
         session_refuse(engine, owner, &report, body, link->deferred_error_bytes);
@@ -139,8 +130,6 @@ void link_setup_ended(struct engine *engine, struct link *link)
         link_release(engine, link);
         return;
     }
-    settings_unref(&engine->settings, owner->settings);
-    owner->settings = link->settings; /* now in the server's own spelling */
-    settings_ref(owner->settings);
+    settings_replace(&engine->settings, &owner->settings, link->settings); /* the server's words */
     session_link_ready(engine, owner);
 }

@@ -18,8 +18,6 @@
 #include "protocol/sql_names.h"
 #include "router/plan.h"
 
-enum { TOUCHES = PLAN_TOUCH_PREPARE | PLAN_TOUCH_EXECUTE | PLAN_TOUCH_DEALLOCATE };
-
 /* What becomes of one name. */
 struct choice {
     enum sql_name_kind kind;
@@ -149,8 +147,8 @@ static bool choose(struct engine *engine, struct session *session, const char *t
         choose_prepared(link, named->statement, &choice);
     } else if (name->kind == SQL_NAME_PREPARE && !is_physical(session)) {
         chosen = choose_new(engine, link, text, name, &choice);
-    } else if (strncmp(name->text, "howdah_", 7) == 0) {
-        memcpy(choice.by, "howdah_", 8); /* our own names are not for clients to call */
+    } else if (statement_name_is_ours(name->text, strlen(name->text))) {
+        memcpy(choice.by, STATEMENT_NAME_PREFIX, sizeof(STATEMENT_NAME_PREFIX));
     } else {
         choice.as_is = true;
     }
@@ -241,15 +239,6 @@ static bool apply(struct engine *engine, struct session *session, const struct c
     return true;
 }
 
-static void remove_named(struct engine *engine, struct link *link, struct session_statement *named)
-{
-    for (uint32_t i = 0; i < link->due.count; i++) {
-        struct due_entry *entry = due_at(&link->due, i);
-        entry->named = entry->named == named ? NULL : entry->named;
-    }
-    session_statement_remove(&engine->statements, &link->owner->statements, named);
-}
-
 /* What the DEALLOCATE ALL with this decoy has closed: gone, or there as before. */
 static void end_all(struct engine *engine, struct link *link, const struct link_statement *decoy,
                     bool gone)
@@ -265,7 +254,7 @@ static void end_all(struct engine *engine, struct link *link, const struct link_
         named->closed_by = NULL;
         named->pending_close = false;
         if (gone) {
-            remove_named(engine, link, named);
+            link_remove_named(engine, link, named);
         }
     }
 }
@@ -287,7 +276,7 @@ void names_settle(struct engine *engine, struct link *link, const struct due_ent
     if ((entry->flags & DUE_FLAG_ALL) != 0 && link->owner != NULL) {
         end_all(engine, link, entry->prepared, true);
     } else if (entry->named != NULL && link->owner != NULL) {
-        remove_named(engine, link, entry->named);
+        link_remove_named(engine, link, entry->named);
     }
     if (entry->prepared != NULL) {
         link_statement_remove(&engine->statements, &link->statements, entry->prepared);
@@ -304,7 +293,7 @@ void names_undo(struct engine *engine, struct link *link, const struct due_entry
             link_statement_remove(&engine->statements, &link->statements, entry->prepared);
         }
         if (entry->named != NULL && link->owner != NULL) {
-            remove_named(engine, link, entry->named);
+            link_remove_named(engine, link, entry->named);
         }
         return;
     }
@@ -349,7 +338,7 @@ static bool is_understood(const struct plan *plan, const struct sql_name *names,
     for (uint32_t i = 0; i < count; i++) {
         found |= touches[names[i].kind];
     }
-    return found == (plan->touches & TOUCHES) && found != 0;
+    return found == (plan->touches & PLAN_TOUCH_NAMES) && found != 0;
 }
 
 /* What a statement with names does besides: PREPARE leaves nothing of its own at the server. */
@@ -487,7 +476,7 @@ bool names_query(struct engine *engine, struct session *session, const struct pl
     struct sql_name names[SQL_NAMES_MAX];
     struct link *link = session->link;
     const char *text = (const char *)message + MESSAGE_HEADER_BYTES;
-    uint32_t len = (uint32_t)strnlen(text, total - MESSAGE_HEADER_BYTES);
+    uint32_t len = message_text_bytes(text, total - MESSAGE_HEADER_BYTES);
     uint32_t count = sql_names_find(text, len, names);
     bool whole = len + 1 == total - MESSAGE_HEADER_BYTES; /* else the server refuses it */
     if (!whole || !is_understood(plan, names, count) || link->due.copy_in) {
@@ -692,10 +681,9 @@ static const char *client_name(const struct link *link, const char *by, size_t l
 /* A message with the client's names; true when one of ours was in it. */
 static bool write_message(struct writer *writer, const struct link *link, const char *text)
 {
-    static const char prefix[] = "\"howdah_";
     bool any = false;
     const char *found;
-    while ((found = strstr(text, prefix)) != NULL) {
+    while ((found = strstr(text, "\"" STATEMENT_NAME_PREFIX)) != NULL) {
         const char *by = found + 1, *end = strchr(by, '"');
         const char *name = end == NULL ? NULL : client_name(link, by, (size_t)(end - by));
         const char *next = name == NULL ? by : end;

@@ -35,7 +35,7 @@ static struct block *block_of_scratch(struct engine *engine)
 static struct pid_use write_text(struct engine *engine, const struct session *session,
                                  const uint8_t *body, uint32_t body_bytes)
 {
-    uint32_t len = (uint32_t)strnlen((const char *)body, body_bytes);
+    uint32_t len = message_text_bytes(body, body_bytes);
     struct pid_use use = pid_rewrite_text(shared_pids(engine->shared), host_of(session), body, len,
                                           &engine->scratch);
     writer_bytes(&engine->scratch, body + len, body_bytes - len);

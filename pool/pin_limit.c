@@ -66,7 +66,7 @@ uint8_t pin_limit_of_query(struct engine *engine, const struct session *session,
                            const uint8_t *message, uint32_t body_bytes)
 {
     const char *text = (const char *)message + MESSAGE_HEADER_BYTES;
-    struct plan *plan = state_plan(engine, session, text, (uint32_t)strnlen(text, body_bytes));
+    struct plan *plan = state_plan(engine, session, text, message_text_bytes(text, body_bytes));
     uint8_t refused = pin_limit_refuses(session, pin_limit_leaves(session, plan));
     plan_unref(plan);
     return refused;

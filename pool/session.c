@@ -289,7 +289,7 @@ static uint32_t take_query(struct engine *engine, struct session *session, struc
         const char *text = (const char *)message + MESSAGE_HEADER_BYTES;
         session->unlistens = false;
         sent = listen_send_query(engine, session, text,
-                                 (uint32_t)strnlen(text, total - MESSAGE_HEADER_BYTES));
+                                 message_text_bytes(text, total - MESSAGE_HEADER_BYTES));
     }
     if (session->conn.closing) {
         return 0;

@@ -176,6 +176,25 @@ struct settings *settings_with(struct settings_store *store, const struct settin
     return intern_ordered(store, ordered, count);
 }
 
+bool settings_set(struct settings_store *store, struct settings **at, const char *name,
+                  const char *value)
+{
+    struct settings *now = settings_with(store, *at, name, value);
+    if (now == NULL) {
+        return false;
+    }
+    settings_unref(store, *at);
+    *at = now;
+    return true;
+}
+
+void settings_replace(struct settings_store *store, struct settings **at, struct settings *by)
+{
+    settings_ref(by);
+    settings_unref(store, *at);
+    *at = by;
+}
+
 void settings_ref(struct settings *settings)
 {
     settings->references++;

@@ -47,6 +47,13 @@ struct settings *settings_intern(struct settings_store *store, const struct sett
 struct settings *settings_with(struct settings_store *store, const struct settings *settings,
                                const char *name, const char *value);
 
+/* Puts settings_with() in the place of `*at`, which keeps what it has when memory is out: false. */
+bool settings_set(struct settings_store *store, struct settings **at, const char *name,
+                  const char *value);
+
+/* Puts a reference to `by` in the place of `*at`. */
+void settings_replace(struct settings_store *store, struct settings **at, struct settings *by);
+
 /* The last reference given back frees the set. unref: NULL is allowed. */
 void settings_ref(struct settings *settings);
 void settings_unref(struct settings_store *store, struct settings *settings);

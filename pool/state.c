@@ -49,11 +49,8 @@ enum {
     STATE_TOUCHES = PLAN_TOUCH_SETTINGS | PLAN_TOUCH_LOCAL | PLAN_TOUCH_RESET | PLAN_TOUCH_TEMP |
                     PLAN_TOUCH_ADVISORY | PLAN_TOUCH_HOLD | PLAN_TOUCH_LISTEN | PLAN_TOUCH_PREPARE |
                     PLAN_TOUCH_UNKNOWN | PLAN_TOUCH_OPAQUE | PLAN_TOUCH_DISCARD | PLAN_TOUCH_LOAD |
-                    PLAN_TOUCH_SEED | PLAN_TOUCH_SEQUENCE,
+                    PLAN_TOUCH_SEED,
 };
-
-/* Of texts in which prepared statements are named. */
-enum { NAME_TOUCHES = PLAN_TOUCH_PREPARE | PLAN_TOUCH_EXECUTE | PLAN_TOUCH_DEALLOCATE };
 
 /* More settings than this in one answer are no session's. */
 enum { SETTINGS_MAX = 512 };
@@ -73,13 +70,6 @@ static void free_question(struct question *question)
     writer_fini(&question->texts);
     writer_fini(&question->channels);
     free(question);
-}
-
-static void replace(struct engine *engine, struct settings **at, struct settings *by)
-{
-    settings_ref(by);
-    settings_unref(&engine->settings, *at);
-    *at = by;
 }
 
 void state_pins_changed(const struct engine *engine, struct session *session)
@@ -141,11 +131,7 @@ static void note_custom_names(struct engine *engine, struct session *session,
         if (strchr(name, '.') == NULL || !settings_name_ok(name)) {
             continue;
         }
-        struct settings *names = settings_with(&engine->settings, session->custom, name, "");
-        if (names != NULL) {
-            settings_unref(&engine->settings, session->custom);
-            session->custom = names;
-        }
+        settings_set(&engine->settings, &session->custom, name, "");
     }
 }
 
@@ -189,14 +175,7 @@ static bool is_certain(const struct plan *plan)
     return plan->is_plain_setting && !set->local && settings_name_ok(set->name) &&
            strncmp(set->name, "transaction_", 12) != 0 && strcmp(set->name, "seed") != 0 &&
            strcmp(set->name, "role") != 0 && strcmp(set->name, "session_authorization") != 0 &&
-           (set->value != NULL || strchr(set->name, '.') == NULL) && strcmp(set->name, "all") != 0;
-}
-
-/* strnlen would be libpg_query's own, which goes byte by byte. */
-static uint32_t text_bytes(const char *text, uint32_t len)
-{
-    const char *end = memchr(text, '\0', len);
-    return end == NULL ? len : (uint32_t)(end - text);
+           (set->value != NULL || strchr(set->name, '.') == NULL);
 }
 
 /* A plain read changes nothing here, unless it ends a pin (pool/sequence.h). */
@@ -209,7 +188,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
                  struct plan **ret_named)
 {
     const struct link *link = session->link;
-    struct plan *plan = state_plan(engine, session, text, text_bytes(text, len));
+    struct plan *plan = state_plan(engine, session, text, message_text_bytes(text, len));
     bool reads = plan->class <= PLAN_READ;
     if (is_plain_read(session, plan)) {
         plan_unref(plan);
@@ -221,7 +200,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
         return false;
     }
     restore_note(engine, session, plan);
-    if (ret_named != NULL && (plan->touches & NAME_TOUCHES) != 0) {
+    if (ret_named != NULL && (plan->touches & PLAN_TOUCH_NAMES) != 0) {
         *ret_named = plan;
         return false;
     }
@@ -241,16 +220,6 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
     return reads;
 }
 
-static void set_one(struct engine *engine, struct settings **at, const char *name,
-                    const char *value)
-{
-    struct settings *now = settings_with(&engine->settings, *at, name, value);
-    if (now != NULL) {
-        settings_unref(&engine->settings, *at);
-        *at = now;
-    }
-}
-
 /* What the server reports is known already, in its own spelling. */
 static void settle_alone(struct engine *engine, struct session *session)
 {
@@ -259,8 +228,8 @@ static void settle_alone(struct engine *engine, struct session *session)
     if (!link->erred && link->status == 'I' && settings_get(link->baseline, set->name) == NULL) {
         const char *value = set->value == NULL ? settings_get(session->startup, set->name)
                                                : set->value; /* pool/restore.h */
-        set_one(engine, &link->settings, set->name, value);
-        set_one(engine, &session->settings, set->name, value);
+        settings_set(&engine->settings, &link->settings, set->name, value);
+        settings_set(&engine->settings, &session->settings, set->name, value);
     } else if (!link->erred) {
         session->touched |= set->value == NULL ? PLAN_TOUCH_RESET : 0;
     }
@@ -303,13 +272,13 @@ void state_discarded(struct engine *engine, struct session *session)
     state_pins_changed(engine, session);
     listen_discarded(engine, session);
     session->touched |= session->startup->count > 0 ? PLAN_TOUCH_RESET : 0;
-    replace(engine, &session->settings, session->startup);
+    settings_replace(&engine->settings, &session->settings, session->startup);
 }
 
 /* --- the question ----------------------------------------------------------------------------- */
 
 /* One part a bit of ASK_*, each a SELECT of kind, name and value. Every name is qualified: the
- * session's search_path may hold anything. A kind of one letter and a digit is a pin's index. */
+ * session's search_path may hold anything. Kinds: s a setting, p a pin, l a channel. */
 static const char *const parts[] = {
     "SELECT 's', name, setting FROM pg_catalog.pg_settings"
     " WHERE source OPERATOR(pg_catalog.=) 'session' AND name OPERATOR(pg_catalog.<>)"
@@ -520,13 +489,13 @@ static void take_settings(struct engine *engine, struct link *link, const struct
         link_fail(engine, link, ERR_NO_MEMORY, NULL);
         return;
     }
-    replace(engine, &link->settings, now);
+    settings_replace(&engine->settings, &link->settings, now);
     if (link->owner != NULL) {
         struct settings *wanted = with_startup(engine, link, now);
         if (wanted == NULL) {
             link_fail(engine, link, ERR_NO_MEMORY, NULL);
         } else {
-            replace(engine, &link->owner->settings, wanted);
+            settings_replace(&engine->settings, &link->owner->settings, wanted);
             settings_unref(&engine->settings, wanted);
         }
     }

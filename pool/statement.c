@@ -41,7 +41,7 @@ static void look_at(struct statement *statement)
 {
     struct sql_name names[SQL_NAMES_MAX];
     const char *text = (const char *)statement->body;
-    size_t len = strnlen(text, statement->body_bytes);
+    size_t len = message_text_bytes(text, statement->body_bytes);
     enum sql_verb verb = sql_verb_read(text, len);
     bool may_name = verb == SQL_VERB_PREPARE || verb == SQL_VERB_EXECUTE ||
                     verb == SQL_VERB_DEALLOCATE || verb == SQL_VERB_EXPLAIN ||
@@ -68,8 +68,7 @@ struct statement *statement_intern(struct statement_store *store, const uint8_t 
     statement->retired = false;
     statement->body_bytes = body_bytes;
     statement->plan = NULL;
-    statement->names_pids =
-        pid_function_in(body, (uint32_t)strnlen((const char *)body, body_bytes));
+    statement->names_pids = pid_function_in(body, message_text_bytes(body, body_bytes));
     store->names_pids = store->names_pids || statement->names_pids;
     memcpy(statement->body, body, body_bytes);
     look_at(statement);
@@ -163,18 +162,23 @@ bool statement_text_is_read(const uint8_t *text, size_t len)
 uint32_t statement_name(uint64_t id, char ret_name[STATEMENT_NAME_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
-    static const char prefix[] = "howdah_";
     char reversed[16];
-    uint32_t count = 0, len = sizeof(prefix) - 1;
+    uint32_t count = 0, len = sizeof(STATEMENT_NAME_PREFIX) - 1;
     for (; id != 0; id >>= 4) {
         reversed[count++] = digits[id & 15];
     }
-    memcpy(ret_name, prefix, len);
+    memcpy(ret_name, STATEMENT_NAME_PREFIX, len);
     while (count > 0) {
         ret_name[len++] = reversed[--count];
     }
     ret_name[len] = '\0';
     return len;
+}
+
+bool statement_name_is_ours(const char *name, size_t len)
+{
+    size_t prefix_len = sizeof(STATEMENT_NAME_PREFIX) - 1;
+    return len >= prefix_len && memcmp(name, STATEMENT_NAME_PREFIX, prefix_len) == 0;
 }
 
 struct session_statement *session_statement_find(const struct map *statements, uint64_t hash_key,

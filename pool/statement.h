@@ -55,6 +55,9 @@ struct session_statement {
 
 enum { STATEMENT_NAME_BYTES = 32 };
 
+/* What the names on links begin with. */
+#define STATEMENT_NAME_PREFIX "howdah_"
+
 struct link_statement {
     struct map_node node; /* by id */
     struct list recent;   /* in link_statements.recent, the most recently used first */
@@ -101,6 +104,9 @@ bool statement_text_is_read(const uint8_t *text, size_t len);
 
 /* The name on a link that goes with an id. Returns its length, without the NUL. */
 uint32_t statement_name(uint64_t id, char ret_name[STATEMENT_NAME_BYTES]);
+
+/* Whether a client's name looks like one of those. */
+bool statement_name_is_ours(const char *name, size_t len);
 
 /* A session's statement of that name, the pending Close hidden; NULL when there is none. The name's
  * length is without its NUL. */

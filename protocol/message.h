@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum frontend_message {
 #define FRONTEND(name, byte, body_min, body_max) FRONTEND_##name = byte,
@@ -62,6 +63,14 @@ static inline bool message_header(const struct message_bounds bounds[256], const
     }
     *ret_body_bytes = body_bytes;
     return true;
+}
+
+/* The length of the text at the head of `bytes` bytes of a body, without its NUL. Not strnlen:
+ * libpg_query exports one of its own, which goes byte by byte. */
+static inline uint32_t message_text_bytes(const void *text, uint32_t bytes)
+{
+    const char *end = memchr(text, '\0', bytes);
+    return end == NULL ? bytes : (uint32_t)(end - (const char *)text);
 }
 
 /* "Query", "Bind" …; "unknown" for a byte that is none. Static storage. */

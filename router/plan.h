@@ -43,6 +43,7 @@ enum plan_touch {
     PLAN_TOUCH_PREPARE = 1 << 9,  /* SQL PREPARE */
     PLAN_TOUCH_EXECUTE = 1 << 10, /* SQL EXECUTE, also inside EXPLAIN and CREATE TABLE AS */
     PLAN_TOUCH_DEALLOCATE = 1 << 11,
+    PLAN_TOUCH_NAMES = PLAN_TOUCH_PREPARE | PLAN_TOUCH_EXECUTE | PLAN_TOUCH_DEALLOCATE,
     PLAN_TOUCH_DISCARD = 1 << 12,   /* DISCARD ALL */
     PLAN_TOUCH_SEQUENCE = 1 << 13,  /* currval, lastval: what an earlier nextval has left */
     PLAN_TOUCH_NEXTVAL = 1 << 14,   /* nextval or setval by name */
