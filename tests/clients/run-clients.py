@@ -7,6 +7,7 @@
         --pgbouncer                   a PgBouncer in session mode instead of Howdah, likewise
         --pg-version N, --all-versions   servers other than the system's 15: 14, 16, 17, 18
 
+In transaction mode other clients, with settings of their own, keep the pool moving (movers.py).
 Prints "ok pgVERSION/MODE/CLIENT/CHECK", "not ok ...: reason" or "skip ...: reason"; exits 1 if a
 check failed. Drivers are fetched into a cache at need (toolchains.py); a client whose toolchain
 is missing is a skip.
@@ -19,10 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from urllib.parse import urlsplit
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.append(os.path.join(HERE, "..", "lib"))
 import toolchains  # noqa: E402
+from movers import Movers  # noqa: E402
 from howdah import Howdah  # noqa: E402
 from pgcluster import Cluster, ClusterError, bin_dir, free_port  # noqa: E402
 
@@ -81,13 +84,13 @@ def last_words(text):
     return " | ".join(text.strip().splitlines()[-3:])[:400]
 
 
-def run_client(name, dsn, mode, prefix, tally):
+def run_client(name, dsn, prefix, tally):
     try:
         argv, env = CLIENTS[name]()
     except toolchains.Missing as reason:
         tally.say(f"skip {prefix}/{name}: {reason}")
         return
-    env = {**os.environ, **env, "HOWDAH_TEST_DSN": dsn, "HOWDAH_TEST_MODE": mode}
+    env = {**os.environ, **env, "HOWDAH_TEST_DSN": dsn}
     if name == "admin":
         env["HOWDAH_TEST_ADMIN_DSN"] = dsn.replace("//postgres@", "//admin@").replace("/app", "/howdah")
     try:
@@ -177,6 +180,20 @@ def proxy_dsn(kind, cluster):
                     )
 
 
+@contextlib.contextmanager
+def moving(kind, dsn, prefix, tally):
+    """In transaction mode other clients keep the pool moving, and want to see their own settings only."""
+    if kind != "transaction":
+        yield
+        return
+    with Movers(urlsplit(dsn).port) as movers:
+        yield
+    for problem in movers.problems:
+        tally.say(f"not ok {prefix}/movers: {problem}")
+    if not movers.problems:
+        tally.say(f"ok {prefix}/movers/{len(movers.threads)} others had their own settings in every turn")
+
+
 def run_version(version, kinds, names, tally):
     try:
         if version != SYSTEM_VERSION and not os.environ.get(f"PG{version}_BIN"):
@@ -193,12 +210,11 @@ def run_version(version, kinds, names, tally):
             cluster.psql("DROP DATABASE IF EXISTS app")
             cluster.psql("CREATE DATABASE app")
             try:
-                with proxy_dsn(kind, cluster) as dsn:
-                    mode = "session" if kind == "pgbouncer" else kind
+                with proxy_dsn(kind, cluster) as dsn, moving(kind, dsn, f"pg{version}/{kind}", tally):
                     for name in names:
                         if name == "admin" and kind not in POOL_SIZE:
                             continue  # only Howdah has one
-                        run_client(name, dsn, mode, f"pg{version}/{kind}", tally)
+                        run_client(name, dsn, f"pg{version}/{kind}", tally)
             except Exception as error:  # the proxy did not start or did not stop: an outcome too
                 tally.say(f"not ok pg{version}/{kind}: {last_words(str(error))}")
             end_sessions(cluster)

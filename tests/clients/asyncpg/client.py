@@ -18,7 +18,7 @@ T = suite.table("items")
 DSN = suite.dsn_with()
 
 
-def check(name, session_only=False):
+def check(name):
     """A check over one connection: async def f(conn)."""
 
     def keep(function):
@@ -33,7 +33,7 @@ def check(name, session_only=False):
 
             asyncio.run(asyncio.wait_for(body(), 55))
 
-        suite.check(name, session_only)(run)
+        suite.check(name)(run)
         return function
 
     return keep
@@ -205,13 +205,13 @@ async def _(conn):
     await conn.execute(f"DROP TABLE {table}")
 
 
-@check("SET lasts for the session", session_only=True)
+@check("SET lasts for the session")
 async def _(conn):
     await conn.execute("SET lock_timeout = '4321ms'")
     equal(await conn.fetchval("SHOW lock_timeout"), "4321ms")
 
 
-@check("LISTEN and NOTIFY", session_only=True)
+@check("LISTEN and NOTIFY")
 async def _(conn):
     heard = asyncio.get_running_loop().create_future()
     await conn.add_listener(T, lambda *args: heard.done() or heard.set_result(args[3]))

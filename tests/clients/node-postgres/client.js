@@ -1,6 +1,6 @@
 // node-postgres: pool, named statements, cursors, streams, COPY, cancel.
 //
-// Reads HOWDAH_TEST_DSN, _MODE and _SALT and prints one line a check, as tests/clients/client_suite.py says.
+// Reads HOWDAH_TEST_DSN and _SALT and prints one line a check, as tests/clients/client_suite.py says.
 'use strict'
 
 const { Client, Pool } = require('pg')
@@ -12,14 +12,11 @@ const { pipeline } = require('stream/promises')
 const net = require('net')
 
 const DSN = process.env.HOWDAH_TEST_DSN
-const MODE = process.env.HOWDAH_TEST_MODE || 'direct'
 const T = `node_items_${process.env.HOWDAH_TEST_SALT || 't'}`
 const LIMIT_MS = 60000
-const SESSION_ONLY = "it lives in the server's session, and transactions share servers here"
 const checks = []
 
-const check = (name, run, sessionOnly = false) => checks.push({ name, run, sessionOnly })
-const sessionCheck = (name, run) => check(name, run, true)
+const check = (name, run) => checks.push({ name, run })
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 function equal (got, wanted, what = 'value') {
@@ -44,7 +41,7 @@ async function withClient (use, options = {}) {
   }
 }
 
-const onClient = (name, use, sessionOnly = false) => check(name, () => withClient(use), sessionOnly)
+const onClient = (name, use) => check(name, () => withClient(use))
 const numbers = (count) => Array.from({ length: count }, (_, i) => i)
 
 onClient('connect and simple query', async (client) => {
@@ -206,17 +203,17 @@ onClient('cancel', async (client) => {
   equal((await client.query('SELECT 1 AS n')).rows[0].n, 1)
 })
 
-sessionCheck('SET lasts for the session', () => withClient(async (client) => {
+onClient('SET lasts for the session', async (client) => {
   await client.query("SET work_mem = '7MB'")
   equal((await client.query('SHOW work_mem')).rows[0].work_mem, '7MB')
-}))
+})
 
-sessionCheck('LISTEN and NOTIFY', () => withClient(async (client) => {
+onClient('LISTEN and NOTIFY', async (client) => {
   const heard = new Promise((resolve) => client.on('notification', resolve))
   await client.query(`LISTEN ${T}`)
   await client.query(`NOTIFY ${T}, 'hello'`)
   equal((await heard).payload, 'hello')
-}))
+})
 
 check('witness: 24 workers over a pool of 10', async () => {
   const pool = new Pool({ connectionString: DSN, max: 10 })
@@ -245,8 +242,7 @@ check('witness: 24 workers over a pool of 10', async () => {
   await pool.end()
 })
 
-async function outcome ({ name, run, sessionOnly }) {
-  if (sessionOnly && MODE === 'transaction') return `skip node-postgres/${name}: ${SESSION_ONLY}`
+async function outcome ({ name, run }) {
   let timer
   const late = new Promise((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${LIMIT_MS / 1000} s`)), LIMIT_MS)

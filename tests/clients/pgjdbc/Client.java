@@ -1,7 +1,7 @@
 // pgjdbc: simple and extended protocol, server-prepared statements, batches, fetch-size cursors,
 // CopyManager, savepoints, autosave, cancel, generated keys.
 //
-// Reads HOWDAH_TEST_DSN, _MODE and _SALT and prints one line a check, as tests/clients/client_suite.py says.
+// Reads HOWDAH_TEST_DSN and _SALT and prints one line a check, as tests/clients/client_suite.py says.
 
 import java.io.StringReader;
 import java.io.StringWriter;
@@ -17,15 +17,12 @@ import org.postgresql.util.PSQLException;
 
 public class Client {
     static final long LIMIT_S = 60;
-    static final String SESSION_ONLY =
-        "it lives in the server's session, and transactions share servers here";
     static final URI DSN = URI.create(System.getenv("HOWDAH_TEST_DSN"));
-    static final String MODE = env("HOWDAH_TEST_MODE", "direct");
     static final String T = "pgjdbc_items_" + env("HOWDAH_TEST_SALT", "t");
 
     interface Body { void run(Connection conn) throws Exception; }
 
-    record Check(String name, boolean sessionOnly, Map<String, String> options, Body body) {}
+    record Check(String name, Map<String, String> options, Body body) {}
 
     static final List<Check> checks = new ArrayList<>();
 
@@ -46,14 +43,10 @@ public class Client {
             "jdbc:postgresql://" + DSN.getHost() + ":" + DSN.getPort() + DSN.getPath(), properties);
     }
 
-    static void check(String name, Body body) { checks.add(new Check(name, false, Map.of(), body)); }
+    static void check(String name, Body body) { checks.add(new Check(name, Map.of(), body)); }
 
     static void check(String name, Map<String, String> options, Body body) {
-        checks.add(new Check(name, false, options, body));
-    }
-
-    static void sessionCheck(String name, Body body) {
-        checks.add(new Check(name, true, Map.of(), body));
+        checks.add(new Check(name, options, body));
     }
 
     static void equal(Object got, Object wanted, String what) {
@@ -369,21 +362,21 @@ public class Client {
     }
 
     static void sessionState() {
-        sessionCheck("SET lasts for the session", conn -> {
+        check("SET lasts for the session", conn -> {
             run(conn, "SET work_mem = '7MB'");
             equal(scalar(conn, "SHOW work_mem"), "7MB", "work_mem");
         });
-        sessionCheck("session isolation by the driver", conn -> {
+        check("session isolation by the driver", conn -> {
             conn.setTransactionIsolation(Connection.TRANSACTION_SERIALIZABLE);
             equal(scalar(conn, "SHOW transaction_isolation"), "serializable", "isolation");
         });
-        sessionCheck("LISTEN and NOTIFY", conn -> {
+        check("LISTEN and NOTIFY", conn -> {
             run(conn, "LISTEN " + T);
             run(conn, "NOTIFY " + T + ", 'hello'");
             PGNotification[] heard = conn.unwrap(PGConnection.class).getNotifications(10000);
             equal(heard != null && heard[0].getParameter().equals("hello"), true, "a notification");
         });
-        sessionCheck("holdable cursor and temporary table", conn -> {
+        check("holdable cursor and temporary table", conn -> {
             run(conn, "CREATE TEMP TABLE tmp AS SELECT 5 AS v");
             run(conn, "DECLARE held CURSOR WITH HOLD FOR SELECT v FROM tmp");
             equal(scalar(conn, "FETCH held"), "5", "fetched");
@@ -431,9 +424,6 @@ public class Client {
     }
 
     static String outcome(Check check) {
-        if (check.sessionOnly && MODE.equals("transaction")) {
-            return "skip pgjdbc/" + check.name + ": " + SESSION_ONLY;
-        }
         ExecutorService one = Executors.newSingleThreadExecutor(task -> {
             Thread thread = new Thread(task);
             thread.setDaemon(true);

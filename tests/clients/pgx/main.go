@@ -1,6 +1,6 @@
 // pgx v5: every query exec mode, batches, COPY, the pool, cancel by context.
 //
-// Reads HOWDAH_TEST_DSN, _MODE and _SALT and prints one line a check, as tests/clients/client_suite.py says.
+// Reads HOWDAH_TEST_DSN and _SALT and prints one line a check, as tests/clients/client_suite.py says.
 package main
 
 import (
@@ -17,14 +17,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-const (
-	limit       = 60 * time.Second
-	sessionOnly = "it lives in the server's session, and transactions share servers here"
-)
+const limit = 60 * time.Second
 
 var (
 	dsn   = os.Getenv("HOWDAH_TEST_DSN")
-	mode  = os.Getenv("HOWDAH_TEST_MODE")
 	table = "pgx_items_" + salt()
 	modes = map[string]pgx.QueryExecMode{
 		"cache_statement": pgx.QueryExecModeCacheStatement,
@@ -36,9 +32,8 @@ var (
 )
 
 type check struct {
-	name        string
-	sessionOnly bool
-	run         func(ctx context.Context, conn *pgx.Conn) error
+	name string
+	run  func(ctx context.Context, conn *pgx.Conn) error
 }
 
 func salt() string {
@@ -479,36 +474,33 @@ func witnesses(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func checks() []check {
-	list := []check{{"connect and version", false, connectAndVersion}, {"table made", false, makeTable}}
+	list := []check{{"connect and version", connectAndVersion}, {"table made", makeTable}}
 	for _, name := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
-		list = append(list, check{"exec mode " + name, false, inMode(modes[name])})
+		list = append(list, check{"exec mode " + name, inMode(modes[name])})
 	}
 	return append(list, []check{
-		{"statement cache with evictions", false, cacheEviction},
-		{"named prepare, deallocate, prepare again", false, namedPrepare},
-		{"DEALLOCATE ALL between statements", false, deallocateAll},
-		{"batch", false, batch},
-		{"batch with an error in the middle", false, batchWithError},
-		{"CopyFrom, and one given up", false, copyFrom},
-		{"CopyTo", false, copyTo},
-		{"transactions and savepoints", false, transactions},
-		{"errors carry their fields", false, errorFields},
-		{"schema change under a cached statement", false, schemaChange},
-		{"pipeline with two syncs and an error", false, pipelineSyncs},
-		{"cancel request", false, cancelRequest},
-		{"cancel by context", false, cancelByContext},
-		{"SET lasts for the session", true, setLasts},
-		{"LISTEN and NOTIFY", true, listen},
-		{"advisory lock of the session", true, advisoryLock},
-		{"witness: 24 workers over a pool of 10", false, witnesses},
+		{"statement cache with evictions", cacheEviction},
+		{"named prepare, deallocate, prepare again", namedPrepare},
+		{"DEALLOCATE ALL between statements", deallocateAll},
+		{"batch", batch},
+		{"batch with an error in the middle", batchWithError},
+		{"CopyFrom, and one given up", copyFrom},
+		{"CopyTo", copyTo},
+		{"transactions and savepoints", transactions},
+		{"errors carry their fields", errorFields},
+		{"schema change under a cached statement", schemaChange},
+		{"pipeline with two syncs and an error", pipelineSyncs},
+		{"cancel request", cancelRequest},
+		{"cancel by context", cancelByContext},
+		{"SET lasts for the session", setLasts},
+		{"LISTEN and NOTIFY", listen},
+		{"advisory lock of the session", advisoryLock},
+		{"witness: 24 workers over a pool of 10", witnesses},
 	}...)
 }
 
 // outcome runs one check on a connection of its own and says its line.
 func outcome(c check) (line string, failed bool) {
-	if c.sessionOnly && mode == "transaction" {
-		return "skip pgx/" + c.name + ": " + sessionOnly, false
-	}
 	ctx, stop := context.WithTimeout(context.Background(), limit)
 	defer stop()
 	conn, err := pgx.Connect(ctx, dsn)

@@ -238,7 +238,7 @@ def _():
     equal(out("SHOW client_encoding;", dsn=suite.dsn_with(client_encoding="LATIN1")), "LATIN1")
 
 
-@suite.check("options at startup reach the session", session_only=True)
+@suite.check("options at startup reach the session")
 def _():
     equal(
         out(
@@ -249,7 +249,7 @@ def _():
     )
 
 
-@suite.check("SET, PREPARE, temporary table, WITH HOLD", session_only=True)
+@suite.check("SET, PREPARE, temporary table, WITH HOLD")
 def _():
     equal(
         out(
@@ -261,7 +261,7 @@ def _():
     )
 
 
-@suite.check("LISTEN and NOTIFY", session_only=True)
+@suite.check("LISTEN and NOTIFY")
 def _():
     true(f'"{T}" with payload "hello"' in out(f"LISTEN {T};\nNOTIFY {T}, 'hello';\nSELECT 1;"), "a notification")
 

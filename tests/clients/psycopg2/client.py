@@ -145,7 +145,7 @@ def _():
         equal(sum(row[0] for row in cur), 12502500)
 
 
-@suite.check("named cursor WITH HOLD", session_only=True)
+@suite.check("named cursor WITH HOLD")
 def _():
     conn = connect()
     cur = conn.cursor("held", withhold=True)
@@ -235,7 +235,7 @@ def _():
     conn.close()
 
 
-@suite.check("SET lasts for the session", session_only=True)
+@suite.check("SET lasts for the session")
 def _():
     with connect() as conn:
         rows(conn, "SET statement_timeout = '12345ms'")
@@ -243,7 +243,7 @@ def _():
         equal(rows(conn, "SHOW statement_timeout"), [("12345ms",)])
 
 
-@suite.check("PREPARE, temporary table, advisory lock", session_only=True)
+@suite.check("PREPARE, temporary table, advisory lock")
 def _():
     with connect() as conn:
         for sql in (
@@ -260,7 +260,7 @@ def _():
         equal(rows(conn, "SELECT pg_advisory_unlock(4711)"), [(True,)])
 
 
-@suite.check("LISTEN and NOTIFY", session_only=True)
+@suite.check("LISTEN and NOTIFY")
 def _():
     conn, other = connect(), connect()
     conn.autocommit = other.autocommit = True

@@ -268,7 +268,7 @@ def _():
     conn.close()
 
 
-@suite.check("SET lasts for the session", session_only=True)
+@suite.check("SET lasts for the session")
 def _():
     with connect() as conn:
         conn.execute("SET work_mem = '7MB'")
@@ -276,7 +276,7 @@ def _():
         equal(conn.execute("SHOW work_mem").fetchone(), ("7MB",))
 
 
-@suite.check("LISTEN and NOTIFY", session_only=True)
+@suite.check("LISTEN and NOTIFY")
 def _():
     with connect(autocommit=True) as conn, connect(autocommit=True) as other:
         conn.execute(f"LISTEN {T}")
