@@ -34,7 +34,8 @@ class Movers:
 
     def __enter__(self):
         with self._connect() as client:
-            client.rows("DO $$ BEGIN IF to_regrole('howdah_mover') IS NULL THEN CREATE ROLE howdah_mover; END IF; END $$")
+            if client.scalar("SELECT to_regrole('howdah_mover') IS NULL") == "t":
+                client.rows("CREATE ROLE howdah_mover")
         for thread in self.threads:
             thread.start()
         return self

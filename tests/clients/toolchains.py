@@ -108,6 +108,12 @@ def node_modules():
     return os.path.join(cached("node", NODE_PINS, fill), "node_modules")
 
 
+def need_php():
+    """PHP with PDO's driver, as Debian packages them."""
+    if "pdo_pgsql" not in run([need("php"), "-m"]).split():
+        raise Missing("PHP has no pdo_pgsql (packaging/install-deps clients)")
+
+
 def pgx_client():
     """The compiled pgx client."""
     said = run([need("go"), "version"])
