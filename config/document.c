@@ -61,6 +61,9 @@ static void write_type(const struct option *option, FILE *out)
     case OPTION_WORD:
         write_words(option, out);
         break;
+    case OPTION_BOOL:
+        fputs("\"type\": \"boolean\"", out);
+        break;
     case OPTION_STRING:
     case OPTION_DSN:
         write_text_type(option, out);

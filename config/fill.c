@@ -171,6 +171,16 @@ static int fill_int(struct fill *fill, const struct option *option, const struct
     return 0;
 }
 
+static int fill_bool(struct fill *fill, const struct option *option, const struct json_node *node,
+                     void *base)
+{
+    if (node->kind != JSON_NODE_BOOL) {
+        return refuse_kind(fill, node, option);
+    }
+    store_value(base, option, node->truth);
+    return 0;
+}
+
 static int fill_duration(struct fill *fill, const struct option *option,
                          const struct json_node *node, void *base)
 {
@@ -361,6 +371,7 @@ static int fill_null(struct fill *fill, const struct option *option, const struc
             store_number(base, option->second_offset, option->second_size, 0);
         }
         break;
+    case OPTION_BOOL:
     case OPTION_STRING:
     case OPTION_SECRET:
     case OPTION_STRINGS:
@@ -386,6 +397,8 @@ static int fill_value(struct fill *fill, const struct option *option, const stru
         return fill_rate(fill, option, node, base);
     case OPTION_WORD:
         return fill_word(fill, option, node, base);
+    case OPTION_BOOL:
+        return fill_bool(fill, option, node, base);
     case OPTION_STRING:
         return fill_string(fill, option, node, base);
     case OPTION_SECRET:

@@ -256,6 +256,9 @@ void option_write_allowed(const struct option *option, FILE *out)
         fputs("one of ", out);
         write_words(option, out);
         break;
+    case OPTION_BOOL:
+        fputs("true or false", out);
+        break;
     case OPTION_STRING:
         fputs("a string that is not empty", out);
         break;

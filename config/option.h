@@ -19,6 +19,7 @@ enum option_type {
     OPTION_DURATION, /* uint32_t milliseconds */
     OPTION_RATE,     /* count and window */
     OPTION_WORD,     /* one of `words` */
+    OPTION_BOOL,
     OPTION_STRING,
     OPTION_SECRET, /* a string, {"file": path} or {"env": name} */
     OPTION_STRINGS,

@@ -94,6 +94,9 @@ static void write_value(const struct option *option, const void *base, FILE *out
             write_number(option, load_number(base, option->offset, option->size), out);
         }
         break;
+    case OPTION_BOOL:
+        fputs(load_number(base, option->offset, option->size) != 0 ? "true" : "false", out);
+        break;
     case OPTION_RATE:
         write_rate(option, base, out);
         break;
