@@ -19,17 +19,14 @@
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
+#include "pool/session_query.h"
 #include "pool/state.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
-#include "protocol/sql_verb.h"
 #include "protocol/startup.h"
 
 /* Entries that the handling of one message may add to the ledger. */
 enum { DUE_SLACK = 8 };
-
-/* Enough of a Query to see its first word, wherever the segments were cut */
-enum { QUERY_FRONT_BYTES = 64 };
 
 struct session *session_new(struct engine *engine, const struct origin *origin)
 {
@@ -161,9 +158,8 @@ void session_drain(struct engine *engine, struct session *session)
 
 /* --- messages --------------------------------------------------------------------------------- */
 
-/* Begins to forward a message of which `have` bytes are here. */
-static void forward_message(struct engine *engine, struct session *session, struct block *block,
-                            uint8_t *message, uint32_t total, uint32_t have)
+void session_forward(struct engine *engine, struct session *session, struct block *block,
+                     uint8_t *message, uint32_t total, uint32_t have)
 {
     uint32_t now = have < total ? have : total;
     session->body_left = total - now;
@@ -171,144 +167,12 @@ static void forward_message(struct engine *engine, struct session *session, stru
     link_send(engine, session->link, block, message, now);
 }
 
-static uint32_t discard_message(struct session *session, uint32_t total, uint32_t have)
+uint32_t session_discard(struct session *session, uint32_t total, uint32_t have)
 {
     uint32_t now = have < total ? have : total;
     session->body_left = total - now;
     session->body_fate = BODY_DISCARD;
     return now;
-}
-
-void session_query_begins(struct engine *engine, struct session *session)
-{
-    struct pool *pool = session->pool;
-    session->query_from_us = engine->now_us;
-    session->ran = true;
-    if (session->transaction_from_us == 0) {
-        session->transaction_from_us = engine->now_us;
-    }
-    pool->stats.queries++;
-    if (pool->limits.query_timeout_ms > 0) {
-        conn_wake_by(engine, &session->conn,
-                     engine->now_us + pool->limits.query_timeout_ms * UINT64_C(1000));
-    }
-}
-
-/* A simple query ends what the unnamed statement was (exec_simple_query, postgres.c). */
-static void drop_unnamed(struct engine *engine, struct session *session)
-{
-    struct link *link = session->link;
-    session->keeps_unnamed = false;
-    state_pins_changed(engine, session);
-    if (session->unnamed != NULL) {
-        statement_unref(&engine->statements, session->unnamed);
-        session->unnamed = NULL;
-    }
-    if (link->unnamed != NULL) {
-        statement_unref(&engine->statements, link->unnamed);
-        link->unnamed = NULL;
-    }
-    link->no_unnamed = true;
-}
-
-/* Whether a query must be looked at as a whole. In session mode only what could reset a setting, or
- * leave one that nobody can take away again. */
-static bool must_understand(const struct session *session, const char *text, uint32_t here,
-                            uint32_t total)
-{
-    if (total > LIMIT_PLAN_BYTES) {
-        return false;
-    }
-    if (!session->owns_link) {
-        return true;
-    }
-    enum sql_verb verb = sql_verb_read(text, here);
-    return verb == SQL_VERB_SET || verb == SQL_VERB_RESET || verb == SQL_VERB_DISCARD;
-}
-
-/* What a query does shows in its whole text. One that is too long to be looked at is taken for
- * anything. False: more of it must be here first. */
-static bool understand_query(struct engine *engine, struct session *session, const uint8_t *message,
-                             uint32_t total, uint32_t have, uint32_t *ret_whole,
-                             struct plan **ret_named)
-{
-    const uint8_t *text = message + MESSAGE_HEADER_BYTES;
-    uint32_t here = have < total ? have : total;
-    uint32_t need = total < QUERY_FRONT_BYTES ? total : QUERY_FRONT_BYTES;
-    if (have < need) {
-        *ret_whole = need;
-        return false;
-    }
-    if (!must_understand(session, (const char *)text, here - MESSAGE_HEADER_BYTES, total)) {
-        session->query_is_read = statement_text_is_read(text, here - MESSAGE_HEADER_BYTES);
-        state_touch_all(session);
-        return true;
-    }
-    if (have < total) {
-        *ret_whole = total;
-        return false;
-    }
-    session->query_is_read =
-        state_query(engine, session, (const char *)text, total - MESSAGE_HEADER_BYTES,
-                    session_virtual_statements(session) ? ret_named : NULL);
-    return true;
-}
-
-static uint32_t take_query(struct engine *engine, struct session *session, struct block *block,
-                           uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
-{
-    struct link *link = session->link;
-    bool sent = false;
-    struct plan *named = NULL;
-    if (names_refused(session)) {
-        if (due_empty(&link->due)) {
-            session_link_drained(engine, session);
-        }
-        return discard_message(session, total, have);
-    }
-    if (!understand_query(engine, session, message, total, have, ret_whole, &named)) {
-        return 0;
-    }
-    if (named != NULL) {
-        uint32_t taken;
-        bool done = names_query(engine, session, named, message, total, &taken);
-        plan_unref(named);
-        if (done && taken > 0) {
-            drop_unnamed(engine, session);
-            return session->restores != NULL && !restore_send(engine, session) ? 0 : taken;
-        }
-        if (done) {
-            return 0;
-        }
-    }
-    session->ahead = false;
-    drop_unnamed(engine, session);
-    struct due_entry due = {
-        .what = DUE_QUERY, .kind = DUE_FORWARD, .refused = session->refused_pin};
-    if (session->unlistens && due.refused == 0) {
-        const char *text = (const char *)message + MESSAGE_HEADER_BYTES;
-        session->unlistens = false;
-        sent = listen_send_query(engine, session, text,
-                                 message_text_bytes(text, total - MESSAGE_HEADER_BYTES));
-    }
-    if (session->conn.closing) {
-        return 0;
-    }
-    if (!sent && (due.refused == 0 ? !link_due_forward(engine, link, DUE_QUERY)
-                                   : !link_due_entry(engine, link, &due))) {
-        return 0;
-    }
-    session_query_begins(engine, session);
-    link->unsynced = false; /* its ReadyForQuery ends what came before, too */
-    if (due.refused != 0) {
-        session->refused_pin = 0;
-        pin_limit_send_query(engine, link);
-    } else if (!sent) {
-        forward_message(engine, session, block, message, total, have);
-    }
-    return session->restores != NULL && !restore_send(engine, session) ? 0
-           : have < total                                              ? have
-                                                                       : total;
 }
 
 /* What the server will answer a message that passes as it is. DUE_WHAT_COUNT: nothing. */
@@ -359,7 +223,7 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
     } else if (what == DUE_FUNCTION_CALL) {
         state_touch_all(session); /* any function, by its number */
     }
-    forward_message(engine, session, block, message, total, have);
+    session_forward(engine, session, block, message, total, have);
     if (what == DUE_EXECUTE && have >= total) {
         listen_executed(engine, session);
     }
@@ -377,7 +241,7 @@ static uint32_t take_sync(struct engine *engine, struct session *session, struct
         link->unsynced = false;
         link->due.skipping = false;
     }
-    forward_message(engine, session, block, message, total, have);
+    session_forward(engine, session, block, message, total, have);
     if (session->restores != NULL && !link->due.copy_in && !restore_send(engine, session)) {
         return 0;
     }
@@ -396,7 +260,7 @@ static uint32_t take_skipping(struct engine *engine, struct session *session, ui
         session_write_ready(engine, 'I');
         engine_flush_scratch(engine, &session->conn);
     }
-    return discard_message(session, total, have);
+    return session_discard(session, total, have);
 }
 
 /* A Parse too large to be stored passes as it is. What it prepares exists on this link only, so the
@@ -410,7 +274,7 @@ static uint32_t take_large_parse(struct engine *engine, struct session *session,
     }
     state_touch_all(session);
     if (message[MESSAGE_HEADER_BYTES] == '\0') {
-        drop_unnamed(engine, session);
+        session_query_drop_unnamed(engine, session);
         session->keeps_unnamed = true;
     } else {
         session->keeps_named = true;
@@ -472,7 +336,7 @@ static uint32_t take_passing(struct engine *engine, struct session *session, str
 {
     uint8_t type = message[0];
     if (type == FRONTEND_QUERY) {
-        return take_query(engine, session, block, message, total, have, ret_whole);
+        return session_query_take(engine, session, block, message, total, have, ret_whole);
     }
     if (type == FRONTEND_EXECUTE && session->names != NULL) {
         return take_execute(engine, session, block, message, total, have, ret_whole);
@@ -519,7 +383,7 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
         return take_sync(engine, session, block, message, total, have);
     }
     if (link->due.skipping) {
-        return discard_message(session, total, have);
+        return session_discard(session, total, have);
     }
     if (pid_message(engine, session, message, total, have, &rewritten)) {
         *ret_whole = total;
@@ -580,7 +444,7 @@ static uint32_t take_without_link(struct engine *engine, struct session *session
     case FRONTEND_COPY_DATA: /* of a COPY that has failed: PostgreSQL ignores them too */
     case FRONTEND_COPY_DONE:
     case FRONTEND_COPY_FAIL:
-        return discard_message(session, total, have);
+        return session_discard(session, total, have);
     }
     return 0;
 }

@@ -197,6 +197,12 @@ void session_welcome(struct engine *engine, struct session *session, struct sett
 void session_tell_parameter(struct engine *engine, struct session *session,
                             const struct setting *parameter);
 
+/* Takes a message of the client's, of which `have` bytes are here: they are sent to its link (the
+ * entry in the ledger is the caller's), or dropped; so is the rest as it comes. */
+void session_forward(struct engine *engine, struct session *session, struct block *block,
+                     uint8_t *message, uint32_t total, uint32_t have);
+uint32_t session_discard(struct session *session, uint32_t total, uint32_t have);
+
 /* Appends a ReadyForQuery to the engine's scratch. */
 void session_write_ready(struct engine *engine, char status);
 

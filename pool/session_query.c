@@ -1,0 +1,173 @@
+#include "pool/session_query.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "pool/core.h"
+#include "pool/link.h"
+#include "pool/listen.h"
+#include "pool/names.h"
+#include "pool/options.h"
+#include "pool/pin_limit.h"
+#include "pool/pool.h"
+#include "pool/restore.h"
+#include "pool/session.h"
+#include "pool/state.h"
+#include "protocol/message.h"
+#include "protocol/sql_verb.h"
+
+/* Enough of a Query to see its first word, wherever the segments were cut. */
+enum { QUERY_FRONT_BYTES = 64 };
+
+void session_query_begins(struct engine *engine, struct session *session)
+{
+    struct pool *pool = session->pool;
+    session->query_from_us = engine->now_us;
+    session->ran = true;
+    if (session->transaction_from_us == 0) {
+        session->transaction_from_us = engine->now_us;
+    }
+    pool->stats.queries++;
+    if (pool->limits.query_timeout_ms > 0) {
+        conn_wake_by(engine, &session->conn,
+                     engine->now_us + pool->limits.query_timeout_ms * UINT64_C(1000));
+    }
+}
+
+void session_query_drop_unnamed(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    session->keeps_unnamed = false;
+    state_pins_changed(engine, session);
+    if (session->unnamed != NULL) {
+        statement_unref(&engine->statements, session->unnamed);
+        session->unnamed = NULL;
+    }
+    if (link->unnamed != NULL) {
+        statement_unref(&engine->statements, link->unnamed);
+        link->unnamed = NULL;
+    }
+    link->no_unnamed = true;
+}
+
+/* Whether a query must be looked at as a whole. In session mode only what could reset a setting, or
+ * leave one that nobody can take away again. */
+static bool must_understand(const struct session *session, const char *text, uint32_t here,
+                            uint32_t total)
+{
+    if (total > LIMIT_PLAN_BYTES) {
+        return false;
+    }
+    if (!session->owns_link) {
+        return true;
+    }
+    enum sql_verb verb = sql_verb_read(text, here);
+    return verb == SQL_VERB_SET || verb == SQL_VERB_RESET || verb == SQL_VERB_DISCARD;
+}
+
+/* What a query does shows in its whole text. One that is too long to be looked at is taken for
+ * anything. False: more of it must be here first. */
+static bool understand_query(struct engine *engine, struct session *session, const uint8_t *message,
+                             uint32_t total, uint32_t have, uint32_t *ret_whole,
+                             struct plan **ret_named)
+{
+    const uint8_t *text = message + MESSAGE_HEADER_BYTES;
+    uint32_t here = have < total ? have : total;
+    uint32_t need = total < QUERY_FRONT_BYTES ? total : QUERY_FRONT_BYTES;
+    if (have < need) {
+        *ret_whole = need;
+        return false;
+    }
+    if (!must_understand(session, (const char *)text, here - MESSAGE_HEADER_BYTES, total)) {
+        session->query_is_read = statement_text_is_read(text, here - MESSAGE_HEADER_BYTES);
+        state_touch_all(session);
+        return true;
+    }
+    if (have < total) {
+        *ret_whole = total;
+        return false;
+    }
+    session->query_is_read =
+        state_query(engine, session, (const char *)text, total - MESSAGE_HEADER_BYTES,
+                    session_virtual_statements(session) ? ret_named : NULL);
+    return true;
+}
+
+/* A query that names prepared statements. False: it passes as it is. True: *ret_taken is what
+ * session_query_take returns. */
+static bool take_named(struct engine *engine, struct session *session, struct plan *plan,
+                       const uint8_t *message, uint32_t total, uint32_t *ret_taken)
+{
+    bool done = names_query(engine, session, plan, message, total, ret_taken);
+    plan_unref(plan);
+    if (done && *ret_taken > 0) {
+        session_query_drop_unnamed(engine, session);
+        if (session->restores != NULL && !restore_send(engine, session)) {
+            *ret_taken = 0;
+        }
+    }
+    return done;
+}
+
+/* An UNLISTEN goes to the server in a form of its own. True: it was sent, or the session is
+ * closing. */
+static bool send_unlisten(struct engine *engine, struct session *session, const uint8_t *message,
+                          uint32_t total)
+{
+    const char *text = (const char *)message + MESSAGE_HEADER_BYTES;
+    if (!session->unlistens || session->refused_pin != 0) {
+        return false;
+    }
+    session->unlistens = false;
+    return listen_send_query(engine, session, text,
+                             message_text_bytes(text, total - MESSAGE_HEADER_BYTES)) ||
+           session->conn.closing;
+}
+
+/* Enters the query's reply. False: the session is closing. */
+static bool enter(struct engine *engine, struct session *session)
+{
+    if (session->refused_pin == 0) {
+        return link_due_forward(engine, session->link, DUE_QUERY);
+    }
+    struct due_entry due = {
+        .what = DUE_QUERY, .kind = DUE_FORWARD, .refused = session->refused_pin};
+    return link_due_entry(engine, session->link, &due);
+}
+
+uint32_t session_query_take(struct engine *engine, struct session *session, struct block *block,
+                            uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
+{
+    struct link *link = session->link;
+    struct plan *named = NULL;
+    uint32_t taken;
+    if (names_refused(session)) {
+        if (due_empty(&link->due)) {
+            session_link_drained(engine, session);
+        }
+        return session_discard(session, total, have);
+    }
+    if (!understand_query(engine, session, message, total, have, ret_whole, &named)) {
+        return 0;
+    }
+    if (named != NULL && take_named(engine, session, named, message, total, &taken)) {
+        return taken;
+    }
+    session->ahead = false;
+    session_query_drop_unnamed(engine, session);
+    bool sent = send_unlisten(engine, session, message, total);
+    if (session->conn.closing || (!sent && !enter(engine, session))) {
+        return 0;
+    }
+    session_query_begins(engine, session);
+    link->unsynced = false; /* its ReadyForQuery ends what came before, too */
+    if (session->refused_pin != 0) {
+        session->refused_pin = 0;
+        pin_limit_send_query(engine, link);
+    } else if (!sent) {
+        session_forward(engine, session, block, message, total, have);
+    }
+    return session->restores != NULL && !restore_send(engine, session) ? 0
+           : have < total                                              ? have
+                                                                       : total;
+}

@@ -1,0 +1,27 @@
+/* Taking simple queries: what a query does shows in its whole text, and says how it is sent.
+ *
+ *    whole text -> plan -> names statements?     pool/names.h sends it with other names
+ *                          would pin too many?   pool/pin_limit.h sends one that fails
+ *                          unlistens?            pool/listen.h sends it with the rest of the news
+ *                          else                  it is forwarded as it came
+ */
+#ifndef POOL_SESSION_QUERY_H
+#define POOL_SESSION_QUERY_H
+
+#include <stdint.h>
+
+struct block;
+struct engine;
+struct session;
+
+/* A Query of `total` bytes, of which `have` are at `message`, goes to the session's link. Returns
+ * the bytes taken; or 0: it waits, with *ret_whole = how many bytes it needs to see together, or
+ * the session is closing. */
+uint32_t session_query_take(struct engine *engine, struct session *session, struct block *block,
+                            uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole);
+
+/* Neither the session nor its link has an unnamed statement any more: a simple query ends it
+ * (exec_simple_query, postgres.c). */
+void session_query_drop_unnamed(struct engine *engine, struct session *session);
+
+#endif
