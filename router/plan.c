@@ -89,13 +89,13 @@ int plan_cache_init(struct plan_cache *cache, uint64_t hash_key, uint32_t count_
     cache->opaque = plan_new(&none);
     cache->empty = plan_new(&none);
     cache->room = malloc(ROOM_BYTES);
-    cache->memo = calloc(PLAN_MEMO_SLOTS, sizeof(*cache->memo));
+    cache->memo = plan_memo_new();
     if (cache->opaque == NULL || cache->empty == NULL || cache->room == NULL ||
         cache->memo == NULL) {
         plan_unref(cache->opaque);
         plan_unref(cache->empty);
         free(cache->room);
-        free(cache->memo);
+        plan_memo_free(cache->memo);
         return ERR_NO_MEMORY;
     }
     make_opaque(cache->opaque);
@@ -115,8 +115,7 @@ void plan_cache_fini(struct plan_cache *cache)
         forget(cache, CONTAINER_OF(list_last(&cache->recent), struct plan, recent));
     }
     map_fini(&cache->plans);
-    plan_memo_clear(cache->memo);
-    free(cache->memo);
+    plan_memo_free(cache->memo);
     plan_unref(cache->opaque);
     plan_unref(cache->empty);
     free(cache->room);
@@ -280,17 +279,15 @@ static struct plan *plan_by_skeleton(struct plan_cache *cache, const struct plan
 struct plan *plan_of(struct plan_cache *cache, const struct plan_context *context, const char *text,
                      uint32_t len)
 {
-    struct plan_memo_key key;
-    if (!context->safe_encoding || !plan_memo_squeeze(text, len, cache->hash_key, &key)) {
-        return plan_by_skeleton(cache, context, text, len);
-    }
-    struct plan *plan = plan_memo_find(cache->memo, &key);
+    struct plan *plan = context->safe_encoding ? plan_memo_find(cache->memo, text, len) : NULL;
     if (plan != NULL) {
         cache->hits++;
         plan_ref(plan);
         return plan;
     }
     plan = plan_by_skeleton(cache, context, text, len);
-    plan_memo_keep(cache->memo, &key, plan);
+    if (context->safe_encoding) {
+        plan_memo_keep(cache->memo, text, len, plan);
+    }
     return plan;
 }

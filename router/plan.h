@@ -91,7 +91,7 @@ struct plan {
     uint8_t *skeleton;
 };
 
-struct plan_memo_slot;
+struct plan_memo;
 
 /* Plans of one worker. */
 struct plan_cache {
@@ -100,7 +100,7 @@ struct plan_cache {
     uint64_t hash_key;
     uint32_t count_max;
     uint64_t hits, misses;
-    struct plan_memo_slot *memo; /* the quick way to plans of short texts (router/plan_memo.h) */
+    struct plan_memo *memo; /* the quick way to plans of short texts (router/plan_memo.h) */
     struct plan *opaque;         /* of texts that are not looked at */
     struct plan *empty;
     uint8_t *room; /* for skeletons */

@@ -1,8 +1,8 @@
 #include "router/plan_memo.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "router/plan.h"
 
 /* What a byte means where no quote or comment is open. */
@@ -17,73 +17,157 @@ static const uint8_t classes[256] = {
     [128 ... 255] = WORD,
 };
 
+static bool is_digit(uint8_t byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
+struct plan_memo *plan_memo_new(void)
+{
+    return calloc(1, sizeof(struct plan_memo));
+}
+
+void plan_memo_free(struct plan_memo *memo)
+{
+    for (uint32_t i = 0; memo != NULL && i < PLAN_MEMO_SETS * PLAN_MEMO_WAYS; i++) {
+        plan_unref(memo->slots[i / PLAN_MEMO_WAYS][i % PLAN_MEMO_WAYS].plan);
+    }
+    free(memo);
+}
+
+/* --- finding ---------------------------------------------------------------------------------- */
+
+/* The sum of a word's letters, eight bytes at once: letters have the bit 0x40, which digits have
+ * not. Of each only the low five bits count, so that the sum fits the product's highest byte. */
+static uint64_t sum_of_letters(uint64_t word)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t letters = word & ones * 0x40;
+    uint64_t low_bits = (letters >> 1) - (letters >> 6); /* 0x1f for each */
+    return (word & low_bits) * ones >> 56;
+}
+
+/* By its letters, wherever they stand: the same for any integers. */
+static uint32_t set_of(const uint8_t *text, uint32_t len)
+{
+    uint64_t sum = 0, word;
+    const uint8_t *at = text, *words_end = text + (len & ~(uint32_t)7);
+    for (; at < words_end; at += sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        sum += sum_of_letters(word);
+    }
+    word = 0;
+    memcpy(&word, at, len & 7);
+    return (uint32_t)(sum + sum_of_letters(word)) % PLAN_MEMO_SETS;
+}
+
+/* Whether the text is the slot's pieces with integers between them. Behind an integer no letter can
+ * follow: the next piece has none in front, and the last is the text's end. */
+static bool is_kept(const struct plan_memo_slot *slot, const uint8_t *text, uint32_t len)
+{
+    const uint8_t *at = text, *end = text + len, *kept = slot->text;
+    for (uint32_t i = 0; i < slot->piece_count; i++) {
+        uint32_t piece = slot->pieces[i];
+        if (i > 0) {
+            const uint8_t *number = at;
+            while (at < end && is_digit(*at)) {
+                at++;
+            }
+            if (at == number) {
+                return false;
+            }
+        }
+        if (piece > (uint32_t)(end - at) || memcmp(at, kept, piece) != 0) {
+            return false;
+        }
+        at += piece;
+        kept += piece;
+    }
+    return slot->piece_count > 0 && at == end;
+}
+
+struct plan *plan_memo_find(const struct plan_memo *memo, const char *text, uint32_t len)
+{
+    if (len > PLAN_MEMO_TEXT_BYTES) {
+        return NULL;
+    }
+    const struct plan_memo_slot *slots = memo->slots[set_of((const uint8_t *)text, len)];
+    for (uint32_t i = 0; i < PLAN_MEMO_WAYS; i++) {
+        if (is_kept(&slots[i], (const uint8_t *)text, len)) {
+            return slots[i].plan;
+        }
+    }
+    return NULL;
+}
+
+/* --- keeping ---------------------------------------------------------------------------------- */
+
 /* Past the integer at `at`; NULL when that is more than an integer: 1.5, 1e5, or an error. */
 static const uint8_t *past_integer(const uint8_t *at, const uint8_t *end)
 {
-    while (at < end && classes[*at] == DIGIT) {
+    while (at < end && is_digit(*at)) {
         at++;
     }
     return at < end && classes[*at] == WORD ? NULL : at;
 }
 
-bool plan_memo_squeeze(const char *text, uint32_t len, uint64_t hash_key,
-                       struct plan_memo_key *ret_key)
+static bool end_piece(struct plan_memo_slot *slot, const uint8_t *piece, const uint8_t *end,
+                      uint32_t *text_bytes)
 {
-    const uint8_t *at = (const uint8_t *)text, *end = at + len;
-    uint8_t *to = ret_key->text, before = OTHER;
+    uint32_t len = (uint32_t)(end - piece);
+    if (slot->piece_count == PLAN_MEMO_PIECES) {
+        return false;
+    }
+    memcpy(slot->text + *text_bytes, piece, len);
+    slot->pieces[slot->piece_count++] = (uint8_t)len;
+    *text_bytes += len;
+    return true;
+}
+
+/* Whether the byte at `at`, which is no integer's, means what it seems to. */
+static bool is_plain(const uint8_t *at, const uint8_t *end)
+{
+    uint8_t class = classes[*at];
+    return class != CARE && (class != MINUS || end - at == 1 || at[1] != '-');
+}
+
+/* Fills the slot's pieces. False when the text can't be cut without a lexer, or into so few. */
+static bool cut(struct plan_memo_slot *slot, const uint8_t *text, uint32_t len)
+{
+    const uint8_t *at = text, *end = text + len, *piece = text;
+    uint8_t before = OTHER;
+    uint32_t text_bytes = 0;
     if (len > PLAN_MEMO_TEXT_BYTES) {
         return false;
     }
     while (at < end) {
-        uint8_t class = classes[*at];
-        if (class <= WORD) {
-            before = class;
-        } else if (class == DIGIT && before == OTHER) {
-            at = past_integer(at, end);
-            if (at == NULL) {
+        if (classes[*at] == DIGIT && before == OTHER) {
+            const uint8_t *past = past_integer(at, end);
+            if (past == NULL || !end_piece(slot, piece, at, &text_bytes)) {
                 return false;
             }
-            *to++ = '0';
+            at = piece = past;
             continue;
-        } else if (class == MINUS && (end - at == 1 || at[1] != '-')) {
-            before = OTHER;
-        } else if (class != DIGIT) {
+        }
+        if (!is_plain(at, end)) {
             return false;
         }
-        *to++ = *at++;
+        before = classes[*at] == WORD || classes[*at] == DIGIT ? WORD : OTHER;
+        at++;
     }
-    ret_key->bytes = (uint32_t)(to - ret_key->text);
-    ret_key->hash = hash_bytes(hash_key, ret_key->text, ret_key->bytes);
-    return true;
+    return end_piece(slot, piece, end, &text_bytes);
 }
 
-struct plan *plan_memo_find(const struct plan_memo_slot *slots, const struct plan_memo_key *key)
+void plan_memo_keep(struct plan_memo *memo, const char *text, uint32_t len, struct plan *plan)
 {
-    const struct plan_memo_slot *slot = &slots[key->hash % PLAN_MEMO_SLOTS];
-    return slot->plan != NULL && slot->bytes == key->bytes &&
-                   memcmp(slot->text, key->text, key->bytes) == 0
-               ? slot->plan
-               : NULL;
-}
-
-void plan_memo_keep(struct plan_memo_slot *slots, const struct plan_memo_key *key,
-                    struct plan *plan)
-{
-    struct plan_memo_slot *slot = &slots[key->hash % PLAN_MEMO_SLOTS];
-    if ((plan->class != PLAN_READ && plan->class != PLAN_WRITE) || plan->settings_count > 0) {
+    struct plan_memo_slot fresh = {.plan = plan};
+    if ((plan->class != PLAN_READ && plan->class != PLAN_WRITE) || plan->settings_count > 0 ||
+        !cut(&fresh, (const uint8_t *)text, len)) {
         return;
     }
+    struct plan_memo_slot *slots = memo->slots[set_of((const uint8_t *)text, len)];
+    struct plan_memo_slot *slot = &slots[memo->keeps++ % PLAN_MEMO_WAYS];
     plan_ref(plan);
     plan_unref(slot->plan);
-    slot->plan = plan;
-    slot->bytes = key->bytes;
-    memcpy(slot->text, key->text, key->bytes);
-}
-
-void plan_memo_clear(struct plan_memo_slot *slots)
-{
-    for (uint32_t i = 0; i < PLAN_MEMO_SLOTS; i++) {
-        plan_unref(slots[i].plan);
-        slots[i].plan = NULL;
-    }
+    *slot = fresh;
 }

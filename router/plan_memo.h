@@ -1,9 +1,10 @@
 /* A quick way to the plan of a text that was seen before but for its integers.
  *
  * A skeleton costs as much as all the rest of a short query. Where a text has no quote, comment or
- * other letter that would need the lexer's care, it is *squeezed*: each integer becomes a 0. What
- * is left finds its plan by one comparison. Only plans that no integer can change are kept: of
- * queries that read and write rows, and set nothing.
+ * other letter that would need the lexer's care, what lies between its integers, its *pieces*, is
+ * kept with its plan; a text with the same pieces and any integers between them has the same plan.
+ * Only plans that no integer can change are kept: of queries that read and write rows, and set
+ * nothing.
  */
 #ifndef ROUTER_PLAN_MEMO_H
 #define ROUTER_PLAN_MEMO_H
@@ -13,33 +14,34 @@
 
 struct plan;
 
-enum { PLAN_MEMO_TEXT_BYTES = 236, PLAN_MEMO_SLOTS = 512 };
+enum {
+    PLAN_MEMO_TEXT_BYTES = 232,
+    PLAN_MEMO_PIECES = 15,
+    PLAN_MEMO_SETS = 128,
+    PLAN_MEMO_WAYS = 4, /* texts that differ in digits alone, as t1 and t2, share a set */
+};
 
 struct plan_memo_slot {
     struct plan *plan; /* a reference, or NULL */
-    uint32_t bytes;
-    uint8_t text[PLAN_MEMO_TEXT_BYTES];
+    uint8_t piece_count;
+    uint8_t pieces[PLAN_MEMO_PIECES];   /* how long each is; the last may be empty */
+    uint8_t text[PLAN_MEMO_TEXT_BYTES]; /* one piece behind the other */
 };
 
-/* A text squeezed. */
-struct plan_memo_key {
-    uint64_t hash;
-    uint32_t bytes;
-    uint8_t text[PLAN_MEMO_TEXT_BYTES];
+struct plan_memo {
+    uint32_t keeps;
+    struct plan_memo_slot slots[PLAN_MEMO_SETS][PLAN_MEMO_WAYS];
 };
 
-/* False when the text can't be squeezed. */
-bool plan_memo_squeeze(const char *text, uint32_t len, uint64_t hash_key,
-                       struct plan_memo_key *ret_key);
+/* The memo, empty; NULL when memory is out. Freed with all its references. */
+struct plan_memo *plan_memo_new(void);
+void plan_memo_free(struct plan_memo *memo);
 
-/* The plan kept for the key, borrowed; NULL when there is none. */
-struct plan *plan_memo_find(const struct plan_memo_slot *slots, const struct plan_memo_key *key);
+/* The plan kept for such a text, borrowed; NULL when there is none. */
+struct plan *plan_memo_find(const struct plan_memo *memo, const char *text, uint32_t len);
 
-/* Keeps the plan, in place of another that has the same slot, if integers can't change it. */
-void plan_memo_keep(struct plan_memo_slot *slots, const struct plan_memo_key *key,
-                    struct plan *plan);
-
-/* Gives all references back. */
-void plan_memo_clear(struct plan_memo_slot *slots);
+/* Keeps the plan, in place of another of the same set, if the text can be cut into pieces and no
+ * integer can change the plan. The text has none in the memo. */
+void plan_memo_keep(struct plan_memo *memo, const char *text, uint32_t len, struct plan *plan);
 
 #endif

@@ -1,33 +1,70 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "router/plan.h"
 #include "router/plan_memo.h"
 
-static bool squeeze(const char *text, struct plan_memo_key *ret_key)
+/* A plan of nobody's: it must outlive the memo, which refers to it. */
+static struct plan plan_of_class(enum plan_class class)
 {
-    memset(ret_key, 0, sizeof(*ret_key));
-    return plan_memo_squeeze(text, (uint32_t)strlen(text), 7, ret_key);
+    return (struct plan){.references = 1, .class = (uint8_t) class};
 }
 
-static void becomes(const char *text, const char *squeezed)
+static struct plan *find(const struct plan_memo *memo, const char *text)
 {
-    struct plan_memo_key key;
-    cr_assert(squeeze(text, &key), "%s", text);
-    cr_assert_eq(key.bytes, strlen(squeezed), "%s", text);
-    cr_assert_arr_eq(key.text, squeezed, key.bytes, "%s", text);
+    return plan_memo_find(memo, text, (uint32_t)strlen(text));
 }
 
-Test(plan_memo, integers_alone_are_squeezed)
+static void keep(struct plan_memo *memo, const char *text, struct plan *plan)
 {
-    becomes("SELECT abalance FROM accounts WHERE aid = 4711;",
-            "SELECT abalance FROM accounts WHERE aid = 0;");
-    becomes("select t1.c2, $1, $23 from t1 where a<-12 and b in (1,22,333)",
-            "select t1.c2, $1, $23 from t1 where a<-0 and b in (0,0,0)");
-    becomes("select 1", "select 0");
+    plan_memo_keep(memo, text, (uint32_t)strlen(text), plan);
 }
 
-Test(plan_memo, what_the_lexer_must_read_is_refused)
+Test(plan_memo, a_text_is_found_with_other_integers)
+{
+    static const char *const pairs[][2] = {
+        {"SELECT abalance FROM accounts WHERE aid = 4711;",
+         "SELECT abalance FROM accounts WHERE aid = 1;"},
+        {"select t1.c2, $1, $23 from t1 where a<-12 and b in (1,22,333)",
+         "select t1.c2, $1, $23 from t1 where a<-120 and b in (0,0,9999999)"},
+        {"select 1", "select 123456789"},
+        {"select 1;select 2", "select 10;select 20"},
+    };
+    struct plan plan = plan_of_class(PLAN_READ);
+    struct plan_memo *memo = plan_memo_new();
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        cr_expect_null(find(memo, pairs[i][1]));
+        keep(memo, pairs[i][0], &plan);
+        cr_expect_eq(find(memo, pairs[i][0]), &plan, "%s", pairs[i][0]);
+        cr_expect_eq(find(memo, pairs[i][1]), &plan, "%s", pairs[i][1]);
+    }
+    plan_memo_free(memo);
+    cr_expect_eq(plan.references, 1);
+}
+
+Test(plan_memo, what_differs_in_more_is_not_found)
+{
+    static const char *const others[] = {
+        "select a1 from t where i = 5 and j = ",    "select a1 from t where i = 5 and j = 1.5",
+        "select a1 from t where i = 5 and j = 1e5", "select a1 from t where i = 5 and j = 1 ",
+        "select a2 from t where i = 5 and j = 1",   "select a1 from t where i =  and j = 1",
+        "select a1 from t where j = 5 and i = 1",   "select a1 from t where i = 5 and j = '1",
+        "select a1 from t where i = 5 and j = 1x",  "select a1 from t where i = 5 and j = --1",
+        "select a from t where i = 5 and j = 1",    "select a11 from t where i = 5 and j = 1",
+        "select a1 from t where i = 5 and j = x1",  "",
+    };
+    struct plan plan = plan_of_class(PLAN_READ);
+    struct plan_memo *memo = plan_memo_new();
+    keep(memo, "select a1 from t where i = 5 and j = 1", &plan);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        cr_expect_null(find(memo, others[i]), "%s", others[i]);
+    }
+    plan_memo_free(memo);
+}
+
+Test(plan_memo, what_the_lexer_must_read_is_not_kept)
 {
     static const char *const texts[] = {
         "select 'x'",
@@ -40,14 +77,54 @@ Test(plan_memo, what_the_lexer_must_read_is_refused)
         "select 1 /* c */",
         "select 0x1F",
     };
-    struct plan_memo_key key;
+    struct plan plan = plan_of_class(PLAN_READ);
+    struct plan_memo *memo = plan_memo_new();
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        cr_expect_not(squeeze(texts[i], &key), "%s", texts[i]);
+        keep(memo, texts[i], &plan);
+        cr_expect_null(find(memo, texts[i]), "%s", texts[i]);
     }
-    char long_text[PLAN_MEMO_TEXT_BYTES + 2];
-    memset(long_text, 'x', sizeof(long_text) - 1);
-    long_text[sizeof(long_text) - 1] = '\0';
-    cr_expect_not(squeeze(long_text, &key));
+    plan_memo_free(memo);
+}
+
+Test(plan_memo, what_is_too_long_is_not_kept)
+{
+    char text[PLAN_MEMO_TEXT_BYTES + 2];
+    struct plan plan = plan_of_class(PLAN_READ);
+    struct plan_memo *memo = plan_memo_new();
+    memset(text, 'x', sizeof(text));
+    plan_memo_keep(memo, text, PLAN_MEMO_TEXT_BYTES + 1, &plan);
+    cr_expect_null(plan_memo_find(memo, text, PLAN_MEMO_TEXT_BYTES + 1));
+    plan_memo_keep(memo, text, PLAN_MEMO_TEXT_BYTES, &plan);
+    cr_expect_eq(plan_memo_find(memo, text, PLAN_MEMO_TEXT_BYTES), &plan);
+    char numbers[2 * PLAN_MEMO_PIECES + 1] = "";
+    for (uint32_t i = 0; i < PLAN_MEMO_PIECES; i++) {
+        memcpy(numbers + 2 * i, ",1", 2);
+    }
+    plan_memo_keep(memo, numbers, 2 * PLAN_MEMO_PIECES,
+                   &plan); /* one piece more than there may be */
+    cr_expect_null(plan_memo_find(memo, numbers, 2 * PLAN_MEMO_PIECES));
+    plan_memo_keep(memo, numbers, 2 * PLAN_MEMO_PIECES - 2, &plan);
+    cr_expect_eq(plan_memo_find(memo, numbers, 2 * PLAN_MEMO_PIECES - 2), &plan);
+    plan_memo_free(memo);
+}
+
+Test(plan_memo, texts_that_differ_in_digits_of_names_do_not_put_each_other_out)
+{
+    struct plan plans[PLAN_MEMO_WAYS + 1];
+    struct plan_memo *memo = plan_memo_new();
+    char text[64];
+    for (int i = 0; i <= PLAN_MEMO_WAYS; i++) {
+        plans[i] = plan_of_class(PLAN_WRITE);
+        snprintf(text, sizeof(text), "update t%d set a = 1", i);
+        keep(memo, text, &plans[i]);
+    }
+    cr_expect_null(find(memo, "update t0 set a = 1"), "the oldest gives way");
+    cr_expect_eq(plans[0].references, 1);
+    for (int i = 1; i <= PLAN_MEMO_WAYS; i++) {
+        snprintf(text, sizeof(text), "update t%d set a = 22", i);
+        cr_expect_eq(find(memo, text), &plans[i], "%s", text);
+    }
+    plan_memo_free(memo);
 }
 
 Test(plan_memo, a_text_has_the_same_plan_with_and_without_the_memo)
