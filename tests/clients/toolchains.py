@@ -24,6 +24,8 @@ PYTHON_PINS = (
     "asyncpg==0.32.0",
     "SQLAlchemy==2.1.9",
     "greenlet==3.5.6",
+    "alembic==1.20.1",
+    "Django==5.2.19",
 )
 NODE_PINS = {"pg": "8.23.1", "pg-cursor": "2.22.0", "pg-query-stream": "4.17.0", "pg-copy-streams": "7.0.0"}
 PGJDBC = "42.7.7"
