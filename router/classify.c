@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "router/control.h"
 #include "router/functions.h"
 
 enum {
@@ -13,6 +14,8 @@ enum {
     NAMES_MAX = 64,
     /* CURSOR_OPT_HOLD, src/include/nodes/parsenodes.h */
     CURSOR_HOLD = 0x20,
+    /* Of texts whose statements are looked at one by one, too. */
+    STEP_TOUCHES = PLAN_TOUCHES_OURS | PLAN_TOUCH_END | PLAN_TOUCH_SAVEPOINT | PLAN_TOUCH_RESET,
 };
 
 static const struct {
@@ -58,11 +61,6 @@ static char *lower_copy(struct work *work, const char *text)
     return copy;
 }
 
-static bool is_howdah(const char *name)
-{
-    return strncasecmp(name, "howdah.", 7) == 0;
-}
-
 /* These are the transaction's and end with it, however they are set. */
 static bool is_of_transaction(const char *name)
 {
@@ -74,7 +72,7 @@ static bool is_of_transaction(const char *name)
 static uint32_t setting_touches(const char *name, bool is_local, bool is_reset)
 {
     uint32_t touches = is_local ? PLAN_TOUCH_LOCAL : PLAN_TOUCH_SETTINGS;
-    if (is_howdah(name)) {
+    if (control_is_ours(name)) {
         return PLAN_TOUCH_HOWDAH;
     }
     if (is_of_transaction(name)) {
@@ -151,7 +149,7 @@ static void set_variable(struct work *work, uint32_t stmt)
 
 static void show_variable(struct work *work, uint32_t stmt)
 {
-    if (is_howdah(parse_field_text(work->tree, stmt, "name"))) {
+    if (control_is_ours(parse_field_text(work->tree, stmt, "name"))) {
         work->touches |= PLAN_TOUCH_HOWDAH;
     }
 }
@@ -190,8 +188,8 @@ static void set_config(struct work *work, uint32_t call)
         return;
     }
     work->touches |= setting_touches(name, is_local, false);
-    if (is_howdah(name)) {
-        work->touches |= is_local ? PLAN_TOUCH_LOCAL : PLAN_TOUCH_SETTINGS;
+    if (control_is_ours(name)) {
+        return;
     }
     if (local == 0) {
         work->touches |= PLAN_TOUCH_LOCAL;
@@ -239,6 +237,14 @@ static void look_for_plain_set_config(struct work *work, uint32_t stmt)
 
 /* --- what stands in a statement -------------------------------------------------------------- */
 
+/* current_setting() of one of ours: no server knows it. */
+static void current_setting(struct work *work, uint32_t call)
+{
+    uint32_t args = parse_field(work->tree, call, "args");
+    const char *name = args == 0 ? NULL : literal_text(work->tree, args + 1);
+    work->touches |= name != NULL && control_is_ours(name) ? PLAN_TOUCH_HOWDAH : 0;
+}
+
 static void call_function(struct work *work, uint32_t name_list)
 {
     const struct parse_tree *tree = work->tree;
@@ -260,6 +266,9 @@ static void call_function(struct work *work, uint32_t name_list)
     } else {
         work->touches |= fact->touches;
         bool takes = strstr(name, "unlock") == NULL;
+        if (strcmp(name, "current_setting") == 0) {
+            current_setting(work, tree->nodes[name_list].parent);
+        }
         work->leaves |= takes ? fact->touches & PLAN_TOUCH_ADVISORY : 0;
     }
 }
@@ -375,9 +384,8 @@ static void discard(struct work *work, uint32_t stmt)
     }
 }
 
-/* Whether a list of options has one of that name. */
-static bool has_option(const struct parse_tree *tree, uint32_t stmt, const char *field,
-                       const char *option)
+bool classify_has_option(const struct parse_tree *tree, uint32_t stmt, const char *field,
+                         const char *option)
 {
     uint32_t list = parse_field(tree, stmt, field);
     for (uint32_t i = list + 1; list != 0 && i < tree->nodes[list].end; i = tree->nodes[i].end) {
@@ -390,7 +398,7 @@ static bool has_option(const struct parse_tree *tree, uint32_t stmt, const char 
 
 static void explain(struct work *work, uint32_t stmt, uint32_t query)
 {
-    if (has_option(work->tree, stmt, "options", "howdah")) {
+    if (classify_has_option(work->tree, stmt, "options", "howdah")) {
         work->class = PLAN_SESSION;
         work->touches = PLAN_TOUCH_EXPLAIN;
         return;
@@ -553,7 +561,13 @@ int classify(const struct parse_tree *tree, struct plan *plan)
         free((char *)all.plain.value);
         all.is_plain = false;
     }
-    int code = all.code == 0 ? keep_settings(&all, plan) : all.code;
+    int code = all.code;
+    if (code == 0 && (all.touches & STEP_TOUCHES) != 0) {
+        code = classify_steps(tree, plan);
+    }
+    if (code == 0) {
+        code = keep_settings(&all, plan);
+    }
     if (code == 0) {
         plan->class = (uint8_t)all.class;
         plan->touches = all.touches;
@@ -562,5 +576,8 @@ int classify(const struct parse_tree *tree, struct plan *plan)
         plan->statement_count = (uint8_t)(count < 255 ? count : 255);
     }
     free_settings(&all);
+    if (code != 0) {
+        classify_free_steps(plan);
+    }
     return code;
 }

@@ -18,9 +18,19 @@
 #include "router/parse.h"
 #include "router/plan.h"
 
-/* Sets class, touches, locks_rows, statement_count and the settings of a plan, which has none so
- * far. ERR_NO_MEMORY: the plan is as before. */
+/* Sets class, touches, locks_rows, statement_count, the settings and the steps of a plan, which has
+ * none so far. ERR_NO_MEMORY: the plan is as before. */
 int classify(const struct parse_tree *tree, struct plan *plan);
+
+/* Its part for the steps and is_ours (router/classify_step.c). */
+int classify_steps(const struct parse_tree *tree, struct plan *plan);
+
+/* The plan has no steps any more. */
+void classify_free_steps(struct plan *plan);
+
+/* Whether a statement's list of options, the field of that name, has one of that name. */
+bool classify_has_option(const struct parse_tree *tree, uint32_t stmt, const char *field,
+                         const char *option);
 
 /* The value that set_config() takes for a VariableSetStmt of the setting `name`, as PostgreSQL's
  * flatten_set_variable_args makes it of the arguments: in `ret_value`, the caller's to free.

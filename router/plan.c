@@ -8,6 +8,8 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "router/classify.h"
+#include "router/explain_text.h"
+#include "router/hint.h"
 #include "router/parse.h"
 #include "router/plan_memo.h"
 #include "router/skeleton.h"
@@ -21,7 +23,11 @@ struct key {
     const uint8_t *bytes;
     uint32_t len;
     uint64_t hash;
+    const struct hint *hint; /* NULL: none */
 };
+
+/* What a hint is in a key: a comment, which a skeleton never has, so that the key is still SQL. */
+static const char hint_opens[] = "/*howdah:", hint_closes[] = "*/";
 
 static struct plan *plan_new(const struct key *key)
 {
@@ -37,6 +43,15 @@ static struct plan *plan_new(const struct key *key)
         }
         memcpy(plan->skeleton, key->bytes, key->len);
     }
+    if (key->hint != NULL) {
+        plan->hint = malloc(sizeof(*plan->hint));
+        if (plan->hint == NULL) {
+            free(plan->skeleton);
+            free(plan);
+            return NULL;
+        }
+        *plan->hint = *key->hint;
+    }
     plan->skeleton_bytes = key->len;
     plan->references = 1;
     list_init(&plan->recent);
@@ -49,7 +64,9 @@ static void plan_free(struct plan *plan)
         free((char *)plan->settings[i].name);
         free((char *)plan->settings[i].value);
     }
+    classify_free_steps(plan);
     free(plan->settings);
+    free(plan->hint);
     free(plan->skeleton);
     free(plan);
 }
@@ -79,6 +96,32 @@ static void make_opaque(struct plan *plan)
     plan->statement_count = UINT8_MAX;
 }
 
+/* Of all texts of a kind that is answered here. */
+static int make_ours(struct plan *plan, uint32_t touch)
+{
+    plan->class = PLAN_SESSION;
+    plan->touches = touch;
+    plan->statement_count = 1;
+    plan->is_ours = true;
+    plan->steps = calloc(1, sizeof(*plan->steps));
+    if (plan->steps == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    plan->step_count = 1;
+    plan->steps[0].kind = PLAN_STEP_EXPLAIN;
+    return 0;
+}
+
+static void free_own(struct plan_cache *cache)
+{
+    plan_unref(cache->opaque);
+    plan_unref(cache->empty);
+    plan_unref(cache->explain);
+    plan_unref(cache->bad_hint);
+    free(cache->room);
+    plan_memo_free(cache->memo);
+}
+
 int plan_cache_init(struct plan_cache *cache, uint64_t hash_key, uint32_t count_max)
 {
     const struct key none = {0};
@@ -88,14 +131,15 @@ int plan_cache_init(struct plan_cache *cache, uint64_t hash_key, uint32_t count_
     list_init(&cache->recent);
     cache->opaque = plan_new(&none);
     cache->empty = plan_new(&none);
+    cache->explain = plan_new(&none);
+    cache->bad_hint = plan_new(&none);
     cache->room = malloc(ROOM_BYTES);
     cache->memo = plan_memo_new();
-    if (cache->opaque == NULL || cache->empty == NULL || cache->room == NULL ||
-        cache->memo == NULL) {
-        plan_unref(cache->opaque);
-        plan_unref(cache->empty);
-        free(cache->room);
-        plan_memo_free(cache->memo);
+    if (cache->opaque == NULL || cache->empty == NULL || cache->explain == NULL ||
+        cache->bad_hint == NULL || cache->room == NULL || cache->memo == NULL ||
+        make_ours(cache->explain, PLAN_TOUCH_EXPLAIN) != 0 ||
+        make_ours(cache->bad_hint, PLAN_TOUCH_BAD_HINT) != 0) {
+        free_own(cache);
         return ERR_NO_MEMORY;
     }
     make_opaque(cache->opaque);
@@ -115,10 +159,7 @@ void plan_cache_fini(struct plan_cache *cache)
         forget(cache, CONTAINER_OF(list_last(&cache->recent), struct plan, recent));
     }
     map_fini(&cache->plans);
-    plan_memo_free(cache->memo);
-    plan_unref(cache->opaque);
-    plan_unref(cache->empty);
-    free(cache->room);
+    free_own(cache);
     *cache = (struct plan_cache){0};
 }
 
@@ -138,11 +179,53 @@ static bool is_clear(const struct plan_context *context, const char *text, uint3
     return true;
 }
 
-/* The skeleton of all of a text in the cache's room. False if it has none. */
-static bool make_key(struct plan_cache *cache, const char *text, uint32_t len, struct key *ret_key)
+/* What came of making a key. */
+enum key_state { KEY_MADE, KEY_NONE, KEY_BAD_HINT };
+
+/* What the hint of the text says is said from now on. False: it is malformed. */
+static bool add_hint(struct hint *hint, const char *text, uint32_t len)
+{
+    struct hint one;
+    struct hint_error error;
+    if (hint_read(text, len, &one, &error) != 0) {
+        return false;
+    }
+    for (enum control control = 0; control < CONTROL_COUNT; control++) {
+        if (one.said[control]) {
+            hint->said[control] = true;
+            memcpy(hint->values[control], one.values[control], CONTROL_VALUE_BYTES);
+        }
+    }
+    return true;
+}
+
+/* The hint goes behind the skeletons. False: it is too long. */
+static bool put_hint(struct plan_cache *cache, const struct hint *hint, struct key *key)
+{
+    char text[HINT_TEXT_BYTES];
+    uint32_t len = hint_write(hint, text, sizeof(text));
+    uint32_t opens = sizeof(hint_opens) - 1, closes = sizeof(hint_closes) - 1;
+    if (len + opens + closes > LIMIT_SKELETON_BYTES - key->len) {
+        return false;
+    }
+    uint8_t *to = cache->room + key->len;
+    memcpy(to, hint_opens, opens);
+    memcpy(to + opens, text, len);
+    memcpy(to + opens + len, hint_closes, closes);
+    key->len += opens + len + closes;
+    key->hash = hash_bytes(cache->hash_key, key->bytes, key->len);
+    key->hint = hint;
+    return true;
+}
+
+/* The skeleton of all of a text in the cache's room; `hint` is room for its hint, in
+ * which nothing is said yet. */
+static enum key_state make_key(struct plan_cache *cache, const char *text, uint32_t len,
+                               struct hint *hint, struct key *ret_key)
 {
     struct key key = {.bytes = cache->room};
     uint32_t count = 0;
+    bool has_hint = false;
     for (uint32_t at = 0; at < len;) {
         uint32_t start = key.len + (count > 0);
         const struct skeleton_room room = {.bytes = cache->room + start,
@@ -151,7 +234,13 @@ static bool make_key(struct plan_cache *cache, const char *text, uint32_t len, s
         struct skeleton skeleton;
         skeleton_make(text + at, len - at, &room, &skeleton);
         if (skeleton.opaque != SKELETON_CLEAR || skeleton.len > LIMIT_SKELETON_BYTES - key.len) {
-            return false;
+            return KEY_NONE;
+        }
+        if (skeleton.has_hint) {
+            has_hint = true;
+            if (!add_hint(hint, text + at + skeleton.hint_at, skeleton.hint_len)) {
+                return KEY_BAD_HINT;
+            }
         }
         if (skeleton.len > 0) {
             cache->room[key.len] = count > 0 ? ';' : cache->room[key.len];
@@ -165,8 +254,11 @@ static bool make_key(struct plan_cache *cache, const char *text, uint32_t len, s
     if (count > 1) {
         key.hash = hash_bytes(cache->hash_key, key.bytes, key.len);
     }
+    if (has_hint && key.len > 0 && !put_hint(cache, hint, &key)) {
+        return KEY_NONE;
+    }
     *ret_key = key;
-    return true;
+    return KEY_MADE;
 }
 
 /* --- the cache ------------------------------------------------------------------------------- */
@@ -242,11 +334,13 @@ static struct plan *look_up(struct plan_cache *cache, const struct key *key)
 }
 
 /* Hashed apart from skeletons, of which one may have the same bytes. */
-static struct plan *look_up_text(struct plan_cache *cache, const char *text, uint32_t len)
+static struct plan *look_up_text(struct plan_cache *cache, const char *text, uint32_t len,
+                                 const struct hint *hint)
 {
     const struct key key = {.bytes = (const uint8_t *)text,
                             .len = len,
-                            .hash = hash_bytes(~cache->hash_key, text, len)};
+                            .hash = hash_bytes(~cache->hash_key, text, len),
+                            .hint = hint};
     if (len <= LIMIT_SKELETON_BYTES) {
         return look_up(cache, &key);
     }
@@ -259,20 +353,27 @@ static struct plan *plan_by_skeleton(struct plan_cache *cache, const struct plan
                                      const char *text, uint32_t len)
 {
     struct key key;
+    struct hint hint;
     struct plan *plan = cache->opaque;
-    if (is_clear(context, text, len) && make_key(cache, text, len, &key)) {
-        plan = cache->empty;
-        if (key.len > 0) {
-            plan = look_up(cache, &key);
-            if (plan->is_plain_setting && plan->class == PLAN_WRITE) {
-                /* SELECT set_config(): its skeleton doesn't have the value */
-                plan_unref(plan);
-                plan = look_up_text(cache, text, len);
-            }
-            return plan;
+    memset(hint.said, 0, sizeof(hint.said));
+    enum key_state state =
+        is_clear(context, text, len) ? make_key(cache, text, len, &hint, &key) : KEY_NONE;
+    if (state == KEY_MADE && key.len > 0) {
+        plan = look_up(cache, &key);
+        if (plan->is_plain_setting && plan->class == PLAN_WRITE) {
+            /* SELECT set_config(): its skeleton doesn't have the value */
+            plan_unref(plan);
+            plan = look_up_text(cache, text, len, key.hint);
         }
+    } else {
+        plan = state == KEY_MADE ? cache->empty : state == KEY_NONE ? plan : cache->bad_hint;
+        plan_ref(plan);
     }
-    plan_ref(plan);
+    if (plan->class == PLAN_OPAQUE && explain_text_find(text, len, NULL)) {
+        plan_unref(plan);
+        plan = cache->explain;
+        plan_ref(plan);
+    }
     return plan;
 }
 

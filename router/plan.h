@@ -58,14 +58,45 @@ enum plan_touch {
     PLAN_TOUCH_COPY_FROM = 1 << 23, /* COPY .. FROM STDIN or a file */
     PLAN_TOUCH_OPAQUE = 1 << 24,    /* not understood: may be any of these */
     PLAN_TOUCH_EXPLAIN = 1 << 25,   /* EXPLAIN (HOWDAH) ..: answered here */
-    PLAN_TOUCH_HOWDAH = 1 << 26,    /* SET, SHOW or RESET of a howdah.* setting: answered here */
+    PLAN_TOUCH_HOWDAH = 1 << 26,    /* names a howdah.* setting: SET, SHOW, RESET, set_config ... */
+    PLAN_TOUCH_BAD_HINT = 1 << 27,  /* its hint is malformed: it is not to be run */
 };
+
+/* What no server is to see; or, of a text that does other things as well, what it can't be told. */
+enum { PLAN_TOUCHES_OURS = PLAN_TOUCH_EXPLAIN | PLAN_TOUCH_HOWDAH | PLAN_TOUCH_BAD_HINT };
 
 /* A setting that a statement sets: the whole of a SET or of a set_config() with literals. */
 struct plan_setting {
     const char *name;  /* lower case; "role" and "session_authorization" among them */
     const char *value; /* as set_config() takes it; NULL: RESET or DEFAULT */
     bool local;
+};
+
+/* One statement of those that are answered here, or that undo and keep settings. */
+enum plan_step_kind {
+    PLAN_STEP_SET,             /* SET, SET LOCAL, RESET of a howdah.* setting */
+    PLAN_STEP_SHOW,            /* SHOW of one */
+    PLAN_STEP_SET_CONFIG,      /* a SELECT of set_config() and nothing else; of one statement */
+    PLAN_STEP_CURRENT_SETTING, /* likewise */
+    PLAN_STEP_EXPLAIN,         /* EXPLAIN (HOWDAH) */
+    PLAN_STEP_COMMIT,          /* and PREPARE TRANSACTION */
+    PLAN_STEP_ROLLBACK,
+    PLAN_STEP_SAVEPOINT,
+    PLAN_STEP_RELEASE,
+    PLAN_STEP_ROLLBACK_TO,
+    PLAN_STEP_RESET, /* of a setting that is not ours */
+    PLAN_STEP_RESET_ALL,
+};
+
+struct plan_step {
+    uint8_t kind;      /* enum plan_step_kind */
+    bool local;        /* SET LOCAL */
+    bool resets;       /* RESET, not SET .. TO DEFAULT */
+    bool missing_ok;   /* current_setting(.., true) */
+    const char *name;  /* of the setting in lower case, or the savepoint; NULL: it has none */
+    const char *value; /* of a SET; NULL: back to the startup's */
+    const char *label; /* of the column; NULL: it is not said */
+    bool strange;      /* a SET that is understood by no means: of several values, FROM CURRENT */
 };
 
 struct plan {
@@ -77,6 +108,7 @@ struct plan {
     uint8_t class;           /* enum plan_class */
     uint8_t statement_count; /* 255: as many or more */
     bool locks_rows;         /* FOR UPDATE and its kin */
+    bool is_ours;            /* all of it is answered here: no server is asked */
 
     /* Of a text that is one SET, RESET or SELECT set_config('name', 'value', literal) and nothing
      * else: it, with settings_count 1. Of others: the names alone (value NULL) of custom settings
@@ -85,12 +117,19 @@ struct plan {
     uint32_t settings_count;
     struct plan_setting *settings;
 
-    /* Its key: the skeletons of the text, a semicolon between them; of a SELECT set_config(), the
-     * text. */
+    /* In their order; other statements have none. */
+    uint32_t step_count;
+    struct plan_step *steps;
+
+    struct hint *hint; /* of any of its statements; NULL: none */
+
+    /* Its key: the skeletons of the text, a semicolon between them, and its hint as a comment
+     * behind them; of a SELECT set_config(), the text. */
     uint32_t skeleton_bytes;
     uint8_t *skeleton;
 };
 
+struct hint;
 struct plan_memo;
 
 /* Plans of one worker. */
@@ -101,9 +140,11 @@ struct plan_cache {
     uint32_t count_max;
     uint64_t hits, misses;
     struct plan_memo *memo; /* the quick way to plans of short texts (router/plan_memo.h) */
-    struct plan *opaque;         /* of texts that are not looked at */
+    struct plan *opaque;    /* of texts that are not looked at */
     struct plan *empty;
-    uint8_t *room; /* for skeletons */
+    struct plan *explain;  /* EXPLAIN (HOWDAH) of what is not understood */
+    struct plan *bad_hint; /* of texts with a malformed hint */
+    uint8_t *room;         /* for skeletons */
 };
 
 /* 0, or ERR_NO_MEMORY. At most count_max plans are kept. */

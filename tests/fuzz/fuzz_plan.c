@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "router/classify.h"
+#include "router/hint.h"
 #include "router/parse.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -28,7 +29,27 @@ static bool same(const struct plan *left, const struct plan *right)
                 same_text(left->settings[i].value, right->settings[i].value) &&
                 left->settings[i].local == right->settings[i].local;
     }
+    equal = equal && left->is_ours == right->is_ours && left->step_count == right->step_count;
+    for (uint32_t i = 0; i < left->step_count && equal; i++) {
+        equal = left->steps[i].kind == right->steps[i].kind &&
+                same_text(left->steps[i].name, right->steps[i].name) &&
+                same_text(left->steps[i].value, right->steps[i].value) &&
+                same_text(left->steps[i].label, right->steps[i].label);
+    }
     return equal;
+}
+
+/* A hint is found to be malformed by the plan and by who looks for the place. */
+static void check_hint(const struct plan *plan, const char *text, size_t len)
+{
+    struct hint_error error = {.at = 0};
+    bool is_bad = (plan->touches & PLAN_TOUCH_BAD_HINT) != 0;
+    if (is_bad && !hint_find_error(text, len, &error)) {
+        fuzz_fail("a malformed hint has no error");
+    }
+    if (error.at > len) {
+        fuzz_fail("a hint's error is beyond the end");
+    }
 }
 
 /* Of a text that has a skeleton: what the parser makes of the text itself. */
@@ -51,6 +72,7 @@ static void compare_with_text(const struct plan *plan, const char *text)
         free((char *)direct.settings[i].value);
     }
     free(direct.settings);
+    classify_free_steps(&direct);
     parse_fini(&tree);
 }
 
@@ -73,7 +95,8 @@ void fuzz_one(const uint8_t *bytes, size_t len)
     if (plan->class == PLAN_READ && (plan->touches != 0 || plan->locks_rows)) {
         fuzz_fail("a read touches something");
     }
-    if (plan != cache.opaque && len <= LIMIT_SKELETON_BYTES) {
+    check_hint(plan, text, len);
+    if (plan != cache.opaque && plan != cache.bad_hint && len <= LIMIT_SKELETON_BYTES) {
         compare_with_text(plan, text);
     }
     plan_unref(plan);

@@ -12,7 +12,7 @@ static const char *const touch_names[] = {
     "SETTINGS",  "LOCAL",  "RESET",     "TEMP",    "ADVISORY",   "HOLD",    "CURSOR",
     "LISTEN",    "NOTIFY", "PREPARE",   "EXECUTE", "DEALLOCATE", "DISCARD", "SEQUENCE",
     "NEXTVAL",   "LOAD",   "SEED",      "PID",     "UNKNOWN",    "BEGIN",   "END",
-    "SAVEPOINT", "ALONE",  "COPY_FROM", "OPAQUE",  "EXPLAIN",    "HOWDAH",
+    "SAVEPOINT", "ALONE",  "COPY_FROM", "OPAQUE",  "EXPLAIN",    "HOWDAH",  "BAD_HINT",
 };
 
 void plan_text(const struct plan *plan, char *text, size_t room)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "router/hint.h"
 #include "tests/sql/plan_text.h"
 
 static const struct plan_context usual = {.standard_strings = true, .safe_encoding = true};
@@ -215,5 +216,136 @@ Test(plan, what_is_too_long_or_too_deep_is_opaque)
                  "more names than are kept");
     plan_unref(plan);
     free(text);
+    plan_cache_fini(&cache);
+}
+
+/* --- what is answered here -------------------------------------------------------------------- */
+
+static const char *steps(struct plan_cache *cache, const char *text)
+{
+    static const char *const kinds[] = {"set",     "show",        "set_config", "current_setting",
+                                        "explain", "commit",      "rollback",   "savepoint",
+                                        "release", "rollback_to", "reset",      "reset_all"};
+    static char out[512];
+    struct plan *plan = plan_of_text(cache, text);
+    int len = snprintf(out, sizeof(out), "%s", plan->is_ours ? "ours:" : "");
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const struct plan_step *step = &plan->steps[i];
+        len +=
+            snprintf(out + len, sizeof(out) - (size_t)len, " %s%s%s%s%s %s=%s%s%s",
+                     kinds[step->kind], step->local ? " local" : "", step->resets ? " resets" : "",
+                     step->missing_ok ? " missing_ok" : "", step->strange ? " strange" : "",
+                     step->name == NULL ? "" : step->name, step->value == NULL ? "-" : step->value,
+                     step->label == NULL ? "" : " as ", step->label == NULL ? "" : step->label);
+    }
+    plan_unref(plan);
+    return out;
+}
+
+Test(plan, has_the_steps_of_what_is_answered_here)
+{
+    static const struct {
+        const char *text, *steps;
+    } cases[] = {
+        {"set howdah.route = 'primary'", "ours: set howdah.route=primary"},
+        {"SET LOCAL Howdah.Route TO Replica", "ours: set local howdah.route=replica"},
+        {"set howdah.route to default", "ours: set howdah.route=-"},
+        {"set howdah.route = a, b", "ours: set strange howdah.route=-"},
+        {"set session howdah.shard_key = 42", "ours: set howdah.shard_key=42"},
+        {"reset howdah.route", "ours: set resets howdah.route=-"},
+        {"show HOWDAH.route", "ours: show howdah.route=-"},
+        {"show howdah.route; set howdah.cache = off",
+         "ours: show howdah.route=- set howdah.cache=off"},
+        {"set howdah.route = 'primary'; select 1", " set howdah.route=primary"},
+        {"select set_config('howdah.route', 'replica', true)",
+         "ours: set_config local howdah.route=replica as set_config"},
+        {"select pg_catalog.set_config('howdah.route', 'auto', false) as x",
+         "ours: set_config howdah.route=auto as x"},
+        {"select current_setting('howdah.Route', true)",
+         "ours: current_setting missing_ok howdah.route=- as current_setting"},
+        {"select current_setting('howdah.route') from t", ""},
+        {"select set_config('howdah.route', $1, false)", ""},
+        {"select current_setting('work_mem')", ""},
+        {"explain (howdah) select 1", "ours: explain =-"},
+        {"explain (howdah) select 1 +", "ours: explain =-"},
+        {"explain (verbose, howdah) select 1", "ours: explain =-"},
+        {"explain (verbose) selec", ""},
+        {"begin", ""},
+        {"savepoint a; release a", " savepoint a=- release a=-"},
+        {"rollback to savepoint b; commit", " rollback_to b=- commit =-"},
+        {"end; abort; prepare transaction 'x'", " commit =- rollback =- commit =-"},
+        {"reset all", " reset_all resets =-"},
+        {"reset work_mem", " reset resets =-"},
+        {"set work_mem = 1", ""},
+    };
+    struct plan_cache cache;
+    cr_assert_eq(plan_cache_init(&cache, 1, 1000), 0);
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+            const char *is = steps(&cache, cases[i].text);
+            cr_expect_str_eq(is, cases[i].steps, "%s: \"%s\"", cases[i].text, is);
+        }
+    }
+    plan_cache_fini(&cache);
+}
+
+/* What is not understood is one, too, if all of it is asked about. */
+Test(plan, of_an_explanation_of_what_has_no_skeleton)
+{
+    static const char asks[] = "explain (howdah) ";
+    char text[3000];
+    memset(text, '(', sizeof(text));
+    memcpy(text, asks, sizeof(asks) - 1);
+    text[sizeof(text) - 1] = '\0';
+    struct plan_cache cache;
+    plan_cache_init(&cache, 1, 10);
+    cr_expect_str_eq(steps(&cache, text), "ours: explain =-");
+    cr_expect_str_eq(steps(&cache, text + sizeof(asks) - 1), "");
+    plan_cache_fini(&cache);
+}
+
+Test(plan, of_statements_with_other_hints_are_others)
+{
+    struct plan_cache cache;
+    plan_cache_init(&cache, 1, 10);
+    struct plan *without = plan_of_text(&cache, "select 1 from t");
+    struct plan *with = plan_of_text(&cache, "select 2 /* howdah: route=primary */ from t");
+    struct plan *other = plan_of_text(&cache, "select 2 from t -- howdah: route=replica");
+    struct plan *same = plan_of_text(&cache, "/*howdah:route='PRIMARY'*/ select 3 from t");
+    struct plan *both = plan_of_text(
+        &cache, "select 1 /* howdah: cache=5s */; select 2 /* howdah: route=replica cache=1s */");
+    cr_expect_null(without->hint);
+    cr_assert_not_null(with->hint);
+    cr_expect_str_eq(with->hint->values[CONTROL_ROUTE], "primary");
+    cr_expect_not(with->hint->said[CONTROL_CACHE]);
+    cr_expect_neq(with, without);
+    cr_expect_neq(with, other);
+    cr_expect_eq(with, same);
+    cr_expect_eq(with->class, PLAN_READ);
+    cr_expect_str_eq(other->hint->values[CONTROL_ROUTE], "replica");
+    cr_expect_str_eq(both->hint->values[CONTROL_ROUTE], "replica");
+    cr_expect_str_eq(both->hint->values[CONTROL_CACHE], "1s");
+    cr_expect_eq(both->statement_count, 2);
+    plan_unref(without);
+    plan_unref(with);
+    plan_unref(other);
+    plan_unref(same);
+    plan_unref(both);
+    plan_cache_fini(&cache);
+}
+
+Test(plan, of_a_malformed_hint_is_no_plan)
+{
+    static const char *const texts[] = {"select 1 /* howdah: rout=primary */",
+                                        "select 1; select 2 -- howdah: route=nope",
+                                        "/* howdah: x */"};
+    struct plan_cache cache;
+    plan_cache_init(&cache, 1, 10);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct plan *plan = plan_of_text(&cache, texts[i]);
+        cr_expect_eq(plan->touches, PLAN_TOUCH_BAD_HINT);
+        cr_expect(plan->is_ours);
+        plan_unref(plan);
+    }
     plan_cache_fini(&cache);
 }
