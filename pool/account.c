@@ -27,6 +27,7 @@ struct shared {
     uint32_t worker_count;
     struct pid_directory *pids;
     atomic_uint client_count;
+    atomic_uint catalog;  /* changes */
     pthread_mutex_t lock; /* over what follows: first meetings and failed logins only */
     struct account *accounts;
     uint32_t account_count;
@@ -44,6 +45,7 @@ struct shared *shared_new(uint32_t worker_count)
         return NULL;
     }
     shared->worker_count = worker_count;
+    atomic_init(&shared->catalog, 1);
     shared->pids = pid_directory_new(worker_count);
     if (shared->pids == NULL) {
         free(shared);
@@ -238,13 +240,17 @@ void shared_prove(struct shared *shared, uint64_t hash)
     atomic_store(&shared->proven[hash % PROVEN_SLOTS], hash);
 }
 
-void shared_disprove(struct shared *shared, uint64_t hash)
-{
-    uint64_t expected = hash;
-    atomic_compare_exchange_strong(&shared->proven[hash % PROVEN_SLOTS], &expected, 0);
-}
-
 bool shared_proven(const struct shared *shared, uint64_t hash)
 {
     return hash != 0 && atomic_load(&shared->proven[hash % PROVEN_SLOTS]) == hash;
+}
+
+uint32_t shared_catalog(const struct shared *shared)
+{
+    return atomic_load(&shared->catalog);
+}
+
+void shared_catalog_changed(struct shared *shared)
+{
+    atomic_fetch_add(&shared->catalog, 1);
 }

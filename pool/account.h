@@ -79,8 +79,12 @@ bool shared_host_at(struct shared *shared, uint32_t index, struct shared_host *r
  * a hint for all workers, that forgets when slots collide. */
 uint64_t shared_hash_key(const struct shared *shared);
 void shared_prove(struct shared *shared, uint64_t hash);
-void shared_disprove(struct shared *shared, uint64_t hash);
 bool shared_proven(const struct shared *shared, uint64_t hash);
+
+/* How often the catalog may have changed, as far as anybody here knows; from 1. What a server has
+ * parsed before need not be what it would parse now. */
+uint32_t shared_catalog(const struct shared *shared);
+void shared_catalog_changed(struct shared *shared);
 
 /* Takes one of `limit` places of the account (0 = no limit). False when there is none. */
 static inline bool account_take(struct account *account, uint32_t limit)

@@ -19,6 +19,7 @@
 #include "pool/options.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
+#include "pool/prepare.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/frontend.h"
@@ -55,111 +56,15 @@ static bool no_memory(struct engine *engine, struct session *session)
     return false;
 }
 
-static void flush_to_link(struct engine *engine, struct link *link)
-{
-    link->unsynced = true;
-    if (engine->scratch.failed) {
-        link_fail(engine, link, ERR_NO_MEMORY, NULL);
-    } else {
-        link_write(engine, link, engine->scratch.bytes, engine->scratch.len);
-    }
-    writer_reset(&engine->scratch);
-}
-
-static void write_parse(struct engine *engine, const char *name, const struct statement *statement)
-{
-    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_PARSE);
-    writer_cstr(&engine->scratch, name);
-    writer_bytes(&engine->scratch, statement->body, statement->body_bytes);
-    writer_end(&engine->scratch, mark);
-}
-
-bool extended_make_room(struct engine *engine, struct link *link)
-{
-    uint32_t max = link->pool->limits.prepared_statements;
-    while (link->statements.by_id.count - link->statements.closing_count >= max) {
-        struct link_statement *oldest = link_statement_oldest(&link->statements);
-        if (oldest == NULL) {
-            return true; /* a pipeline longer than the limit: over it until it is answered */
-        }
-        /* Behind an error the server skips it: then the statement is there as before. */
-        struct due_entry due = {.what = DUE_CLOSE, .kind = DUE_SWALLOW, .prepared = oldest};
-        link_statement_close(&link->statements, oldest);
-        if (!link_due_entry(engine, link, &due)) {
-            return false;
-        }
-        frontend_close(&engine->scratch, 'S', oldest->name);
-        flush_to_link(engine, link);
-    }
-    return true;
-}
-
-/* What SQL has prepared is prepared by SQL, too: only so can its types be named. All of it is
- * swallowed; the entry refers to what the link will have. */
-static bool send_sql_prepare(struct engine *engine, struct link *link, struct link_statement *entry)
-{
-    static const char portal[] = "howdah_prepare"; /* the unnamed one may be the client's */
-    static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE, DUE_CLOSE};
-    struct writer *scratch = &engine->scratch;
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        struct due_entry due = {.what = (uint8_t)steps[i],
-                                .kind = DUE_SWALLOW,
-                                .prepared = steps[i] == DUE_EXECUTE ? entry : NULL};
-        if (!link_due_entry(engine, link, &due)) {
-            return false;
-        }
-    }
-    uint32_t mark = writer_begin(scratch, FRONTEND_PARSE);
-    writer_u8(scratch, '\0');
-    writer_format(scratch, "PREPARE %s%s", entry->name, (const char *)entry->statement->body);
-    writer_bytes(scratch, "\0\0", 3); /* the text's NUL, and no types */
-    writer_end(scratch, mark);
-    frontend_bind(scratch, portal, "");
-    frontend_execute(scratch, portal);
-    frontend_close(scratch, 'P', portal);
-    flush_to_link(engine, link);
-    link_unnamed_unknown(engine, link);
-    link->pool->stats.server_parses++;
-    return true;
-}
-
-struct link_statement *extended_prepare(struct engine *engine, struct link *link,
-                                        struct statement *statement, enum due_kind kind,
-                                        struct session_statement *named)
-{
-    if (!extended_make_room(engine, link)) {
-        return NULL;
-    }
-    uint64_t name_id = statement->id;
-    if (link_statement_has_name(&link->statements, statement, name_id)) {
-        name_id = statement_other_name(&engine->statements); /* its Close may yet be skipped */
-    }
-    struct link_statement *entry = link_statement_add(&link->statements, statement, name_id);
-    if (entry == NULL) {
-        link_fail(engine, link, ERR_NO_MEMORY, NULL);
-        return NULL;
-    }
-    entry->pending++;
-    if (statement->from_sql) {
-        ASSERT(kind == DUE_SWALLOW && named == NULL);
-        return send_sql_prepare(engine, link, entry) ? entry : NULL;
-    }
-    struct due_entry due = {
-        .what = DUE_PARSE, .kind = (uint8_t)kind, .prepared = entry, .named = named};
-    if (!link_due_entry(engine, link, &due)) {
-        return NULL;
-    }
-    write_parse(engine, entry->name, statement);
-    flush_to_link(engine, link);
-    link->pool->stats.server_parses++;
-    return entry;
-}
-
 /* Makes the link's unnamed statement what the session's is. */
 static bool ensure_unnamed(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     struct statement *unnamed = session->unnamed;
+    if (unnamed != NULL && !unnamed->names && link->unnamed != unnamed) {
+        prepare_reread(engine, session, &session->unnamed);
+        unnamed = session->unnamed;
+    }
     if (unnamed != NULL && unnamed->names) {
         unnamed = names_form(engine, session, unnamed);
         if (unnamed == NULL) {
@@ -184,9 +89,9 @@ static bool ensure_unnamed(struct engine *engine, struct session *session)
             statement_unref(&engine->statements, unnamed);
             return false;
         }
-        write_parse(engine, "", unnamed);
+        prepare_write(engine, "", unnamed);
     }
-    flush_to_link(engine, link);
+    prepare_flush(engine, link);
     statement_unref(&engine->statements, link->unnamed);
     link->unnamed = unnamed;
     link->no_unnamed = unnamed == NULL;
@@ -267,13 +172,29 @@ static bool name_waits(struct engine *engine, struct session *session, struct na
     return session->blocked;
 }
 
+/* The link's entry of what stands for a statement that names others. NULL: the session closes. */
+static struct link_statement *prepare_form(struct engine *engine, struct session *session,
+                                           struct session_statement *named)
+{
+    struct link *link = session->link;
+    struct statement *form = names_form(engine, session, named->statement);
+    if (form == NULL) {
+        return NULL;
+    }
+    struct link_statement *prepared = prepare_find(engine, link, form, named->catalog);
+    if (prepared == NULL) {
+        prepared = prepare_send(engine, link, form, DUE_SWALLOW, NULL);
+    }
+    statement_unref(&engine->statements, form);
+    return prepared;
+}
+
 /* The name by which the link knows what the client calls `name`; the link has it when this returns.
  * A name the client does not have is passed as it is: no link has it, and the server says so. Its
  * text is NULL when the session is closing. */
 static struct name name_on_link(struct engine *engine, struct session *session, struct name name,
                                 struct statement **ret_statement)
 {
-    struct link *link = session->link;
     *ret_statement = NULL;
     if (name.bytes == 0) {
         *ret_statement = session->unnamed;
@@ -284,22 +205,9 @@ static struct name name_on_link(struct engine *engine, struct session *session, 
     if (entry == NULL) {
         return statement_name_is_ours(name.text, name.bytes) ? nobodys_name : name;
     }
-    struct statement *form = entry->statement;
-    if (form->names) {
-        form = names_form(engine, session, form);
-        if (form == NULL) {
-            return (struct name){NULL, 0};
-        }
-    } else {
-        statement_ref(form);
-    }
-    struct link_statement *prepared = link_statement_find(&link->statements, form);
-    if (prepared == NULL) {
-        prepared = extended_prepare(engine, link, form, DUE_SWALLOW, NULL);
-    } else {
-        link_statement_used(&link->statements, prepared);
-    }
-    statement_unref(&engine->statements, form);
+    struct link_statement *prepared = entry->statement->names
+                                          ? prepare_form(engine, session, entry)
+                                          : prepare_named(engine, session, entry);
     if (prepared == NULL) {
         return (struct name){NULL, 0};
     }
@@ -333,8 +241,8 @@ static bool parse_unnamed(struct engine *engine, struct session *session,
         statement_unref(&engine->statements, statement);
         return false;
     }
-    write_parse(engine, "", form);
-    flush_to_link(engine, link);
+    prepare_write(engine, "", form);
+    prepare_flush(engine, link);
     link->no_unnamed = false;
     session->unnamed = statement; /* the store's reference; the one before is the entry's */
     statement_unref(&engine->statements, link->unnamed);
@@ -357,8 +265,8 @@ static bool parse_duplicate(struct engine *engine, struct session *session,
     if (on_link.text == NULL || !link_due_entry(engine, session->link, &due)) {
         return false;
     }
-    write_parse(engine, on_link.text, statement);
-    flush_to_link(engine, session->link);
+    prepare_write(engine, on_link.text, statement);
+    prepare_flush(engine, session->link);
     return true;
 }
 
@@ -414,16 +322,17 @@ static bool parse_named(struct engine *engine, struct session *session, const ch
     if (named != NULL) {
         return parse_duplicate(engine, session, named, statement);
     }
-    named = session_statement_add(&session->statements, engine->hash_key, name, statement);
+    uint32_t catalog = shared_catalog(engine->shared);
+    named = session_statement_add(&session->statements, engine->hash_key, name, statement, catalog);
     if (named == NULL) {
         return no_memory(engine, session);
     }
     named->pending_parse = true;
+    prepared = prepare_find(engine, link, form, catalog);
     /* In a failed transaction the server is to refuse it. */
     if (prepared == NULL || link->status == 'E') {
-        return extended_prepare(engine, link, form, DUE_FORWARD, named) != NULL;
+        return prepare_send(engine, link, form, DUE_FORWARD, named) != NULL;
     }
-    link_statement_used(&link->statements, prepared);
     struct due_entry due = {.what = DUE_PARSE, .kind = DUE_SYNTHESISE, .named = named};
     if (!link_due_entry(engine, link, &due)) {
         return false;
@@ -449,7 +358,8 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
         return name_too_long(engine, session);
     }
     session->keeps_unnamed = session->keeps_unnamed && name[0] != '\0';
-    struct statement *statement = statement_intern(&engine->statements, body, statement_bytes);
+    struct statement *statement =
+        statement_intern(&engine->statements, session->settings->reading, body, statement_bytes);
     if (statement == NULL) {
         return no_memory(engine, session);
     }
@@ -471,28 +381,24 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
     return taken;
 }
 
-/* Proven for one database and user: its pool's account is the same at every worker. */
-static uint64_t text_hash(const struct engine *engine, const struct pool *pool, const uint8_t *body,
-                          size_t body_bytes)
+/* Proven for one database and user, whose pool's account is the same at every worker, for one way
+ * of reading, and as long as nobody changes the catalog. */
+static uint64_t text_hash(const struct engine *engine, const struct pool *pool, uint64_t reading,
+                          const uint8_t *body, size_t body_bytes)
 {
-    uint64_t key = shared_hash_key(engine->shared) ^ pool->account->number;
+    uint64_t key =
+        hash_word(shared_hash_key(engine->shared) ^ reading,
+                  (uint64_t)shared_catalog(engine->shared) << 32 | pool->account->number);
     return hash_bytes(key, body, body_bytes);
 }
 
 void session_statement_proven(struct engine *engine, const struct pool *pool,
-                              const struct statement *statement)
+                              const struct link_statement *prepared)
 {
-    shared_prove(engine->shared, text_hash(engine, pool, statement->body, statement->body_bytes));
-}
-
-void session_retire_statements(struct engine *engine, struct session *session)
-{
-    for (struct map_node *node = map_walk(&session->statements, NULL); node != NULL;
-         node = map_walk(&session->statements, node)) {
-        struct statement *statement = CONTAINER_OF(node, struct session_statement, node)->statement;
-        shared_disprove(engine->shared,
-                        text_hash(engine, session->pool, statement->body, statement->body_bytes));
-        statement_retire(&engine->statements, statement);
+    const struct statement *statement = prepared->statement;
+    if (prepared->catalog == shared_catalog(engine->shared)) {
+        shared_prove(engine->shared, text_hash(engine, pool, statement->reading, statement->body,
+                                               statement->body_bytes));
     }
 }
 
@@ -507,16 +413,18 @@ bool extended_parse_known(struct engine *engine, struct session *session, const 
         session_statement_find(&session->statements, engine->hash_key, name, name_len) != NULL) {
         return false;
     }
-    if (!shared_proven(engine->shared, text_hash(engine, session->pool, reader.at, reader.left))) {
+    uint64_t reading = session->settings->reading;
+    uint64_t hash = text_hash(engine, session->pool, reading, reader.at, reader.left);
+    if (!shared_proven(engine->shared, hash)) {
         return false;
     }
     struct statement *statement =
-        statement_intern(&engine->statements, reader.at, (uint32_t)reader.left);
+        statement_intern(&engine->statements, reading, reader.at, (uint32_t)reader.left);
     if (statement == NULL) {
         return false;
     }
-    bool added =
-        session_statement_add(&session->statements, engine->hash_key, name, statement) != NULL;
+    bool added = session_statement_add(&session->statements, engine->hash_key, name, statement,
+                                       shared_catalog(engine->shared)) != NULL;
     statement_unref(&engine->statements, statement);
     if (!added) {
         return false;
@@ -599,7 +507,7 @@ static uint32_t refuse_bind(struct engine *engine, struct session *session, uint
         return 0;
     }
     frontend_bind(&engine->scratch, "", nobodys_name.text);
-    flush_to_link(engine, session->link);
+    prepare_flush(engine, session->link);
     session->body_left = total - here;
     session->body_fate = BODY_DISCARD;
     return here;
@@ -711,7 +619,7 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
     writer_u8(&engine->scratch, 'S');
     writer_cstr(&engine->scratch, on_link.text);
     writer_end(&engine->scratch, mark);
-    flush_to_link(engine, link);
+    prepare_flush(engine, link);
     return true;
 }
 

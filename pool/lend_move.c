@@ -15,7 +15,8 @@
 
 /* What of a moving link belonged to the stores of the engine that it leaves. */
 struct lent_statement {
-    uint64_t name_id;
+    uint64_t name_id, reading;
+    uint32_t catalog;
     uint32_t body_bytes;
     uint8_t *body;
 };
@@ -168,16 +169,17 @@ static bool copy_statements(struct lent *lent, const struct link *link)
     for (struct list *node = link->statements.recent.prev; node != &link->statements.recent;
          node = node->prev) {
         struct link_statement *entry = CONTAINER_OF(node, struct link_statement, recent);
-        if (entry->statement->retired) {
-            continue; /* over there it would be taken for a new one of its text */
-        }
         uint8_t *body = malloc(entry->statement->body_bytes);
         if (body == NULL) {
             return false;
         }
         memcpy(body, entry->statement->body, entry->statement->body_bytes);
         lent->statements[lent->statement_count++] =
-            (struct lent_statement){entry->name_id, entry->statement->body_bytes, body};
+            (struct lent_statement){.name_id = entry->name_id,
+                                    .reading = entry->statement->reading,
+                                    .catalog = entry->catalog,
+                                    .body_bytes = entry->statement->body_bytes,
+                                    .body = body};
     }
     return true;
 }
@@ -257,9 +259,9 @@ static bool take_lent(struct engine *engine, struct link *link, const struct len
     for (uint32_t i = 0; i < lent->statement_count; i++) {
         const struct lent_statement *row = &lent->statements[i];
         struct statement *statement =
-            statement_intern(&engine->statements, row->body, row->body_bytes);
+            statement_intern(&engine->statements, row->reading, row->body, row->body_bytes);
         if (statement == NULL ||
-            link_statement_add(&link->statements, statement, row->name_id) == NULL) {
+            link_statement_add(&link->statements, statement, row->name_id, row->catalog) == NULL) {
             statement_unref(&engine->statements, statement);
             return false;
         }

@@ -273,7 +273,7 @@ static void settle_entry(struct engine *engine, struct link *link, const struct 
         link_statement_remove(&engine->statements, &link->statements, entry->prepared);
     } else if (entry->prepared != NULL) {
         entry->prepared->pending--;
-        session_statement_proven(engine, link->pool, entry->prepared->statement);
+        session_statement_proven(engine, link->pool, entry->prepared);
     }
     if (entry->named != NULL && entry->what == DUE_PARSE &&
         (entry->flags & DUE_FLAG_DUPLICATE) == 0) {

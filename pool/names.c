@@ -6,10 +6,12 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "pool/account.h"
 #include "pool/core.h"
 #include "pool/link.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
+#include "pool/prepare.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
@@ -70,14 +72,15 @@ static bool is_physical(const struct session *session)
 static struct link_statement *find_decoy(struct engine *engine, struct link *link, bool prepares)
 {
     static const uint8_t empty[] = {'\0', 0, 0};
-    struct statement *statement = statement_intern(&engine->statements, empty, sizeof(empty));
+    struct statement *statement = statement_intern(&engine->statements, 0, empty, sizeof(empty));
     if (statement == NULL) {
         link_fail(engine, link, ERR_NO_MEMORY, NULL);
         return NULL;
     }
-    struct link_statement *decoy = link_statement_find(&link->statements, statement);
+    struct link_statement *decoy = prepares ? prepare_find(engine, link, statement, 1)
+                                            : link_statement_find(&link->statements, statement);
     if (decoy == NULL && prepares) {
-        decoy = extended_prepare(engine, link, statement, DUE_SWALLOW, NULL);
+        decoy = prepare_send(engine, link, statement, DUE_SWALLOW, NULL);
     }
     statement_unref(&engine->statements, statement);
     return decoy;
@@ -98,8 +101,8 @@ static bool choose_new(struct engine *engine, struct link *link, const char *tex
                        const struct sql_name *name, struct choice *choice)
 {
     uint32_t tail_at = name->at + name->len;
-    struct statement *statement =
-        statement_intern_sql(&engine->statements, text + tail_at, name->end - tail_at);
+    struct statement *statement = statement_intern_sql(
+        &engine->statements, link->owner->settings->reading, text + tail_at, name->end - tail_at);
     if (statement == NULL) {
         link_fail(engine, link, ERR_NO_MEMORY, NULL);
         return false;
@@ -110,7 +113,7 @@ static bool choose_new(struct engine *engine, struct link *link, const char *tex
         choice->name_id = statement_other_name(&engine->statements);
     }
     statement_name(choice->name_id, choice->by);
-    return extended_make_room(engine, link);
+    return prepare_make_room(engine, link);
 }
 
 static void choose_prepared(const struct link *link, struct statement *statement,
@@ -167,12 +170,13 @@ static bool apply_prepare(struct engine *engine, struct session *session,
                           const struct choice *choice, struct due_entry *entry)
 {
     struct link *link = session->link;
+    uint32_t catalog = shared_catalog(engine->shared);
     struct link_statement *prepared =
-        link_statement_add(&link->statements, choice->statement, choice->name_id);
+        link_statement_add(&link->statements, choice->statement, choice->name_id, catalog);
     struct session_statement *named =
         prepared == NULL ? NULL
                          : session_statement_add(&session->statements, engine->hash_key,
-                                                 choice->name, choice->statement);
+                                                 choice->name, choice->statement, catalog);
     if (named == NULL) {
         no_memory(engine, session);
         return false;
@@ -350,6 +354,7 @@ static void touch(struct engine *engine, struct session *session, const struct p
     rest.touches &= physical ? UINT32_MAX : ~(uint32_t)PLAN_TOUCH_PREPARE;
     state_touch(engine, session, &rest);
     sequence_before(engine, session, plan);
+    prepare_alters(session, plan);
     for (uint32_t i = 0; i < count; i++) {
         struct session_statement *named = find_named(engine, session, names[i].text);
         if (names[i].kind != SQL_NAME_EXECUTE) {
@@ -371,17 +376,13 @@ static bool prepares_ahead(struct engine *engine, struct session *session,
     struct link *link = session->link;
     bool any = false;
     for (uint32_t i = 0; i < count; i++) {
-        const struct session_statement *named = find_named(engine, session, names[i].text);
-        if (names[i].kind != SQL_NAME_EXECUTE || named == NULL) {
-            continue;
-        }
-        struct link_statement *prepared = link_statement_find(&link->statements, named->statement);
-        if (prepared != NULL) {
-            link_statement_used(&link->statements, prepared);
+        struct session_statement *named = find_named(engine, session, names[i].text);
+        if (names[i].kind != SQL_NAME_EXECUTE || named == NULL ||
+            prepare_find(engine, link, named->statement, named->catalog) != NULL) {
             continue;
         }
         any = true;
-        if (extended_prepare(engine, link, named->statement, DUE_SWALLOW, NULL) == NULL) {
+        if (prepare_named(engine, session, named) == NULL) {
             return true;
         }
     }
@@ -482,6 +483,7 @@ bool names_query(struct engine *engine, struct session *session, const struct pl
     if (!whole || !is_understood(plan, names, count) || link->due.copy_in) {
         session->refused_pin = pin_limit_refuses(session, plan->leaves & PLAN_TOUCH_PREPARE);
         if (session->refused_pin == 0) {
+            prepare_alters(session, plan);
             state_touch(engine, session, plan);
             sequence_before(engine, session, plan);
         }
@@ -544,27 +546,20 @@ static struct statement *renamed(struct engine *engine, const struct statement *
     writer_bytes(&body, statement->body, name->at);
     writer_bytes(&body, choice->by, strlen(choice->by));
     writer_bytes(&body, statement->body + rest_at, statement->body_bytes - rest_at);
-    struct statement *form =
-        body.failed ? NULL : statement_intern(&engine->statements, body.bytes, body.len);
+    struct statement *form = body.failed ? NULL
+                                         : statement_intern(&engine->statements, statement->reading,
+                                                            body.bytes, body.len);
     writer_fini(&body);
     return form;
 }
 
 /* What an EXECUTE runs is prepared on the link. */
-static bool prepare_named(struct engine *engine, struct session *session,
-                          const struct sql_name *name)
+static bool prepare_executed(struct engine *engine, struct session *session,
+                             const struct sql_name *name)
 {
-    struct link *link = session->link;
-    const struct session_statement *named = find_named(engine, session, name->text);
-    if (name->kind != SQL_NAME_EXECUTE || named == NULL || link->status == 'E') {
-        return true;
-    }
-    struct link_statement *prepared = link_statement_find(&link->statements, named->statement);
-    if (prepared != NULL) {
-        link_statement_used(&link->statements, prepared);
-        return true;
-    }
-    return extended_prepare(engine, link, named->statement, DUE_SWALLOW, NULL) != NULL;
+    struct session_statement *named = find_named(engine, session, name->text);
+    return name->kind != SQL_NAME_EXECUTE || named == NULL || session->link->status == 'E' ||
+           prepare_named(engine, session, named) != NULL;
 }
 
 struct statement *names_form(struct engine *engine, struct session *session,
@@ -586,7 +581,7 @@ struct statement *names_form(struct engine *engine, struct session *session,
     struct choice *choice = &session->names->formed;
     drop_choice(engine, choice);
     if (understood) {
-        if (!prepare_named(engine, session, names) ||
+        if (!prepare_executed(engine, session, names) ||
             !choose(engine, session, text, names, choice)) {
             return NULL;
         }

@@ -63,7 +63,8 @@ static struct block *rewrite_text(struct engine *engine, const struct session *s
 static void note_own_statement(struct engine *engine, struct session *session, const char *name,
                                const uint8_t *body, uint32_t body_bytes)
 {
-    struct statement *statement = statement_intern(&engine->statements, body, body_bytes);
+    struct statement *statement =
+        statement_intern(&engine->statements, session->settings->reading, body, body_bytes);
     if (statement == NULL) {
         return;
     }
@@ -74,7 +75,7 @@ static void note_own_statement(struct engine *engine, struct session *session, c
     }
     if (session_statement_find(&session->statements, engine->hash_key, name, strlen(name)) ==
         NULL) {
-        session_statement_add(&session->statements, engine->hash_key, name, statement);
+        session_statement_add(&session->statements, engine->hash_key, name, statement, 0);
     }
     statement_unref(&engine->statements, statement);
 }
@@ -102,9 +103,9 @@ static void renew(struct engine *engine, struct session *session, struct session
     }
     struct statement *told = named->told == NULL ? named->statement : named->told;
     write_text(engine, session, told->body, told->body_bytes);
-    struct statement *now =
-        scratch->failed ? NULL
-                        : statement_intern(&engine->statements, scratch->bytes, scratch->len);
+    struct statement *now = scratch->failed ? NULL
+                                            : statement_intern(&engine->statements, told->reading,
+                                                               scratch->bytes, scratch->len);
     writer_reset(scratch);
     if (now == NULL || now == named->statement) {
         statement_unref(&engine->statements, now);

@@ -15,6 +15,7 @@
 #include "pool/options.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
+#include "pool/prepare.h"
 #include "pool/restore.h"
 #include "pool/session.h"
 #include "pool/state.h"
@@ -266,9 +267,9 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
             forward = !error_replaced(relay, head, &fields) && !error_renamed(relay, at, total);
         }
     }
-    if (whole && head != NULL && head->what == DUE_BIND && link->owner != NULL &&
-        strcmp(fields.sqlstate, "0A000") == 0) {
-        session_retire_statements(relay->engine, link->owner);
+    if (whole && head != NULL && strcmp(fields.sqlstate, "0A000") == 0 &&
+        (head->what == DUE_BIND || head->what == DUE_DESCRIBE_STATEMENT)) {
+        prepare_outdated(relay->engine, link);
     }
     link->query_timed_out = false;
     if (verdict == DUE_VERDICT_ERROR) {

@@ -18,6 +18,7 @@
 #include "pool/pid_message.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
+#include "pool/prepare.h"
 #include "pool/restore.h"
 #include "pool/session_query.h"
 #include "pool/state.h"
@@ -99,6 +100,7 @@ void session_close(struct engine *engine, struct session *session)
     }
     list_remove(&session->waiting);
     session->state = SESSION_CLOSING;
+    prepare_altered(engine, session);
     listen_free(engine, session);
     conn_close(engine, &session->conn);
     if (link != NULL) {

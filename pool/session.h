@@ -95,6 +95,7 @@ struct session {
     bool asks_sequences;       /* it has called currval or lastval */
     uint8_t refused_pin;       /* of the statement at hand: pool/pin_limit.h; 0 = it may run */
     bool ran;                  /* a statement was sent since the server was last asked */
+    bool alters;               /* its transaction has changed the catalog: pool/prepare.h */
     bool notifies;             /* its transaction has NOTIFY in it */
     bool unlistens;            /* the statement that is being sent has UNLISTEN in it */
     bool ready_held;    /* a ReadyForQuery waits for pool/listen.h; nothing is taken meanwhile */
@@ -134,10 +135,6 @@ void session_refuse_transaction(struct engine *engine, struct session *session);
 /* The server has more for a client that can't hear it: what runs is canceled, as in a backend that
  * can't send. */
 void session_unheard(struct engine *engine, struct session *session);
-
-/* "cached plan must not change result type": what the client prepares again, a server shall prepare
- * again, too. */
-void session_retire_statements(struct engine *engine, struct session *session);
 
 /* Nothing more will come from the client; what it asked for is finished first. */
 void session_end_of_input(struct engine *engine, struct session *session);
@@ -215,16 +212,6 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
 bool extended_close(struct engine *engine, struct session *session, struct block *block,
                     uint8_t *message, uint32_t body_bytes);
 
-/* Closes the least recently used statements of the link while it has as many as it may. False: the
- * link has failed. */
-bool extended_make_room(struct engine *engine, struct link *link);
-
-/* Prepares the statement on the link under our name; who sees the answer is `kind`. NULL: the link
- * has failed. */
-struct link_statement *extended_prepare(struct engine *engine, struct link *link,
-                                        struct statement *statement, enum due_kind kind,
-                                        struct session_statement *named);
-
 /* Whether what is under way may yet fail the transaction, or end it: until then nobody but the
  * server knows what becomes of what is sent behind it. */
 bool extended_status_is_open(const struct link *link);
@@ -238,7 +225,7 @@ uint8_t extended_bind_refused(struct engine *engine, const struct session *sessi
 
 /* A server has prepared it. */
 void session_statement_proven(struct engine *engine, const struct pool *pool,
-                              const struct statement *statement);
+                              const struct link_statement *prepared);
 
 /* A Parse of a text that servers are known to accept needs none: it is answered at once, so that a
  * client never waits in line only to prepare. False when it needs a link. */

@@ -13,6 +13,7 @@
 #include "pool/listen.h"
 #include "pool/options.h"
 #include "pool/pool.h"
+#include "pool/prepare.h"
 #include "pool/state.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
@@ -137,6 +138,9 @@ void session_idle(struct engine *engine, struct session *session)
     }
     if (session->pins != 0 && !link->pinned) {
         lend_pinned(engine, link);
+    }
+    if (link->status == 'I') {
+        prepare_altered(engine, session);
     }
     if (link->status == 'I' && session->transaction_from_us != 0) {
         pool->stats.transactions++;

@@ -60,6 +60,30 @@ static bool same_items(const struct settings *settings, const struct setting *it
     return true;
 }
 
+/* Whether the server reads a statement by it: how its characters and literals are understood, which
+ * become constants when it is parsed, and where names are looked up. */
+static bool is_read_by(const char *name)
+{
+    static const char *const names[] = {"array_nulls",
+                                        "backslash_quote",
+                                        "client_encoding",
+                                        "DateStyle",
+                                        "IntervalStyle",
+                                        "lc_monetary",
+                                        "search_path",
+                                        "standard_conforming_strings",
+                                        "TimeZone",
+                                        "timezone_abbreviations",
+                                        "transform_null_equals",
+                                        "xmloption"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcasecmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What an item says of its whole set. */
 static void note_item(struct settings *settings, const struct setting *item)
 {
@@ -68,6 +92,10 @@ static void note_item(struct settings *settings, const struct setting *item)
         "johab",  "mskanji",        "shiftjis", "windows949", "win949",  "windows936",
         "win936", "windows950",     "win950",   "windows932", "win932"};
     settings->has_custom |= strchr(item->name, '.') != NULL;
+    if (is_read_by(item->name)) { /* the same at all workers, between which links move */
+        settings->reading = hash_bytes(settings->reading, item->name, strlen(item->name) + 1);
+        settings->reading = hash_bytes(settings->reading, item->value, strlen(item->value) + 1);
+    }
     if (strcasecmp(item->name, "standard_conforming_strings") == 0) {
         settings->other_strings = strcasecmp(item->value, "on") != 0;
     }
@@ -94,6 +122,7 @@ static struct settings *copy_items(const struct setting *items, uint32_t count)
     settings->other_strings = false;
     settings->has_custom = false;
     settings->unsafe_encoding = false;
+    settings->reading = 0;
     char *text = (char *)&settings->items[count];
     for (uint32_t i = 0; i < count; i++) {
         size_t name_bytes = strlen(items[i].name) + 1;

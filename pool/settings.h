@@ -24,6 +24,7 @@ struct settings {
     bool other_strings;   /* standard_conforming_strings is off */
     bool has_custom;      /* one of the names has a dot */
     bool unsafe_encoding; /* of the client: a byte below 128 may be part of a character */
+    uint64_t reading;     /* of those that statements are read by: equal where they are; 0 = none */
     uint32_t count;
     struct setting items[]; /* ordered by name; the texts lie behind */
 };

@@ -11,6 +11,7 @@
 #include "pool/listen.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
+#include "pool/prepare.h"
 #include "pool/restore.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
@@ -204,6 +205,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
         *ret_named = plan;
         return false;
     }
+    prepare_alters(session, plan);
     if (session->owns_link) {
         session->link->spoilt |= has_custom(plan);
     } else if (is_certain(plan) && link->status == 'I' && due_empty(&link->due) &&
@@ -263,6 +265,7 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
     state_touch(engine, session, plan);
     sequence_before(engine, session, plan);
     restore_note(engine, session, plan);
+    prepare_alters(session, plan);
     return plan->class <= PLAN_READ;
 }
 

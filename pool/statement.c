@@ -23,13 +23,14 @@ void statement_store_fini(struct statement_store *store)
     map_fini(&store->statements);
 }
 
-static struct statement *find(const struct statement_store *store, uint64_t hash,
+static struct statement *find(const struct statement_store *store, uint64_t hash, uint64_t reading,
                               const uint8_t *body, uint32_t body_bytes)
 {
     for (struct map_node *node = map_first(&store->statements, hash); node != NULL;
          node = map_next(node)) {
         struct statement *found = CONTAINER_OF(node, struct statement, node);
-        if (found->body_bytes == body_bytes && memcmp(found->body, body, body_bytes) == 0) {
+        if (found->reading == reading && found->body_bytes == body_bytes &&
+            memcmp(found->body, body, body_bytes) == 0) {
             return found;
         }
     }
@@ -50,11 +51,11 @@ static void look_at(struct statement *statement)
     statement->names = !statement->from_sql && may_name && sql_names_find(text, len, names) == 1;
 }
 
-struct statement *statement_intern(struct statement_store *store, const uint8_t *body,
-                                   uint32_t body_bytes)
+struct statement *statement_intern(struct statement_store *store, uint64_t reading,
+                                   const uint8_t *body, uint32_t body_bytes)
 {
-    uint64_t hash = hash_bytes(store->hash_key, body, body_bytes);
-    struct statement *found = find(store, hash, body, body_bytes);
+    uint64_t hash = hash_bytes(store->hash_key ^ reading, body, body_bytes);
+    struct statement *found = find(store, hash, reading, body, body_bytes);
     if (found != NULL) {
         found->references++;
         return found;
@@ -65,7 +66,7 @@ struct statement *statement_intern(struct statement_store *store, const uint8_t 
     }
     statement->id = store->next_id++;
     statement->references = 1;
-    statement->retired = false;
+    statement->reading = reading;
     statement->body_bytes = body_bytes;
     statement->plan = NULL;
     statement->names_pids = pid_function_in(body, message_text_bytes(body, body_bytes));
@@ -79,8 +80,8 @@ struct statement *statement_intern(struct statement_store *store, const uint8_t 
     return statement;
 }
 
-struct statement *statement_intern_sql(struct statement_store *store, const char *tail,
-                                       uint32_t tail_bytes)
+struct statement *statement_intern_sql(struct statement_store *store, uint64_t reading,
+                                       const char *tail, uint32_t tail_bytes)
 {
     uint8_t *body = malloc(tail_bytes + 2);
     if (body == NULL) {
@@ -89,7 +90,7 @@ struct statement *statement_intern_sql(struct statement_store *store, const char
     memcpy(body, tail, tail_bytes);
     body[tail_bytes] = '\0';
     body[tail_bytes + 1] = 'S';
-    struct statement *statement = statement_intern(store, body, tail_bytes + 2);
+    struct statement *statement = statement_intern(store, reading, body, tail_bytes + 2);
     free(body);
     return statement;
 }
@@ -112,19 +113,9 @@ void statement_unref(struct statement_store *store, struct statement *statement)
     }
     ASSERT(statement->references > 0);
     if (--statement->references == 0) {
-        if (!statement->retired) {
-            map_remove(&store->statements, &statement->node);
-        }
+        map_remove(&store->statements, &statement->node);
         plan_unref(statement->plan);
         free(statement);
-    }
-}
-
-void statement_retire(struct statement_store *store, struct statement *statement)
-{
-    if (!statement->retired) {
-        statement->retired = true;
-        map_remove(&store->statements, &statement->node);
     }
 }
 
@@ -214,14 +205,15 @@ bool session_statement_pending(const struct map *statements, uint64_t hash_key, 
 }
 
 struct session_statement *session_statement_add(struct map *statements, uint64_t hash_key,
-                                                const char *name, struct statement *statement)
+                                                const char *name, struct statement *statement,
+                                                uint32_t catalog)
 {
     size_t name_bytes = strlen(name) + 1;
     struct session_statement *entry = malloc(sizeof(*entry) + name_bytes);
     if (entry == NULL) {
         return NULL;
     }
-    *entry = (struct session_statement){.statement = statement};
+    *entry = (struct session_statement){.statement = statement, .catalog = catalog};
     memcpy(entry->name, name, name_bytes);
     if (map_add(statements, &entry->node, hash_bytes(hash_key, name, name_bytes - 1)) != 0) {
         free(entry);
@@ -309,13 +301,15 @@ void link_statement_keep(struct link_statements *statements, struct link_stateme
 }
 
 struct link_statement *link_statement_add(struct link_statements *statements,
-                                          struct statement *statement, uint64_t name_id)
+                                          struct statement *statement, uint64_t name_id,
+                                          uint32_t catalog)
 {
     struct link_statement *entry = malloc(sizeof(*entry));
     if (entry == NULL) {
         return NULL;
     }
-    *entry = (struct link_statement){.statement = statement, .name_id = name_id};
+    *entry =
+        (struct link_statement){.statement = statement, .name_id = name_id, .catalog = catalog};
     entry->name_bytes = statement_name(name_id, entry->name);
     list_init(&entry->recent);
     if (map_add(&statements->by_id, &entry->node, hash_id(statement)) != 0) {
@@ -325,6 +319,13 @@ struct link_statement *link_statement_add(struct link_statements *statements,
     statement_ref(statement);
     list_push_front(&statements->recent, &entry->recent);
     return entry;
+}
+
+void link_statements_doubt(struct link_statements *statements)
+{
+    LIST_EACH (&statements->recent, node) {
+        CONTAINER_OF(node, struct link_statement, recent)->catalog = 0;
+    }
 }
 
 void link_statement_used(struct link_statements *statements, struct link_statement *entry)

@@ -1,8 +1,9 @@
 /* Prepared statements: one store per engine, virtual names per session, real names per link.
  *
- * A *statement* is what a Parse says besides the name: the query and the parameter types. Sessions
- * that prepare the same text share one. On a link it has a name of ours, made from its id, which is
- * unique in the process, so that a link keeps its names when it is lent to another worker.
+ * A *statement* is what a Parse says besides the name, the query and the parameter types, and the
+ * settings by which a server reads it: '1/2/2024'::date is a constant from then on. Sessions that
+ * prepare the same text, read alike, share one. On a link it has a name of ours, made from its id,
+ * which is unique in the process, so that a link keeps its names when it is lent to another worker.
  *
  *    session: name -> session_statement --+
  *                                         +--> statement (id, text)
@@ -10,6 +11,9 @@
  *
  * What a pipelined Parse or Close changes is *pending* until the server has answered, and undone
  * when the server skips it after an error (pool/due.h).
+ *
+ * What a link has prepared before the catalog changed (shared_catalog) may not be what a client
+ * means who prepares it now: it is closed there, and prepared anew under another name.
  */
 #ifndef POOL_STATEMENT_H
 #define POOL_STATEMENT_H
@@ -27,9 +31,9 @@ struct statement {
     struct map_node node;
     uint64_t id;
     uint32_t references;
-    bool retired;  /* no longer in the store: whoever prepares the text anew gets another */
-    bool from_sql; /* of a PREPARE: the body is what stands behind its name, NUL, 'S' */
-    bool names;    /* its text is a PREPARE, EXECUTE or DEALLOCATE (pool/names.h) */
+    uint64_t reading; /* struct settings: how its text is read */
+    bool from_sql;    /* of a PREPARE: the body is what stands behind its name, NUL, 'S' */
+    bool names;       /* its text is a PREPARE, EXECUTE or DEALLOCATE (pool/names.h) */
     uint32_t body_bytes;
     struct plan *plan; /* what it does; NULL until somebody asks (pool/state.h); a reference */
     bool names_pids;   /* pid_function_in its query */
@@ -48,6 +52,7 @@ struct session_statement {
     struct statement *statement;
     struct statement *told; /* as the client prepared it, when pids in it were replaced; or NULL */
     bool pending_parse, pending_close;
+    uint32_t catalog; /* shared_catalog when it was prepared */
     uint64_t form_id; /* of a text with names: the name_id of its last form; else 0 */
     const struct link_statement *closed_by; /* the decoy of a DEALLOCATE ALL under way, or NULL */
     char name[];
@@ -64,6 +69,7 @@ struct link_statement {
     struct statement *statement;
     uint64_t name_id; /* its name there: the id that the engine had given which prepared it */
     uint32_t pending; /* Parse and Close messages under way */
+    uint32_t catalog; /* shared_catalog before its Parse was sent; 0 = it is not to be relied on */
     bool closing;     /* a Close is under way: not to be used, but still there if it is skipped */
     uint32_t name_bytes;
     char name[STATEMENT_NAME_BYTES]; /* statement_name of name_id */
@@ -80,20 +86,16 @@ void statement_store_init(struct statement_store *store, uint32_t worker, uint64
 /* Every statement must have been given back. */
 void statement_store_fini(struct statement_store *store);
 
-/* A reference to the statement of this text; NULL when memory is out. */
-struct statement *statement_intern(struct statement_store *store, const uint8_t *body,
-                                   uint32_t body_bytes);
+/* A reference to the statement of this text and reading; NULL when memory is out. */
+struct statement *statement_intern(struct statement_store *store, uint64_t reading,
+                                   const uint8_t *body, uint32_t body_bytes);
 
 /* What a PREPARE of SQL stores: `tail` is what stands behind its name. As statement_intern. */
-struct statement *statement_intern_sql(struct statement_store *store, const char *tail,
-                                       uint32_t tail_bytes);
+struct statement *statement_intern_sql(struct statement_store *store, uint64_t reading,
+                                       const char *tail, uint32_t tail_bytes);
 
 /* The query that it runs; ends with a NUL. */
 const char *statement_query(const struct statement *statement);
-
-/* Servers refuse to run it any more (its result type has changed): those who have it keep it, and a
- * new Parse of the text makes a new one, under another name. */
-void statement_retire(struct statement_store *store, struct statement *statement);
 
 /* The last reference given back frees it. unref: NULL is allowed. */
 void statement_ref(struct statement *statement);
@@ -119,7 +121,8 @@ bool session_statement_pending(const struct map *statements, uint64_t hash_key, 
 
 /* Adds one; takes a reference of its own. NULL when memory is out. */
 struct session_statement *session_statement_add(struct map *statements, uint64_t hash_key,
-                                                const char *name, struct statement *statement);
+                                                const char *name, struct statement *statement,
+                                                uint32_t catalog);
 
 /* Takes the entry out of the map and frees it, with its reference. */
 void session_statement_remove(struct statement_store *store, struct map *statements,
@@ -137,7 +140,11 @@ struct link_statement *link_statement_find(const struct link_statements *stateme
 /* Adds one under the name that goes with `name_id`; takes a reference of its own. NULL when memory
  * is out. */
 struct link_statement *link_statement_add(struct link_statements *statements,
-                                          struct statement *statement, uint64_t name_id);
+                                          struct statement *statement, uint64_t name_id,
+                                          uint32_t catalog);
+
+/* None of them is to be relied on any more. */
+void link_statements_doubt(struct link_statements *statements);
 
 /* It is now the most recently used. */
 void link_statement_used(struct link_statements *statements, struct link_statement *entry);

@@ -44,6 +44,31 @@ Test(settings, of_one_name_the_last_counts_and_case_does_not)
     settings_store_fini(&store);
 }
 
+Test(settings, reading_is_that_of_what_statements_are_read_by)
+{
+    struct settings_store store;
+    settings_store_init(&store, 1);
+    const char *const alike[] = {"application_name", "x", "TimeZone", "UTC", NULL};
+    const char *const plain[] = {"TimeZone", "UTC", NULL};
+    const char *const other[] = {"TimeZone", "CET", NULL};
+    const char *const another[] = {"DateStyle", "UTC", NULL};
+    const char *const unread[] = {"application_name", "x", NULL};
+    const char *const *pairs[] = {alike, plain, other, another, unread};
+    struct settings *sets[5];
+    for (int i = 0; i < 5; i++) {
+        sets[i] = intern(&store, pairs[i]);
+    }
+    cr_assert_eq(store.none->reading, 0);
+    cr_assert_eq(sets[4]->reading, 0);
+    cr_assert_eq(sets[0]->reading, sets[1]->reading);
+    cr_assert(sets[1]->reading != 0 && sets[1]->reading != sets[2]->reading);
+    cr_assert_neq(sets[1]->reading, sets[3]->reading);
+    for (int i = 0; i < 5; i++) {
+        settings_unref(&store, sets[i]);
+    }
+    settings_store_fini(&store);
+}
+
 Test(settings, with_adds_changes_and_takes_away)
 {
     struct settings_store store;

@@ -6,7 +6,7 @@
 
 static struct statement *intern(struct statement_store *store, const char *text)
 {
-    return statement_intern(store, (const uint8_t *)text, (uint32_t)strlen(text) + 1);
+    return statement_intern(store, 0, (const uint8_t *)text, (uint32_t)strlen(text) + 1);
 }
 
 Test(statement, the_same_text_is_one_statement)
@@ -31,9 +31,9 @@ Test(statement, a_prefix_is_another_text)
 {
     struct statement_store store;
     statement_store_init(&store, 0, 1);
-    struct statement *one = statement_intern(&store, (const uint8_t *)"ab", 1);
-    struct statement *two = statement_intern(&store, (const uint8_t *)"ab", 2);
-    struct statement *none = statement_intern(&store, (const uint8_t *)"", 0);
+    struct statement *one = statement_intern(&store, 0, (const uint8_t *)"ab", 1);
+    struct statement *two = statement_intern(&store, 0, (const uint8_t *)"ab", 2);
+    struct statement *none = statement_intern(&store, 0, (const uint8_t *)"", 0);
     cr_assert(one != two && two != none && one != none);
     statement_unref(&store, one);
     statement_unref(&store, two);
@@ -66,13 +66,13 @@ Test(statement, a_session_hides_what_it_is_closing)
     statement_store_init(&store, 0, 1);
     map_init(&session);
     struct statement *one = intern(&store, "select 1"), *two = intern(&store, "select 2");
-    struct session_statement *entry = session_statement_add(&session, 1, "s", one);
+    struct session_statement *entry = session_statement_add(&session, 1, "s", one, 1);
     cr_assert_eq(session_statement_find(&session, 1, "s", strlen("s")), entry);
     cr_assert_null(session_statement_find(&session, 1, "S", strlen("S")));
     cr_assert_null(session_statement_find(&session, 1, "", strlen("")));
     entry->pending_close = true;
     cr_assert_null(session_statement_find(&session, 1, "s", strlen("s")));
-    struct session_statement *fresh = session_statement_add(&session, 1, "s", two);
+    struct session_statement *fresh = session_statement_add(&session, 1, "s", two, 1);
     cr_assert_eq(session_statement_find(&session, 1, "s", strlen("s")), fresh);
     session_statement_remove(&store, &session, entry);
     cr_assert_eq(session_statement_find(&session, 1, "s", strlen("s")), fresh);
@@ -95,7 +95,7 @@ Test(statement, a_link_gives_up_the_least_recently_used)
         snprintf(text, sizeof(text), "select %d", i);
         struct statement *statement = intern(&store, text);
         cr_assert_null(link_statement_find(&link, statement));
-        entries[i] = link_statement_add(&link, statement, statement->id);
+        entries[i] = link_statement_add(&link, statement, statement->id, 1);
         cr_assert_eq(link_statement_find(&link, statement), entries[i]);
         statement_unref(&store, statement);
     }

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""What servers have prepared, when another has changed what it stands for.
+
+Each script is played on a direct connection and through a proxy with one server connection, on which
+another client has prepared the same texts before.
+"""
+
+import os
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from check import Suite, equal, true  # noqa: E402
+from stage import Stage  # noqa: E402
+from wire import Message, bind, describe, execute, flush, parse, query, sync, transcript  # noqa: E402
+
+suite = Suite("stale")
+stage = Stage(suite)
+
+SETUP = (
+    "DROP SCHEMA IF EXISTS front CASCADE; CREATE SCHEMA front; DROP TABLE IF EXISTS t, tenant;"
+    " CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'one')"
+)
+TEXT = "SELECT * FROM t"
+
+
+def run(name="s", *params):
+    return bind("", name, [p.encode() for p in params]) + describe("P", "") + execute()
+
+
+def ask(client, data):
+    """What is heard until as many ReadyForQuery as the data asks for."""
+    count = at = 0
+    while at < len(data):
+        count += data[at : at + 1] in (b"Q", b"S")
+        at += 1 + int.from_bytes(data[at + 1 : at + 5], "big")
+    client.send(data)
+    return transcript(without_oid(message) for message in client.ready(count))
+
+
+def without_oid(message):
+    """A RowDescription names tables by numbers, which differ after each SETUP."""
+    if message.kind != "T":
+        return message
+    body, at = message.body[:2], 2
+    for _ in range(struct.unpack_from("!H", message.body)[0]):
+        end = message.body.index(b"\0", at) + 1
+        body += message.body[at:end] + message.body[end + 4 : end + 18]
+        at = end + 18
+    return Message("T", body)
+
+
+def prepared_anew(steps, ddl="SELECT 1", **params):
+    """Another client prepares TEXT, and changes what it means; then a client that comes anew must hear
+    what it would hear on a direct connection."""
+    stage.sql(SETUP)
+    with stage.proxy(size=1) as proxy:
+        other = stage.client(proxy, **params)
+        ask(other, parse("s", TEXT) + run() + sync())
+        ask(other, query(ddl))
+        client = stage.client(proxy, **params)
+        got = [ask(client, step) for step in steps]
+    stage.sql(SETUP)
+    with stage.direct(**params) as direct:
+        ask(direct, query(ddl))
+        wanted = [ask(direct, step) for step in steps]
+    for number, (one, two) in enumerate(zip(got, wanted)):
+        equal(one, two, f"step {number}")
+
+
+# --- the settings by which a text is read ---------------------------------------------------------
+
+READ = {
+    "TimeZone": ("UTC", "Asia/Tokyo", "SELECT '2024-01-01 00:00'::timestamptz AT TIME ZONE 'UTC'"),
+    "DateStyle": ("ISO, MDY", "ISO, DMY", "SELECT '1/2/2024'::date"),
+    "IntervalStyle": ("postgres", "sql_standard", "SELECT extract(epoch FROM '-1 2:03:04'::interval)"),
+    "standard_conforming_strings": ("on", "off", r"SELECT length('a\\b')"),
+    "client_encoding": ("UTF8", "LATIN1", b"SELECT length('\xc3\xa9')"),
+    "array_nulls": ("on", "off", "SELECT ('{NULL}'::text[])[1] IS NULL"),
+    "transform_null_equals": ("off", "on", "SELECT (NULL = NULL) IS NULL"),
+    "search_path": ("public", "front", "SELECT * FROM tenant"),
+}
+
+for name, (one, two, text) in READ.items():
+
+    @suite.check(f"a text is read by its client's own {name}")
+    def _(name=name, values=(one, two), text=text):
+        stage.sql(SETUP)
+        stage.sql("CREATE TABLE tenant (a int); CREATE TABLE front.tenant (a text, b int)")
+        stage.sql("INSERT INTO tenant VALUES (1); INSERT INTO front.tenant VALUES ('x', 2)")
+        at_once = [parse("s", text) + run() + sync()]
+        described = [parse("s", text) + describe("S", "s") + sync(), run() + sync()]
+        for script in (at_once, described):
+            wanted = []
+            for value in values:
+                with stage.direct() as direct:
+                    ask(direct, query(f"SET {name} = {value if name == 'DateStyle' else repr(value)}"))
+                    wanted.append([ask(direct, step) for step in script])
+            true(wanted[0] != wanted[1], "the setting matters")
+            with stage.proxy(size=1) as proxy:
+                clients = [stage.client(proxy) for _ in values]
+                for client, value, heard in zip(clients, values, wanted):
+                    ask(client, query(f"SET {name} = {value if name == 'DateStyle' else repr(value)}"))
+                    equal([ask(client, step) for step in script], heard, value)
+                for client, heard in zip(clients, wanted):
+                    equal(ask(client, run() + sync()), ask_again(heard), "again")
+
+
+def ask_again(heard):
+    """What only the Bind and Execute of a script are answered."""
+    return [line for line in heard[-1] if line[:2] not in ("1 ", "N ")]
+
+
+# --- changes that are seen here -------------------------------------------------------------------
+
+ANEW = {
+    "Parse and Bind": [parse("s", TEXT) + run() + sync()],
+    "Parse and Describe": [parse("s", TEXT) + describe("S", "s") + sync(), run() + sync()],
+    "Parse, Describe, Flush": [parse("s", TEXT) + describe("S", "s") + flush() + sync(), run() + sync()],
+    "Parse alone": [parse("s", TEXT) + sync(), describe("S", "s") + sync(), run() + sync()],
+    "in a transaction": [query("BEGIN"), parse("s", TEXT) + sync(), run() + sync(), query("COMMIT"), run() + sync()],
+    "a pipeline": [parse("s", TEXT) + run() + sync() + run() + run() + sync() + query("SELECT 1")],
+    "by SQL": [query("PREPARE s AS SELECT * FROM t"), query("EXECUTE s")],
+}
+CHANGES = {
+    "a column more": "ALTER TABLE t ADD c date",
+    "another type": "ALTER TABLE t ALTER a TYPE bigint",
+    "another table": "DROP TABLE t; CREATE TABLE t AS SELECT 7 AS x",
+    "a table in front": "CREATE TABLE front.t AS SELECT 8 AS y",
+    "changed and rolled back": "BEGIN; ALTER TABLE t ADD c date; ROLLBACK",
+    "a column less": "ALTER TABLE t DROP b",
+    "no table": "DROP TABLE t",
+}
+
+for change, ddl in CHANGES.items():
+    for how, steps in ANEW.items():
+
+        @suite.check(f"prepared anew after {change}, by another client: {how}")
+        def _(ddl=ddl, steps=steps):
+            prepared_anew(steps, ddl, search_path="front,public")
+
+
+@suite.check("prepared anew in the transaction that changes the table, and after its rollback")
+def _():
+    steps = [
+        parse("old", TEXT) + sync(),
+        query("BEGIN"),
+        query("ALTER TABLE t ADD c date"),
+        parse("s", TEXT) + describe("S", "s") + sync(),
+        run() + sync(),
+        query("ROLLBACK"),
+        parse("s2", TEXT) + describe("S", "s2") + sync(),
+        run("s2") + sync(),
+    ]
+    prepared_anew(steps)
+
+
+@suite.check("prepared anew in the packet that changes the table")
+def _():
+    steps = [
+        parse("", "ALTER TABLE t ADD d date") + run("") + parse("s", TEXT) + describe("S", "s") + sync(),
+        run() + sync(),
+        query("ALTER TABLE t DROP d"),
+    ]
+    prepared_anew(steps)
+
+
+@suite.check("a temporary table in front of one that others have prepared")
+def _():
+    steps = [query("CREATE TEMP TABLE t AS SELECT 9 AS z"), parse("s", TEXT) + run() + sync(), run() + sync()]
+    prepared_anew(steps)
+
+
+@suite.check("a change at one worker is known at the others")
+def _():
+    stage.sql(SETUP)
+    with stage.proxy(size=4, top={"workers": 2}) as proxy:
+        clients = [stage.client(proxy) for _ in range(8)]
+        for client in clients:
+            ask(client, parse("old", TEXT) + run("old") + sync())
+        clients[0].rows("ALTER TABLE t ADD c date")
+        with stage.direct() as direct:
+            wanted = ask(direct, parse("s", TEXT) + describe("S", "s") + sync())
+        for client in clients:
+            equal(ask(client, parse("s", TEXT) + describe("S", "s") + sync()), wanted)
+
+
+if __name__ == "__main__":
+    suite.main()
