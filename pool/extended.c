@@ -118,19 +118,53 @@ static struct name take_name(struct reader *reader)
     return (struct name){text, (uint32_t)((const char *)reader->at - text) - 1};
 }
 
-/* In a failed transaction the server refuses the Parse by which the link was to get the session's
- * unnamed statement; a message of a later batch waits for that, as it then needs one of its own. */
+/* Whether the reply to this entry says what the link's unnamed statement is. What is asked for the
+ * engine's own ends leaves it unknown, which ensure_unnamed sees. */
+static bool changes_unnamed(const struct due_entry *entry)
+{
+    bool ours = entry->kind == DUE_SWALLOW && entry->flags == 0 && entry->prepared == NULL;
+    return (entry->what == DUE_PARSE && (ours || (entry->flags & DUE_FLAG_UNNAMED) != 0)) ||
+           (entry->what == DUE_CLOSE && ours);
+}
+
+/* The Parse that makes the unnamed statement what it is, the client's or ours, may yet be refused
+ * or, behind an error, be skipped. (In the same batch that skips what uses it, too.) Then a Bind of
+ * a later batch would find whatever was there before, be it another client's; so that one waits. */
 static bool unnamed_waits(struct session *session)
 {
     const struct link *link = session->link;
-    bool under_way = false;
-    for (uint32_t i = 0; link->status == 'E' && i < link->due.count && !session->blocked; i++) {
+    bool synced = false;
+    for (uint32_t i = link->due.count; i-- > 0;) {
         const struct due_entry *entry = due_at(&link->due, i);
-        session->blocked = entry->what == DUE_SYNC && under_way;
-        under_way = under_way || (entry->what == DUE_PARSE && entry->kind == DUE_SWALLOW &&
-                                  entry->prepared == NULL);
+        synced = synced || entry->what == DUE_SYNC;
+        if (changes_unnamed(entry)) {
+            session->blocked = session->blocked || synced;
+            break;
+        }
     }
     return session->blocked;
+}
+
+/* Behind a DISCARD ALL that is not answered yet what was prepared before it may be gone: what the
+ * client has (`named`; NULL = nothing, or it is new), and in the same batch, too, what the link has
+ * and what is under way. A later batch has learnt of that by the time it matters. */
+static bool discard_waits(struct engine *engine, struct session *session,
+                          const struct session_statement *named)
+{
+    static const uint8_t flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
+    struct link *link = session->link;
+    session->discards = session->discards && !due_empty(&link->due);
+    session->discard_flushed = session->discard_flushed && session->discards;
+    bool same_batch = !extended_status_is_open(link);
+    if (!session->discards || (!same_batch && (named == NULL || named->pending_parse))) {
+        return false;
+    }
+    session->blocked = true; /* link_after_reply comes back to it */
+    if (same_batch && link->unsynced && !session->discard_flushed) {
+        session->discard_flushed = true;
+        link_write(engine, link, flush, sizeof(flush));
+    }
+    return true;
 }
 
 /* Whether what the name stands for shows only when an earlier batch has been answered: a Parse or
@@ -139,8 +173,8 @@ static bool unnamed_waits(struct session *session)
 static bool name_waits(struct engine *engine, struct session *session, struct name name)
 {
     struct link *link = session->link;
-    session->discards = session->discards && !due_empty(&link->due);
     if (due_empty(&link->due)) {
+        session->discards = session->discard_flushed = false;
         return false;
     }
     if (name.bytes == 0) {
@@ -148,14 +182,12 @@ static bool name_waits(struct engine *engine, struct session *session, struct na
     }
     const struct session_statement *named =
         session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
+    if (discard_waits(engine, session, named)) {
+        return true;
+    }
     const struct link_statement *prepared =
         named == NULL ? NULL : link_statement_find(&link->statements, named->statement);
     bool under_way = false, in_query = false;
-    if (session->discards && named != NULL && !named->pending_parse &&
-        extended_status_is_open(link)) {
-        session->blocked = true; /* it may be gone */
-        return true;
-    }
     if ((prepared == NULL || prepared->pending == 0) &&
         !session_statement_pending(&session->statements, engine->hash_key, name.text, name.bytes)) {
         return false;
@@ -363,8 +395,9 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
     if (statement == NULL) {
         return no_memory(engine, session);
     }
-    struct statement *form =
-        names_wait(session, statement) ? NULL : form_of(engine, session, statement);
+    bool waits = ((name[0] != '\0' || statement->names) && discard_waits(engine, session, NULL)) ||
+                 names_wait(session, statement);
+    struct statement *form = waits ? NULL : form_of(engine, session, statement);
     if (form == NULL) {
         statement_unref(&engine->statements, statement);
         return false;

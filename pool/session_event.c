@@ -25,7 +25,8 @@ void session_end_of_input(struct engine *engine, struct session *session)
         session_close(engine, session);
         return;
     }
-    if (link != NULL &&
+    /* Blocked: the rest of a batch is here, and waits for what the server says of its beginning. */
+    if (link != NULL && !session->blocked &&
         (link->due.copy_in || link->due.copy_both || link->unsynced || session->body_left > 0)) {
         session_close(engine, session); /* what was begun can't be completed any more */
         return;

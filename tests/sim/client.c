@@ -311,6 +311,8 @@ static void on_message(struct client *client, const uint8_t *message, size_t len
     oracle_received(client, message, len);
     sim->rows += type == BACKEND_DATA_ROW;
     sim->errors += type == BACKEND_ERROR_RESPONSE;
+    /* Whether what was canceled had begun, and so ended the unnamed statement, is not known. */
+    client->unnamed_copies |= type == BACKEND_ERROR_RESPONSE && client->cancels > 0;
     if (client->oracle.blind) {
         return;
     }
