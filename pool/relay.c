@@ -31,16 +31,22 @@ struct relay {
     bool stop;
 };
 
-static void end_run(struct relay *relay, uint8_t *at)
+/* Bytes of the server's go to the client, if there is one that hears them. */
+static void pass_on(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
+                    uint32_t len)
 {
-    struct session *owner = relay->link->owner;
-    uint32_t len = (uint32_t)(at - relay->run);
+    struct session *owner = link->owner;
     if (owner != NULL && owner->deaf) {
-        session_unheard(relay->engine, owner);
+        session_unheard(engine, owner);
     } else if (owner != NULL && len > 0) {
-        conn_send(relay->engine, &owner->conn, relay->block, relay->run, len);
+        conn_send(engine, &owner->conn, block, bytes, len);
         owner->pool->stats.bytes_sent += len;
     }
+}
+
+static void end_run(struct relay *relay, uint8_t *at)
+{
+    pass_on(relay->engine, relay->link, relay->block, relay->run, (uint32_t)(at - relay->run));
     relay->run = at;
 }
 
@@ -290,23 +296,34 @@ static void refuse_transaction(struct relay *relay, uint8_t *at)
     session_refuse_transaction(relay->engine, relay->link->owner);
 }
 
-static void take_ready(struct relay *relay, uint8_t *at)
+static bool is_status(uint8_t byte)
 {
-    struct link *link = relay->link;
-    char status = (char)at[MESSAGE_HEADER_BYTES];
-    if (status != 'I' && status != 'T' && status != 'E') {
-        violated(relay, at, "ReadyForQuery with an unknown status");
-        return;
-    }
-    link->status = status;
+    return byte == 'I' || byte == 'T' || byte == 'E';
+}
+
+/* What every ReadyForQuery changes. */
+static void note_ready(const struct engine *engine, struct link *link, uint8_t status)
+{
+    link->status = (char)status;
     link->query_timed_out = false;
     link->due.copy_in = false;
     link->due.copy_both = false;
-    link->used_us = relay->engine->now_us;
+    link->used_us = engine->now_us;
     if (link->owner != NULL && link->owner->query_from_us != 0) {
         link->pool->stats.query_us += link->used_us - link->owner->query_from_us;
         link->owner->query_from_us = link->due.count > 1 ? link->used_us : 0;
     }
+}
+
+static void take_ready(struct relay *relay, uint8_t *at)
+{
+    struct link *link = relay->link;
+    uint8_t status = at[MESSAGE_HEADER_BYTES];
+    if (!is_status(status)) {
+        violated(relay, at, "ReadyForQuery with an unknown status");
+        return;
+    }
+    note_ready(relay->engine, link, status);
     if (status != 'I' && link->owner != NULL && link->pool->limits.mode == POOL_STATEMENT) {
         refuse_transaction(relay, at);
     }
@@ -473,12 +490,11 @@ static uint8_t judge_plainly(const struct due_entry *head, const uint8_t *at, co
     return verdict;
 }
 
-/* Steps over the whole messages of one type at `at`: of many rows only the first needs a
- * verdict. */
-static const uint8_t *pass_same(const uint8_t *at, const uint8_t *end, uint8_t type)
+/* Steps over whole messages from which nothing follows, by the head's rules. */
+static const uint8_t *pass_parts(const uint8_t *rules, const uint8_t *at, const uint8_t *end)
 {
     uint32_t body_bytes;
-    while (end - at >= MESSAGE_HEADER_BYTES && at[0] == type &&
+    while (end - at >= MESSAGE_HEADER_BYTES && rules[at[0]] == DUE_VERDICT_PLAIN &&
            message_header(message_backend_bounds, at, &body_bytes) &&
            (uint32_t)(end - at) - MESSAGE_HEADER_BYTES >= body_bytes) {
         at += MESSAGE_HEADER_BYTES + body_bytes;
@@ -486,20 +502,39 @@ static const uint8_t *pass_same(const uint8_t *at, const uint8_t *end, uint8_t t
     return at;
 }
 
+/* Whether at `at` is a ReadyForQuery that only passes, and nothing but due_pop follows from. */
+static bool ready_is_plain(const struct link *link, const uint8_t *at, const uint8_t *end)
+{
+    static const uint8_t header[] = {BACKEND_READY_FOR_QUERY, 0, 0, 0, 5};
+    const struct session *owner = link->owner;
+    return end - at > MESSAGE_HEADER_BYTES && memcmp(at, header, sizeof(header)) == 0 &&
+           is_status(at[MESSAGE_HEADER_BYTES]) && due_pops_plainly(&link->due) && owner != NULL &&
+           !listen_holds(owner) && link->pool->limits.mode != POOL_STATEMENT;
+}
+
 /* The common case: messages that only pass through to the client, from which at most follows that
  * the next entry is due. Returns the bytes that it covers from `at`, which may be none. */
-static uint32_t pass_plain(struct link *link, const uint8_t *at, const uint8_t *end)
+static uint32_t pass_plain(const struct engine *engine, struct link *link, const uint8_t *at,
+                           const uint8_t *end)
 {
     struct due *due = &link->due;
     const struct due_entry *head = due_head(due);
     const uint8_t *from = at;
     uint32_t body_bytes;
-    while (end - at >= MESSAGE_HEADER_BYTES && head != NULL && head->kind == DUE_FORWARD) {
+    while (head != NULL && head->kind == DUE_FORWARD) {
+        at = pass_parts(due_rules[head->what], at, end);
+        if (end - at < MESSAGE_HEADER_BYTES) {
+            break;
+        }
         uint8_t verdict = judge_plainly(head, at, end);
-        bool ends = verdict == DUE_VERDICT_PLAIN_LAST && due_pops_plainly(due);
+        bool ready = verdict == DUE_VERDICT_LAST && ready_is_plain(link, at, end);
+        bool ends = ready || (verdict == DUE_VERDICT_PLAIN_LAST && due_pops_plainly(due));
         if ((verdict != DUE_VERDICT_PLAIN && !ends) ||
             !message_header(message_backend_bounds, at, &body_bytes)) {
             break;
+        }
+        if (ready) {
+            note_ready(engine, link, at[MESSAGE_HEADER_BYTES]);
         }
         if (ends) {
             due_pop(due);
@@ -511,11 +546,7 @@ static uint32_t pass_plain(struct link *link, const uint8_t *at, const uint8_t *
             link->body_forward = true;
             return (uint32_t)(end - from);
         }
-        uint8_t type = at[0];
         at += MESSAGE_HEADER_BYTES + body_bytes;
-        if (type == BACKEND_DATA_ROW || type == BACKEND_COPY_DATA) {
-            at = pass_same(at, end, type);
-        }
     }
     return (uint32_t)(at - from);
 }
@@ -531,48 +562,60 @@ static uint32_t take_body(struct relay *relay, uint8_t *at, uint32_t have)
     return now;
 }
 
-static void watch_client(struct relay *relay)
+/* All is passed on: a client that is behind is not given more before it has read. */
+static void end_receive(struct engine *engine, struct link *link)
 {
-    struct session *owner = relay->link->owner;
+    const struct session *owner = link->owner;
     if (owner != NULL && owner->conn.tx.bytes > LIMIT_TX_HIGH_BYTES) {
-        conn_set_reading(relay->engine, &relay->link->conn, false);
+        conn_set_reading(engine, &link->conn, false);
     }
+    link_after_reply(engine, link);
 }
 
-void relay_bytes(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
-                 uint32_t len)
+/* Bytes that pass_plain has not covered, from relay->run on. */
+static void relay_rest(struct relay *relay, uint8_t *at, uint8_t *end)
 {
-    struct relay relay = {.engine = engine, .link = link, .block = block, .run = bytes};
-    uint8_t *at = bytes, *end = bytes + len;
-    while (at < end && !relay.stop && !link->conn.closing) {
+    struct engine *engine = relay->engine;
+    struct link *link = relay->link;
+    while (at < end && !relay->stop && !link->conn.closing) {
         uint32_t have = (uint32_t)(end - at), taken;
         if (link->body_left > 0) {
-            taken = take_body(&relay, at, have);
+            taken = take_body(relay, at, have);
         } else if (have < MESSAGE_HEADER_BYTES) {
             break;
         } else {
-            at += pass_plain(link, at, end);
-            have = (uint32_t)(end - at);
-            if (have < MESSAGE_HEADER_BYTES) {
-                break;
+            taken = pass_plain(engine, link, at, end);
+            if (taken == 0) {
+                taken = take(relay, at, have);
             }
-            taken = take(&relay, at, have);
         }
         if (taken == 0) {
             break;
         }
         at += taken;
     }
-    if (link->conn.closing || relay.stop) {
+    if (link->conn.closing || relay->stop) {
         return;
     }
-    end_run(&relay, at);
+    end_run(relay, at);
     if (link->conn.held != NULL || at < end) {
-        if (!conn_hold(engine, &link->conn, block, at, (uint32_t)(end - at), relay.whole)) {
+        if (!conn_hold(engine, &link->conn, relay->block, at, (uint32_t)(end - at), relay->whole)) {
             link_fail(engine, link, ERR_NO_MEMORY, NULL);
             return;
         }
     }
-    watch_client(&relay);
-    link_after_reply(engine, link);
+    end_receive(engine, link);
+}
+
+void relay_bytes(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
+                 uint32_t len)
+{
+    uint32_t plain = link->body_left > 0 ? 0 : pass_plain(engine, link, bytes, bytes + len);
+    if (plain == len && link->conn.held == NULL) {
+        pass_on(engine, link, block, bytes, len);
+        end_receive(engine, link);
+        return;
+    }
+    struct relay relay = {.engine = engine, .link = link, .block = block, .run = bytes};
+    relay_rest(&relay, bytes + plain, bytes + len);
 }
