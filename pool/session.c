@@ -387,6 +387,9 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
     if (link->due.skipping) {
         return session_discard(session, total, have);
     }
+    if (type == FRONTEND_QUERY && session_query_is_plain(engine, session, message, total, have)) {
+        return session_query_pass(engine, session, block, message, total);
+    }
     if (pid_message(engine, session, message, total, have, &rewritten)) {
         *ret_whole = total;
         return 0;

@@ -11,10 +11,12 @@
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
+#include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/message.h"
 #include "protocol/sql_verb.h"
+#include "router/plan.h"
 
 /* Enough of a Query to see its first word, wherever the segments were cut. */
 enum { QUERY_FRONT_BYTES = 64 };
@@ -135,6 +137,52 @@ static bool enter(struct engine *engine, struct session *session)
     return link_due_entry(engine, session->link, &due);
 }
 
+/* The query's reply is entered. */
+static void begin(struct engine *engine, struct session *session)
+{
+    session_query_begins(engine, session);
+    session->link->unsynced = false; /* its ReadyForQuery ends what came before, too */
+}
+
+/* Whether all that the session has to do for a query follows from the query's text. */
+static bool is_free(const struct session *session)
+{
+    bool busy = session->owns_link | session->ahead | session->ahead_refused | session->unlistens |
+                (session->refused_pin != 0);
+    return !busy && session->pins == 0 && session->restores == NULL && session->listener == NULL;
+}
+
+bool session_query_is_plain(struct engine *engine, struct session *session, const uint8_t *message,
+                            uint32_t total, uint32_t have)
+{
+    if (have < total || message[total - 1] != '\0' || !is_free(session)) {
+        return false;
+    }
+    const struct plan *plan =
+        state_known_plan(engine, session, (const char *)message + MESSAGE_HEADER_BYTES,
+                         total - MESSAGE_HEADER_BYTES - 1);
+    if (plan == NULL || plan->touches != 0) {
+        return false;
+    }
+    session->query_is_read = plan->class <= PLAN_READ;
+    if (!session->query_is_read) {
+        sequence_before(engine, session, plan);
+    }
+    return true;
+}
+
+uint32_t session_query_pass(struct engine *engine, struct session *session, struct block *block,
+                            uint8_t *message, uint32_t total)
+{
+    session_query_drop_unnamed(engine, session);
+    if (!link_due_forward(engine, session->link, DUE_QUERY)) {
+        return 0;
+    }
+    begin(engine, session);
+    session_forward(engine, session, block, message, total, total);
+    return total;
+}
+
 uint32_t session_query_take(struct engine *engine, struct session *session, struct block *block,
                             uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
@@ -159,8 +207,7 @@ uint32_t session_query_take(struct engine *engine, struct session *session, stru
     if (session->conn.closing || (!sent && !enter(engine, session))) {
         return 0;
     }
-    session_query_begins(engine, session);
-    link->unsynced = false; /* its ReadyForQuery ends what came before, too */
+    begin(engine, session);
     if (session->refused_pin != 0) {
         session->refused_pin = 0;
         pin_limit_send_query(engine, link);

@@ -4,10 +4,15 @@
  *                          would pin too many?   pool/pin_limit.h sends one that fails
  *                          unlistens?            pool/listen.h sends it with the rest of the news
  *                          else                  it is forwarded as it came
+ *
+ * Most queries read or write rows and touch nothing else, and most sessions have nothing open that
+ * a query could meet: such a *plain* query skips the questions above, and the look for pids in its
+ * text (pool/pid_message.h), since a plan without touches calls no function of theirs.
  */
 #ifndef POOL_SESSION_QUERY_H
 #define POOL_SESSION_QUERY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct block;
@@ -19,6 +24,15 @@ struct session;
  * the session is closing. */
 uint32_t session_query_take(struct engine *engine, struct session *session, struct block *block,
                             uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole);
+
+/* Whether a Query that goes to the session's link is here whole and plain. If so, what it does is
+ * noted, and session_query_pass must follow. */
+bool session_query_is_plain(struct engine *engine, struct session *session, const uint8_t *message,
+                            uint32_t total, uint32_t have);
+
+/* Takes a plain Query. Returns the bytes taken; 0: the session is closing. */
+uint32_t session_query_pass(struct engine *engine, struct session *session, struct block *block,
+                            uint8_t *message, uint32_t total);
 
 /* Neither the session nor its link has an unnamed statement any more: a simple query ends it
  * (exec_simple_query, postgres.c). */

@@ -158,14 +158,27 @@ void state_touch_all(struct session *session)
     listen_touch_all(session);
 }
 
+/* How the session's server reads its texts. */
+static struct plan_context context_of(const struct session *session)
+{
+    const struct settings *own = session->settings, *usual = session->pool->baseline;
+    return (struct plan_context){
+        .standard_strings = !own->other_strings && (usual == NULL || !usual->other_strings),
+        .safe_encoding = !own->unsafe_encoding && (usual == NULL || !usual->unsafe_encoding)};
+}
+
 struct plan *state_plan(struct engine *engine, const struct session *session, const char *text,
                         uint32_t len)
 {
-    const struct settings *own = session->settings, *usual = session->pool->baseline;
-    struct plan_context context = {
-        .standard_strings = !own->other_strings && (usual == NULL || !usual->other_strings),
-        .safe_encoding = !own->unsafe_encoding && (usual == NULL || !usual->unsafe_encoding)};
+    const struct plan_context context = context_of(session);
     return plan_of(&engine->plans, &context, text, len);
+}
+
+const struct plan *state_known_plan(struct engine *engine, const struct session *session,
+                                    const char *text, uint32_t len)
+{
+    const struct plan_context context = context_of(session);
+    return plan_known(&engine->plans, &context, text, len);
 }
 
 /* A setting whose outcome is known without asking when the statement, all alone and outside a

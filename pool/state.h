@@ -46,6 +46,10 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
 struct plan *state_plan(struct engine *engine, const struct session *session, const char *text,
                         uint32_t len);
 
+/* The same where it takes but a look; borrowed until the next plan is made; else NULL. */
+const struct plan *state_known_plan(struct engine *engine, const struct session *session,
+                                    const char *text, uint32_t len);
+
 /* A simple query is sent; its text ends at its NUL. Returns whether it only reads. One that names
  * prepared statements is left to the caller: *ret_named is its plan, a reference (NULL: no caller
  * wants that). With session->refused_pin set it must not be sent: pool/pin_limit.h. */

@@ -377,12 +377,19 @@ static struct plan *plan_by_skeleton(struct plan_cache *cache, const struct plan
     return plan;
 }
 
+struct plan *plan_known(struct plan_cache *cache, const struct plan_context *context,
+                        const char *text, uint32_t len)
+{
+    struct plan *plan = context->safe_encoding ? plan_memo_find(cache->memo, text, len) : NULL;
+    cache->hits += plan != NULL;
+    return plan;
+}
+
 struct plan *plan_of(struct plan_cache *cache, const struct plan_context *context, const char *text,
                      uint32_t len)
 {
-    struct plan *plan = context->safe_encoding ? plan_memo_find(cache->memo, text, len) : NULL;
+    struct plan *plan = plan_known(cache, context, text, len);
     if (plan != NULL) {
-        cache->hits++;
         plan_ref(plan);
         return plan;
     }

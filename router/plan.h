@@ -164,6 +164,11 @@ struct plan_context {
 struct plan *plan_of(struct plan_cache *cache, const struct plan_context *context, const char *text,
                      uint32_t len);
 
+/* The same where it takes but a look (router/plan_memo.h): borrowed until the next plan_of; else
+ * NULL. */
+struct plan *plan_known(struct plan_cache *cache, const struct plan_context *context,
+                        const char *text, uint32_t len);
+
 /* The last reference given back frees a plan that the cache no longer has. unref: NULL is
  * allowed. */
 void plan_ref(struct plan *plan);
