@@ -750,6 +750,7 @@ void lend_letter_for_pool(struct engine *engine, struct pool *pool, const struct
     case LETTER_LINK:
     case LETTER_CANCEL:
     case LETTER_CANCELED:
+    case LETTER_VACATE:
     case LETTER_ADMIN:
         UNREACHABLE();
     }

@@ -12,6 +12,7 @@
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/pool.h"
+#include "pool/vacate.h"
 
 /* What of a moving link belonged to the stores of the engine that it leaves. */
 struct lent_statement {
@@ -130,6 +131,8 @@ void lend_letter(struct engine *engine, struct letter *letter)
         cancel_letter(engine, letter);
     } else if (letter->kind == LETTER_CANCELED) {
         cancel_done(engine, engine->worker, letter->requester);
+    } else if (letter->kind == LETTER_VACATE) {
+        vacate_letter(engine, letter);
     } else if (letter->kind == LETTER_ADMIN) {
         admin_letter(engine, letter);
         return;

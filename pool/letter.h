@@ -21,14 +21,15 @@ enum letter_kind {
     LETTER_EVICT,    /* close an idle link of the pool: another pool of the database needs it */
     LETTER_CANCEL,   /* a CancelRequest for a client of yours */
     LETTER_CANCELED, /* it has been dealt with: the requester's connection may end */
+    LETTER_VACATE,   /* close idle links to a database of a server (pool/vacate.h) */
     LETTER_ADMIN,    /* a console command that visits every engine (pool/admin.h) */
 };
 
 struct letter {
     enum letter_kind kind;
-    uint32_t worker;         /* whom it is about */
+    uint32_t worker;         /* whom it is about; LETTER_VACATE: the host's number */
     uint32_t sender;         /* set when it is posted */
-    char *database, *user;   /* the pool; NULL when none is meant */
+    char *database, *user;   /* the pool, or NULL; LETTER_VACATE: the server's name */
     struct link *link;       /* LETTER_LINK: detached from the engine that sent it */
     struct lent *lent;       /* LETTER_LINK: what of it belonged to that engine's stores */
     struct handle target;    /* LETTER_CANCEL: the slot of the session */

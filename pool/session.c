@@ -106,7 +106,7 @@ void session_close(struct engine *engine, struct session *session)
     if (link != NULL) {
         session->link = NULL;
         link->client_body = session->body_left > 0 && session->body_fate == BODY_FORWARD;
-        link->spoilt = session->keeps_named || session->keeps_unnamed;
+        link->spoilt |= session->keeps_named || session->keeps_unnamed;
         link->session_used |=
             session->pins != 0 || session->touched != 0 || session->set_alone != NULL;
         link_abandon(engine, link);

@@ -53,7 +53,7 @@ void session_query_drop_unnamed(struct engine *engine, struct session *session)
 }
 
 /* Whether a query must be looked at as a whole. In session mode only what could reset a setting, or
- * leave one that nobody can take away again. */
+ * leave one that nobody can take away again, or what is about a database. */
 static bool must_understand(const struct session *session, const char *text, uint32_t here,
                             uint32_t total)
 {
@@ -64,7 +64,9 @@ static bool must_understand(const struct session *session, const char *text, uin
         return true;
     }
     enum sql_verb verb = sql_verb_read(text, here);
-    return verb == SQL_VERB_SET || verb == SQL_VERB_RESET || verb == SQL_VERB_DISCARD;
+    return verb == SQL_VERB_SET || verb == SQL_VERB_RESET || verb == SQL_VERB_DISCARD ||
+           verb == SQL_VERB_CREATE || verb == SQL_VERB_DROP || verb == SQL_VERB_ALTER ||
+           verb == SQL_VERB_LOAD;
 }
 
 /* What a query does shows in its whole text. One that is too long to be looked at is taken for

@@ -15,6 +15,7 @@
 #include "pool/restore.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
+#include "pool/vacate.h"
 #include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "router/plan.h"
@@ -136,6 +137,9 @@ static void note_custom_names(struct engine *engine, struct session *session,
     }
 }
 
+/* What no statement takes away again: a library that was loaded, the state of random(). */
+enum { SPOILING_TOUCHES = PLAN_TOUCH_LOAD | PLAN_TOUCH_SEED };
+
 void state_touch(struct engine *engine, struct session *session, const struct plan *plan)
 {
     uint32_t touches = plan->touches & STATE_TOUCHES;
@@ -146,6 +150,7 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
         return; /* what DISCARD ALL does needs no question: state_discarded */
     }
     session->touched |= touches;
+    session->link->spoilt |= (touches & SPOILING_TOUCHES) != 0;
     session->pins |= ((touches & PLAN_TOUCH_LOAD) != 0 ? PIN_LOAD : 0) |
                      ((touches & PLAN_TOUCH_SEED) != 0 ? PIN_SEED : 0);
     state_pins_changed(engine, session);
@@ -214,13 +219,14 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
         return false;
     }
     restore_note(engine, session, plan);
+    vacate_before(engine, session, plan);
     if (ret_named != NULL && (plan->touches & PLAN_TOUCH_NAMES) != 0) {
         *ret_named = plan;
         return false;
     }
     prepare_alters(session, plan);
     if (session->owns_link) {
-        session->link->spoilt |= has_custom(plan);
+        session->link->spoilt |= has_custom(plan) || (plan->touches & SPOILING_TOUCHES) != 0;
     } else if (is_certain(plan) && link->status == 'I' && due_empty(&link->due) &&
                session->touched == 0) {
         note_custom_names(engine, session, plan);
@@ -279,6 +285,7 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
     sequence_before(engine, session, plan);
     restore_note(engine, session, plan);
     prepare_alters(session, plan);
+    vacate_before(engine, session, plan);
     return plan->class <= PLAN_READ;
 }
 

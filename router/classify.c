@@ -37,6 +37,7 @@ struct work {
     int code;
     char *names[NAMES_MAX]; /* of custom settings */
     uint32_t name_count;
+    char *database;
     bool is_plain; /* of a text's only statement */
     struct plan_setting plain;
 };
@@ -421,6 +422,47 @@ static bool only_stores(enum parse_type type)
            type == PARSE_CREATE_CONVERSION_STMT || type == PARSE_DEFINE_STMT;
 }
 
+/* The text of an option of that name; NULL if the list has none. */
+static const char *option_text(const struct parse_tree *tree, uint32_t stmt, const char *option)
+{
+    uint32_t list = parse_field(tree, stmt, "options");
+    for (uint32_t i = list + 1; list != 0 && i < tree->nodes[list].end; i = tree->nodes[i].end) {
+        uint32_t arg = parse_field(tree, i, "arg");
+        if (arg != 0 && strcasecmp(parse_field_text(tree, i, "defname"), option) == 0) {
+            return parse_field_text(tree, arg, "sval");
+        }
+    }
+    return NULL;
+}
+
+/* To which database nobody may be connected while the statement runs; NULL: none. */
+static const char *vacant_database(const struct parse_tree *tree, enum parse_type type,
+                                   uint32_t stmt)
+{
+    if (type == PARSE_CREATEDB_STMT) {
+        const char *template = option_text(tree, stmt, "template");
+        return template == NULL ? "template1" : template;
+    }
+    if (type == PARSE_RENAME_STMT) {
+        bool renames = strcmp(parse_field_text(tree, stmt, "renameType"), "OBJECT_DATABASE") == 0;
+        return renames ? parse_field_text(tree, stmt, "subname") : NULL;
+    }
+    if (type == PARSE_DROPDB_STMT ||
+        (type == PARSE_ALTER_DATABASE_STMT && option_text(tree, stmt, "tablespace") != NULL)) {
+        return parse_field_text(tree, stmt, "dbname");
+    }
+    return NULL;
+}
+
+static void note_database(struct work *work, enum parse_type type, uint32_t stmt)
+{
+    const char *name = vacant_database(work->tree, type, stmt);
+    if (name != NULL && work->database == NULL) { /* none runs together with another */
+        work->database = strdup(name);
+        work->code = work->database == NULL ? ERR_NO_MEMORY : work->code;
+    }
+}
+
 /* Statements about which more is to be said than their kind and what stands in them. */
 static void look_closer(struct work *work, enum parse_type type, uint32_t stmt)
 {
@@ -450,6 +492,8 @@ static void look_closer(struct work *work, enum parse_type type, uint32_t stmt)
         scan(work, bound, tree->nodes[bound].end, true);
     } else if (type == PARSE_SELECT_STMT) {
         look_for_plain_set_config(work, stmt);
+    } else {
+        note_database(work, type, stmt);
     }
 }
 
@@ -574,7 +618,10 @@ int classify(const struct parse_tree *tree, struct plan *plan)
         plan->leaves = all.leaves & all.touches;
         plan->locks_rows = all.locks_rows;
         plan->statement_count = (uint8_t)(count < 255 ? count : 255);
+        plan->database = all.database;
+        all.database = NULL;
     }
+    free(all.database);
     free_settings(&all);
     if (code != 0) {
         classify_free_steps(plan);

@@ -67,6 +67,7 @@ static void plan_free(struct plan *plan)
     classify_free_steps(plan);
     free(plan->settings);
     free(plan->hint);
+    free(plan->database);
     free(plan->skeleton);
     free(plan);
 }

@@ -107,6 +107,7 @@ struct plan {
     uint32_t leaves;         /* those of them by which it may leave what pins its session */
     uint8_t class;           /* enum plan_class */
     uint8_t statement_count; /* 255: as many or more */
+    char *database; /* to which nobody may be connected meanwhile: DROP DATABASE .. ; or NULL */
     bool locks_rows;         /* FOR UPDATE and its kin */
     bool is_ours;            /* all of it is answered here: no server is asked */
 

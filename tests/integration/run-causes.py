@@ -202,6 +202,60 @@ def _():
         true(asked >= 30, f"answered {asked} times of 40")
 
 
+def victim_config(**pool):
+    """Database "victim" beside "app", two workers, connections kept."""
+    primary = f"postgres://127.0.0.1:{stage.cluster.port}/victim"
+    return {"workers": 2, "databases": {"victim": {"primary": primary, "pool": {"size": 3, "min_idle": 2, **pool}}}}
+
+
+def vacated(run, **pool):
+    """CREATE .. TEMPLATE, RENAME and DROP by run(client, sql), while the pool of the database is full and moves."""
+    stage.sql("DROP DATABASE IF EXISTS victim WITH (FORCE)")
+    stage.sql("DROP DATABASE IF EXISTS moved")
+    stage.sql("DROP DATABASE IF EXISTS copied")
+    stage.sql("CREATE DATABASE victim")
+    with stage.proxy(size=POOL_SIZE, top=victim_config(**pool)) as proxy:
+        client = stage.client(proxy)
+        users = [stage.client(proxy, database="victim") for _ in range(6)]
+        for sql in ("CREATE DATABASE copied TEMPLATE victim", "ALTER DATABASE victim RENAME TO moved",
+                    "ALTER DATABASE moved RENAME TO victim", "DROP DATABASE victim"):
+            here = users if "moved RENAME" not in sql else []
+            for user in here:
+                user.send(query("SELECT pg_sleep(0.05)"))
+            for user in here:
+                user.ready()
+            connected = stage.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'victim'")
+            true(int(connected[0][0]) > 0 or not here, "connections are in the way")
+            run(client, sql)
+        equal(stage.sql("SELECT datname FROM pg_database WHERE datname IN ('victim', 'copied')"), [("copied",)], "left")
+
+
+@suite.check("cause 14: DROP, RENAME and TEMPLATE of a database are not held up by the pool's own connections")
+def _():
+    vacated(lambda client, sql: client.rows(sql))
+
+
+@suite.check("cause 14: nor by the extended protocol")
+def _():
+    def extended(client, sql):
+        result = client.prepared(sql)
+        equal(result.errors, [], sql)
+
+    vacated(extended)
+
+
+@suite.check("cause 14: a client at work there is in the way, as it would be directly")
+def _():
+    stage.sql("DROP DATABASE IF EXISTS victim WITH (FORCE)")
+    stage.sql("CREATE DATABASE victim")
+    with stage.proxy(size=POOL_SIZE, top=victim_config()) as proxy:
+        client, user = stage.client(proxy), stage.client(proxy, database="victim")
+        user.rows("BEGIN; SELECT 1")
+        equal(client.query("DROP DATABASE victim").sqlstate, "55006", "the error")
+        user.rows("COMMIT")
+        client.rows("DROP DATABASE victim")
+
+
 @suite.check("cause 15: an error in a long pipeline reaches the client while it is still sending")
 def _():
     stage.sql("DROP TABLE IF EXISTS one; CREATE TABLE one (a int PRIMARY KEY)")
@@ -213,6 +267,66 @@ def _():
         kinds = [message.kind for message in client.ready()]
         equal((kinds.count("E"), kinds[-1]), (1, "Z"), "errors, and the end")
         equal(client.scalar("SELECT count(*) FROM one"), "0", "rows")
+
+
+# What a client may leave in its backend; the ends of some are the pool's to see to.
+LEFT_BEHIND = (
+    "CREATE TEMP TABLE left_behind AS SELECT 1 AS a", "CREATE TEMP SEQUENCE left_numbers",
+    "SELECT nextval('rows_id_seq')", "LOAD 'auto_explain'", "SET auto_explain.log_min_duration = 0",
+    "SET app.tenant = 'theirs'", "PREPARE theirs AS SELECT 'theirs'", "SELECT pg_advisory_lock(78)",
+    "DECLARE theirs CURSOR WITH HOLD FOR SELECT 1", "LISTEN theirs", "SELECT setseed(0.5)", "SET work_mem = '77MB'",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+)
+
+# What a fresh backend shows. Not here, as pools can't keep it (docs/compatibility.md): the oid of
+# pg_my_temp_schema(), names in pg_prepared_statements, counters of backends.
+FRESH = (
+    "SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema()", "SELECT * FROM left_behind",
+    "SELECT currval('rows_id_seq')", "SELECT lastval()", "SHOW auto_explain.log_min_duration",
+    "SELECT current_setting('app.tenant', true) IS NULL", "EXECUTE theirs",
+    "SELECT name FROM pg_cursors WHERE is_holdable", "SELECT pg_listening_channels()",
+    "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
+    "SELECT name, setting FROM pg_settings WHERE source = 'session'", "SHOW work_mem", "SHOW transaction_read_only",
+    "SELECT session_user, current_user", "SELECT txid_current_if_assigned()", "CLOSE theirs", "DEALLOCATE theirs",
+)
+
+
+def given_back(proxy):
+    """Whether no client has a connection any more, but for the one that listens for others."""
+    return [row["state"] for row in proxy.admin("SHOW SERVERS") if row["state"] != "idle"] in ([], ["active"])
+
+
+@suite.check("cause 16: who comes later sees what a fresh backend shows, whatever others have left")
+def _():
+    prepare()
+    with stage.direct() as client:
+        wanted = play(client, FRESH, lambda: None)
+    with stage.proxy(size=1, max_pinned=20) as proxy:
+        for count in range(len(LEFT_BEHIND) + 1):
+            with stage.client(proxy) as other:
+                for sql in LEFT_BEHIND[count:] if count < len(LEFT_BEHIND) else LEFT_BEHIND:
+                    other.rows(sql)
+                    if count < len(LEFT_BEHIND):
+                        break
+            eventually(lambda: given_back(proxy), "all is given back")
+            client = stage.client(proxy)
+            for step, one, other in zip(FRESH, play(client, FRESH, lambda: None), wanted):
+                equal(one, other, f"behind {LEFT_BEHIND[count:count + 1] or 'all'}: {step}")
+            client.close()
+
+
+@suite.check("cause 16: nobody goes on with another's random numbers")
+def _():
+    with stage.direct() as client:
+        client.rows("SELECT setseed(0.5)")
+        theirs = client.rows("SELECT random() FROM generate_series(1, 10)")
+    for mode in ("transaction", "session"):
+        with stage.proxy(mode=mode, size=1) as proxy:
+            with stage.client(proxy) as other:
+                other.rows("SELECT setseed(0.5)" if mode == "transaction" else "SET seed = 0.5")
+            client = stage.client(proxy)
+            mine = client.rows("SELECT random() FROM generate_series(1, 5)")
+            true(not set(mine) & set(theirs), f"in {mode} mode")
 
 
 if __name__ == "__main__":

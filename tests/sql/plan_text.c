@@ -34,6 +34,9 @@ void plan_text(const struct plan *plan, char *text, size_t room)
     if (plan->statement_count != 1 && plan->class != PLAN_OPAQUE) {
         fprintf(out, " statements=%u", plan->statement_count);
     }
+    if (plan->database != NULL) {
+        fprintf(out, " | nobody in %s", plan->database);
+    }
     for (uint32_t i = 0; i < plan->settings_count; i++) {
         const struct plan_setting *setting = &plan->settings[i];
         if (!plan->is_plain_setting) {
