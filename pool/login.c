@@ -600,6 +600,7 @@ void login_authenticated(struct engine *engine, struct session *session)
     session->pool = pool;
     session->owns_link = pool->limits.mode == POOL_SESSION || session->replication;
     session->virtual_names = !session->owns_link && pool->limits.prepared_statements > 0;
+    session->checks_state = !session->owns_link && pool->limits.check_state;
     pool->client_count++;
     keep_credentials(engine, session);
     engine_log(engine, LOG_DEBUG, "login: db=%s user=%s tls=%s", login->database, login->user,

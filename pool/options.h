@@ -56,6 +56,7 @@ struct pool_options {
     uint32_t prepared_statements; /* kept per server connection; 0 = names pass as they are */
     uint32_t max_pinned;          /* pinned sessions, beside size; without has_max_pinned: size */
     bool has_max_pinned;
+    bool check_state; /* pool/state_check.h */
 };
 
 /* Per-user overrides (the file's "users"); a field with its `has_` unset keeps the database's. */

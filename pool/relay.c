@@ -261,9 +261,6 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     link->spoilt |= link->state == LINK_RESET; /* what should be gone may still be there */
     link->setup_failed |= setup;
     link->erred = true;
-    if (asked) {
-        state_error(link);
-    }
     if (whole && report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields)) {
         link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
         if (setup) {
@@ -272,6 +269,9 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
             end_run(relay, at);
             forward = !error_replaced(relay, head, &fields) && !error_renamed(relay, at, total);
         }
+    }
+    if (asked) {
+        state_error(link, fields.sqlstate);
     }
     if (whole && head != NULL && strcmp(fields.sqlstate, "0A000") == 0 &&
         (head->what == DUE_BIND || head->what == DUE_DESCRIBE_STATEMENT)) {

@@ -16,6 +16,7 @@
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/vacate.h"
+#include "pool/state_check.h"
 #include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "router/plan.h"
@@ -29,6 +30,7 @@ enum {
     ASK_LISTEN = 1 << 4,
     ASK_PREPARED = 1 << 5,
     ASK_ALL = (1 << 6) - 1,
+    ASK_CHECK = 1 << 6, /* pool/state_check.h */
 };
 
 /* What is asked for which touches, and while which pin lasts. */
@@ -62,7 +64,8 @@ struct question {
     uint32_t asked; /* ASK_* */
     uint32_t pins;
     uint32_t setting_count, channel_count;
-    bool failed;
+    bool failed, canceled;  /* it has no answer; since it was canceled */
+    bool strange;           /* a row of state_check_part has come */
     struct writer texts;    /* name, NUL, value, NUL of each setting */
     struct writer channels; /* that the link listens to, each with its NUL */
 };
@@ -330,6 +333,8 @@ static const char *const parts[] = {
     "SELECT 'p', 'PREPARE', '' WHERE EXISTS"
     " (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql"
     " AND pg_catalog.left(name, 7) OPERATOR(pg_catalog.<>) 'howdah_')",
+
+    state_check_part,
 };
 
 static void write_question(struct writer *writer, uint32_t asks)
@@ -364,17 +369,20 @@ static void write_names(struct writer *writer, const struct settings *names)
 
 static void write_bind_execute(struct writer *writer, const struct session *session, uint32_t asks)
 {
-    bool settings = (asks & ASK_SETTINGS) != 0;
+    bool settings = (asks & ASK_SETTINGS) != 0, checks = (asks & ASK_CHECK) != 0;
     const char *user = session->pool->server_user;
     uint32_t mark = writer_begin(writer, FRONTEND_BIND);
     writer_cstr(writer, "");
     writer_cstr(writer, "");
     writer_u16(writer, 0);
-    writer_u16(writer, settings ? 2 : 0);
+    writer_u16(writer, checks ? 4 : settings ? 2 : 0);
     if (settings) {
         write_names(writer, session->custom);
         writer_u32(writer, (uint32_t)strlen(user));
         writer_bytes(writer, user, strlen(user));
+    }
+    if (checks) {
+        state_check_write_values(writer, session->link);
     }
     writer_u16(writer, 0);
     writer_end(writer, mark);
@@ -393,6 +401,9 @@ bool state_ask(struct engine *engine, struct session *session)
     uint32_t asks = asks_of(session->touched, session->pins);
     session->touched = 0;
     session->ran = false;
+    if (asks == 0 && session->checks_state && !link->spoilt) {
+        asks = ASK_ALL | ASK_CHECK;
+    }
     if (asks == 0) {
         return false;
     }
@@ -452,6 +463,8 @@ void state_row(struct link *link, const uint8_t *body, uint32_t body_bytes)
         !take_column(&reader, &name, &name_len) || !take_column(&reader, &value, &value_len) ||
         kind_len != 1 || memchr(value, '\0', value_len) != NULL) {
         question->failed = true;
+    } else if (kind[0] == 'c') {
+        question->strange = true;
     } else if (kind[0] == 'p') {
         question->pins |= pin_of(name, name_len);
     } else if (kind[0] == 'l') {
@@ -469,9 +482,10 @@ void state_row(struct link *link, const uint8_t *body, uint32_t body_bytes)
     }
 }
 
-void state_error(struct link *link)
+void state_error(struct link *link, const char *sqlstate)
 {
     link->question->failed = true;
+    link->question->canceled = strcmp(sqlstate, "57014") == 0; /* also statement_timeout */
 }
 
 static struct settings *answered_settings(struct engine *engine, const struct question *question)
@@ -525,27 +539,55 @@ static void take_settings(struct engine *engine, struct link *link, const struct
     settings_unref(&engine->settings, now);
 }
 
+/* Nothing was to be asked: the answer must be what is known. */
+static void check(struct engine *engine, struct link *link, const struct question *question)
+{
+    char detail[256] = "A setting has another value than was known.";
+    if (question->failed) {
+        if (!question->canceled) {
+            link_fail(engine, link, ERR_INTERNAL, "The server could not be asked for its state.");
+        }
+        return;
+    }
+    struct settings *now = answered_settings(engine, question);
+    if (question->strange ||
+        (now != NULL && state_check_strange(link, now, question->pins, question->channel_count,
+                                            detail, sizeof(detail)))) {
+        link_fail(engine, link, ERR_INTERNAL, detail);
+    }
+    settings_unref(&engine->settings, now);
+}
+
+static void take_answer(struct engine *engine, struct link *link, const struct question *question)
+{
+    struct session *owner = link->owner;
+    bool shares = (question->asked & ASK_LISTEN) == 0 ||
+                  listen_answered(engine, owner, (const char *)question->channels.bytes,
+                                  question->channel_count);
+    owner->pins =
+        (owner->pins & ~pins_asked(question->asked)) | question->pins | (shares ? 0 : PIN_LISTEN);
+    if ((question->asked & ASK_SETTINGS) != 0) {
+        take_settings(engine, link, question);
+    }
+}
+
 void state_answered(struct engine *engine, struct link *link)
 {
     struct question *question = link->question;
     struct session *owner = link->owner;
-    bool failed = question->failed || question->texts.failed || question->channels.failed;
+    bool checks = (question->asked & ASK_CHECK) != 0;
+    question->failed |= question->texts.failed || question->channels.failed;
     link->question = NULL;
     if (owner == NULL) {
         link->session_used = true; /* nobody knows what is there: DISCARD ALL */
-    } else if (failed) {
-        owner->pins |= PIN_UNKNOWN;
+    } else if (checks) {
+        check(engine, link, question);
     } else {
-        bool shares = (question->asked & ASK_LISTEN) == 0 ||
-                      listen_answered(engine, owner, (const char *)question->channels.bytes,
-                                      question->channel_count);
-        owner->pins = (owner->pins & ~pins_asked(question->asked)) | question->pins |
-                      (shares ? 0 : PIN_LISTEN);
-        if ((question->asked & ASK_SETTINGS) != 0) {
-            take_settings(engine, link, question);
+        if (question->failed) {
+            owner->pins |= PIN_UNKNOWN;
+        } else {
+            take_answer(engine, link, question);
         }
-    }
-    if (owner != NULL) {
         state_pins_changed(engine, owner);
     }
     free_question(question);

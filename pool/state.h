@@ -71,7 +71,7 @@ void state_touch_all(struct session *session);
 static inline bool state_is_open(const struct session *session)
 {
     return session->touched != 0 || session->set_alone != NULL ||
-           (session->pins != 0 && session->ran);
+           (session->ran && (session->pins != 0 || session->checks_state));
 }
 
 /* Nothing is due on the session's link: asks what its statements have left there, if they can have
@@ -87,7 +87,7 @@ void state_discarded(struct engine *engine, struct session *session);
 /* A row of the answer (a DataRow's body), an error in its place, and its end. Ends the session when
  * memory is out. */
 void state_row(struct link *link, const uint8_t *body, uint32_t body_bytes);
-void state_error(struct link *link);
+void state_error(struct link *link, const char *sqlstate);
 void state_answered(struct engine *engine, struct link *link);
 
 /* The question of a link that ends, or NULL. */

@@ -80,7 +80,7 @@ class Ground:
         self.cluster.stop()
 
     def config(self):
-        pool = {"mode": self.mode, "size": POOL_SIZE, "wait_timeout": "8s"}
+        pool = {"mode": self.mode, "size": POOL_SIZE, "wait_timeout": "8s", "check_state": True}
         return {
             "workers": 1,
             "auth": {"method": "trust"},

@@ -87,7 +87,7 @@ class Stage:
         """A configuration: keys of `pool` by name, `top` for the other sections."""
         database = {
             "primary": primary or f"postgres://127.0.0.1:{self.cluster.port}/app",
-            "pool": {"mode": mode, **pool},
+            "pool": {"mode": mode, "check_state": True, **pool},
         }
         config = {
             "workers": 1,

@@ -60,6 +60,10 @@ static bool set_pool(struct pool_options *pool, const char *key, const char *val
         pool->mode = (enum pool_mode)choice(value, modes);
         return true;
     }
+    if (strcmp(key, "check_state") == 0) {
+        pool->check_state = strcmp(value, "on") == 0;
+        return true;
+    }
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (strcmp(key, numbers[i].key) == 0) {
             *numbers[i].to = (uint32_t)strtoul(value, NULL, 10);
