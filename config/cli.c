@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "config/explain.h"
 #include "config/import_pgbouncer.h"
 
 #define EXIT_BAD_CONFIG 2
@@ -17,6 +18,7 @@ enum cli_flag {
     FLAG_CHECK,
     FLAG_PRINT_CONFIG,
     FLAG_IMPORT,
+    FLAG_EXPLAIN,
     FLAG_VERSION,
     FLAG_HELP,
 };
@@ -43,6 +45,8 @@ static const struct flag_row flags[] = {
      "print the effective configuration, secrets masked"},
     {"--import-pgbouncer", NULL, FLAG_IMPORT, "FILE",
      "print a howdah.json equivalent to a pgbouncer.ini"},
+    {"--explain", NULL, FLAG_EXPLAIN, "DB SQL",
+     "say what a statement does and where it would go; nothing is run"},
     {"--version", "-V", FLAG_VERSION, NULL, "print the version"},
     {"--help", "-h", FLAG_HELP, NULL, "print this help"},
 };
@@ -98,6 +102,10 @@ static void apply(struct cli *cli, enum cli_flag flag, const char *value)
         cli->action = CLI_IMPORT_PGBOUNCER;
         cli->import_file = value;
         break;
+    case FLAG_EXPLAIN:
+        cli->action = CLI_EXPLAIN;
+        cli->explain_database = value;
+        break;
     case FLAG_VERSION:
         cli->action = CLI_VERSION;
         break;
@@ -105,6 +113,16 @@ static void apply(struct cli *cli, enum cli_flag flag, const char *value)
         cli->action = CLI_HELP;
         break;
     }
+}
+
+/* What --explain has behind the database. */
+static bool take_statement(struct cli *cli, int argc, char *const *argv, int *at)
+{
+    if (*at + 1 == argc) {
+        return false;
+    }
+    cli->explain_text = argv[++*at];
+    return true;
 }
 
 static int parse_flags(int argc, char *const *argv, struct cli *cli, char *ret_message,
@@ -128,6 +146,10 @@ static int parse_flags(int argc, char *const *argv, struct cli *cli, char *ret_m
                 return ERR_BAD_VALUE;
             }
             value = argv[++i];
+        }
+        if (row->flag == FLAG_EXPLAIN && !take_statement(cli, argc, argv, &i)) {
+            snprintf(ret_message, message_bytes, "%s needs a database and a statement", row->name);
+            return ERR_BAD_VALUE;
         }
         enum cli_action before = cli->action;
         apply(cli, row->flag, value);
@@ -223,6 +245,9 @@ int cli_act(const struct cli *cli, FILE *out, FILE *err)
         break;
     case CLI_IMPORT_PGBOUNCER:
         code = import_pgbouncer(cli->import_file, out, err) == 0 ? 0 : EXIT_BAD_CONFIG;
+        break;
+    case CLI_EXPLAIN:
+        code = cli_explain(cli, out, err);
         break;
     case CLI_VERSION:
         fprintf(out, "howdah %s\n", HOWDAH_VERSION);

@@ -11,6 +11,7 @@ enum cli_action {
     CLI_CHECK,
     CLI_PRINT_CONFIG,
     CLI_IMPORT_PGBOUNCER,
+    CLI_EXPLAIN,
     CLI_VERSION,
     CLI_HELP,
 };
@@ -19,6 +20,8 @@ struct cli {
     enum cli_action action;
     struct config_sources sources;
     const char *import_file;           /* of CLI_IMPORT_PGBOUNCER */
+    const char *explain_database;      /* of CLI_EXPLAIN */
+    const char *explain_text;          /* its statement */
     struct config_override *overrides; /* owned; `sources` shows it */
 };
 
@@ -33,8 +36,9 @@ void cli_fini(struct cli *cli);
 /* The text of --help. */
 void cli_write_help(FILE *out);
 
-/* Does what --check, --print-config, --import-pgbouncer, --version or --help ask for, and returns
- * the exit code: 0, or 2 for a bad configuration, 1 when it could not be written. */
+/* Does what --check, --print-config, --import-pgbouncer, --explain, --version or --help ask for,
+ * and returns the exit code: 0, or 2 for a bad configuration, 1 when it could not be written or
+ * the statement is none. */
 int cli_act(const struct cli *cli, FILE *out, FILE *err);
 
 #endif

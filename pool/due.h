@@ -42,6 +42,7 @@ enum due_kind {
     DUE_SWALLOW,
     DUE_SYNTHESISE,
     DUE_SIFT, /* forwarded, but for the CommandCompletes of what we have put into it */
+    DUE_NOTE, /* forwarded, its CommandCompletes being noted (pool/own.h) */
 };
 
 enum {
@@ -66,7 +67,7 @@ struct due_entry {
     uint8_t flags;
     int8_t shift;      /* DUE_NAME: how many characters it is longer than the client's */
     uint32_t shift_at; /* the position of its first, from 1 */
-    uint8_t refused;   /* what stands in its place must fail: pool/pin_limit.h */
+    uint8_t refused;   /* what stands in its place must fail: pool/pin_limit.h, own.h */
     struct link_statement *prepared;  /* Parse: what the link will have; may be NULL */
     struct session_statement *named;  /* Parse, Close: what the client has; NULL = none, or gone */
     struct statement *unnamed_before; /* Parse of the unnamed: what to go back to; owned */

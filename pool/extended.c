@@ -17,6 +17,8 @@
 #include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
+#include "pool/own_answer.h"
+#include "pool/own_extended.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/prepare.h"
@@ -395,6 +397,10 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
     if (statement == NULL) {
         return no_memory(engine, session);
     }
+    const struct plan *plan = state_statement_plan(engine, session, statement);
+    if (plan != NULL && (plan->touches & PLAN_TOUCHES_OURS) != 0) {
+        return own_extended_parse(engine, session, name, statement);
+    }
     bool waits = ((name[0] != '\0' || statement->names) && discard_waits(engine, session, NULL)) ||
                  names_wait(session, statement);
     struct statement *form = waits ? NULL : form_of(engine, session, statement);
@@ -584,6 +590,9 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     }
     if (session->names != NULL) {
         names_rebound(session, portal.text);
+    }
+    if (session->own != NULL) {
+        own_bound(session, statement == NULL ? NULL : statement->plan);
     }
     if (statement != NULL && statement->names) {
         names_bound(engine, session, statement, portal.text);

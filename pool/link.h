@@ -61,6 +61,7 @@ struct link {
     bool replication;
     bool erred;           /* an ErrorResponse came since this was last cleared */
     bool unsynced;        /* extended-query messages were sent and no Sync since */
+    bool flushed;         /* with unsynced: and a Flush behind them (pool/own_answer.c) */
     bool query_timed_out; /* the cancel under way is query_timeout's */
     bool spoilt;          /* holds what its last session alone knows of: not lent again */
     bool client_body;  /* the client's message was sent in part: nothing may follow but its rest */

@@ -15,6 +15,7 @@
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/options.h"
+#include "pool/own_answer.h"
 #include "pool/pool.h"
 #include "pool/session.h"
 #include "protocol/crypto.h"
@@ -179,6 +180,25 @@ static bool parse_options(struct options_text *parsed, const char *options)
     return true;
 }
 
+/* The howdah.* settings of them are Howdah's own, and no server's. False: the client was told why
+ * not. */
+static bool take_own(struct engine *engine, struct session *session, struct options_text *parsed)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < parsed->count; i++) {
+        const struct setting *item = &parsed->items[i];
+        struct own_answer answer = {.where = OWN_ALONE};
+        if (!control_is_ours(item->name)) {
+            parsed->items[kept++] = *item;
+        } else if (!own_startup(engine, session, item->name, item->value, &answer)) {
+            session_fail(engine, session, &answer.report);
+            return false;
+        }
+    }
+    parsed->count = kept;
+    return true;
+}
+
 /* What the session wants, from the packet. ERR_BAD_VALUE, ERR_NO_MEMORY. */
 static int take_settings(struct engine *engine, struct session *session,
                          const struct startup *startup)
@@ -204,6 +224,10 @@ static int take_settings(struct engine *engine, struct session *session,
         } else if (!skip) {
             parsed->items[parsed->count++] = (struct setting){name, startup->parameters[i].value};
         }
+    }
+    if (code == 0 && !take_own(engine, session, parsed)) {
+        free(parsed);
+        return ERR_NONE; /* it has been told */
     }
     if (code == 0) {
         struct settings *wanted = settings_intern(&engine->settings, parsed->items, parsed->count);
@@ -269,6 +293,9 @@ static bool take_identity(struct engine *engine, struct session *session,
         return false;
     }
     int code = take_settings(engine, session, startup);
+    if (session->conn.closing) {
+        return false;
+    }
     if (code != 0) {
         struct report report = {.code = code,
                                 .message = "invalid startup parameter",

@@ -9,6 +9,7 @@
 #include "pool/account.h"
 #include "pool/core.h"
 #include "pool/link.h"
+#include "pool/own_answer.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/prepare.h"
@@ -421,7 +422,7 @@ static void send_query(struct engine *engine, struct session *session, const cha
     writer_u8(&engine->scratch, '\0');
     writer_end(&engine->scratch, mark);
     session_query_begins(engine, session);
-    if (!link_due_forward(engine, link, DUE_QUERY)) {
+    if (!own_due(engine, session, DUE_QUERY)) {
         writer_reset(&engine->scratch);
         return;
     }

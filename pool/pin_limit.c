@@ -62,6 +62,15 @@ uint8_t pin_limit_refuses(const struct session *session, uint32_t leaves)
     UNREACHABLE();
 }
 
+uint32_t pin_limit_pins(uint32_t leaves)
+{
+    uint32_t pins = 0;
+    for (uint32_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        pins |= (leaves & rules[i].leaves) != 0 ? UINT32_C(1) << rules[i].pin : 0;
+    }
+    return pins;
+}
+
 uint8_t pin_limit_of_query(struct engine *engine, const struct session *session,
                            const uint8_t *message, uint32_t body_bytes)
 {

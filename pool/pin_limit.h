@@ -34,6 +34,9 @@ uint8_t pin_limit_refuses(const struct session *session, uint32_t leaves);
 uint8_t pin_limit_of_query(struct engine *engine, const struct session *session,
                            const uint8_t *message, uint32_t body_bytes);
 
+/* The pins (PIN_*) that come of what a plan leaves. */
+uint32_t pin_limit_pins(uint32_t leaves);
+
 /* What the client is told; `refused` is what pin_limit_refuses has returned. Static texts. */
 struct report pin_limit_report(uint8_t refused);
 

@@ -13,6 +13,7 @@
 #include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
+#include "pool/own_answer.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/prepare.h"
@@ -68,7 +69,7 @@ static void violated(struct relay *relay, uint8_t *at, const char *what)
 
 static bool is_forwarded(const struct due_entry *head)
 {
-    return head->kind == DUE_FORWARD || head->kind == DUE_SIFT;
+    return head->kind == DUE_FORWARD || head->kind >= DUE_SIFT;
 }
 
 /* Whether what the server says aside (notices, parameters, notifications) is for the client. A
@@ -172,11 +173,23 @@ static void note_command(struct relay *relay, const uint8_t *body, uint32_t body
         return;
     }
     link_forget_statements(engine, link);
+    if (body[1] == 'I' && link->owner != NULL && link->owner->own != NULL) {
+        own_discarded(engine, link->owner);
+    }
     if (body[1] == 'I') { /* RESET ALL is part of DISCARD ALL */
         link_settings_reset(engine, link);
         if (link->owner != NULL && !link->owner->owns_link) {
             state_discarded(engine, link->owner);
         }
+    }
+}
+
+/* What was set here is kept, or undone. */
+static void note_own(struct relay *relay, const uint8_t *body, uint32_t body_bytes)
+{
+    struct session *owner = relay->link->owner;
+    if (owner != NULL && owner->own != NULL && body_bytes > 0 && body[body_bytes - 1] == '\0') {
+        own_completed(relay->engine, owner, (const char *)body);
     }
 }
 
@@ -201,7 +214,8 @@ static bool error_replaced(struct relay *relay, const struct due_entry *head,
         return true;
     }
     if (head != NULL && head->refused != 0) {
-        struct report report = pin_limit_report(head->refused);
+        struct report report = head->refused == OWN_REFUSED ? own_refusal(link->owner)
+                                                            : pin_limit_report(head->refused);
         replace_error(relay, &report);
         return true;
     }
@@ -261,6 +275,9 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     link->spoilt |= link->state == LINK_RESET; /* what should be gone may still be there */
     link->setup_failed |= setup;
     link->erred = true;
+    if (forward && link->owner != NULL && link->owner->own != NULL) {
+        own_errored(link->owner);
+    }
     if (whole && report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields)) {
         link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
         if (setup) {
@@ -324,6 +341,9 @@ static void take_ready(struct relay *relay, uint8_t *at)
         return;
     }
     note_ready(relay->engine, link, status);
+    if (link->owner != NULL && link->owner->own != NULL && is_forwarded(due_head(&link->due))) {
+        own_ready(relay->engine, link->owner, (char)status);
+    }
     if (status != 'I' && link->owner != NULL && link->pool->limits.mode == POOL_STATEMENT) {
         refuse_transaction(relay, at);
     }
@@ -460,6 +480,9 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
          listen_sifts(link, at + MESSAGE_HEADER_BYTES, body_bytes))) {
         forward = false;
     }
+    if (type == BACKEND_COMMAND_COMPLETE && whole && head != NULL && head->kind >= DUE_SIFT) {
+        note_own(relay, at + MESSAGE_HEADER_BYTES, body_bytes);
+    }
     uint32_t now = whole ? total : have;
     link->body_left = total - now;
     link->body_forward = forward;
@@ -509,7 +532,7 @@ static bool ready_is_plain(const struct link *link, const uint8_t *at, const uin
     const struct session *owner = link->owner;
     return end - at > MESSAGE_HEADER_BYTES && memcmp(at, header, sizeof(header)) == 0 &&
            is_status(at[MESSAGE_HEADER_BYTES]) && due_pops_plainly(&link->due) && owner != NULL &&
-           !listen_holds(owner) && link->pool->limits.mode != POOL_STATEMENT;
+           owner->own == NULL && !listen_holds(owner) && link->pool->limits.mode != POOL_STATEMENT;
 }
 
 /* The common case: messages that only pass through to the client, from which at most follows that

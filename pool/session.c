@@ -15,6 +15,7 @@
 #include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
+#include "pool/own_answer.h"
 #include "pool/pid_message.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
@@ -132,6 +133,7 @@ void session_closed(struct engine *engine, struct session *session)
     session_statements_clear(&engine->statements, &session->statements);
     statement_unref(&engine->statements, session->unnamed);
     names_free(engine, session);
+    own_free(engine, session);
     settings_unref(&engine->settings, session->settings);
     settings_unref(&engine->settings, session->startup);
     settings_unref(&engine->settings, session->restores);
@@ -215,7 +217,8 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
         if (message[0] == FRONTEND_COPY_DONE || message[0] == FRONTEND_COPY_FAIL) {
             link->due.copy_in = false;
         }
-    } else if (!link_due_forward(engine, link, what)) {
+    } else if (what == DUE_EXECUTE ? !own_due(engine, session, what)
+                                   : !link_due_forward(engine, link, what)) {
         return 0;
     } else if (what != DUE_FUNCTION_CALL && what != DUE_COPY_END) {
         link->unsynced = true;
@@ -241,6 +244,7 @@ static uint32_t take_sync(struct engine *engine, struct session *session, struct
             return 0;
         }
         link->unsynced = false;
+        link->flushed = false;
         link->due.skipping = false;
     }
     session_forward(engine, session, block, message, total, have);
@@ -248,6 +252,16 @@ static uint32_t take_sync(struct engine *engine, struct session *session, struct
         return 0;
     }
     return have < total ? have : total;
+}
+
+/* Without a link. */
+static void tell_ready(struct engine *engine, struct session *session)
+{
+    session_write_ready(engine, 'I');
+    engine_flush_scratch(engine, &session->conn);
+    if (session->own != NULL) {
+        own_ready(engine, session, 'I');
+    }
 }
 
 /* An error was told without a link: skips what a server would, and answers the Sync. */
@@ -259,8 +273,7 @@ static uint32_t take_skipping(struct engine *engine, struct session *session, ui
     session->refused = false;
     if (ends) {
         session->skipping = false;
-        session_write_ready(engine, 'I');
-        engine_flush_scratch(engine, &session->conn);
+        tell_ready(engine, session);
     }
     return session_discard(session, total, have);
 }
@@ -339,6 +352,9 @@ static uint32_t take_passing(struct engine *engine, struct session *session, str
     uint8_t type = message[0];
     if (type == FRONTEND_QUERY) {
         return session_query_take(engine, session, block, message, total, have, ret_whole);
+    }
+    if (type == FRONTEND_EXECUTE && session->own != NULL && own_execute_waits(engine, session)) {
+        return 0;
     }
     if (type == FRONTEND_EXECUTE && session->names != NULL) {
         return take_execute(engine, session, block, message, total, have, ret_whole);
@@ -434,8 +450,7 @@ static uint32_t take_without_link(struct engine *engine, struct session *session
         if (total > MESSAGE_HEADER_BYTES) {
             return 0; /* a server is to say what is wrong with it */
         }
-        session_write_ready(engine, 'I');
-        engine_flush_scratch(engine, &session->conn);
+        tell_ready(engine, session);
         return total;
     case FRONTEND_QUERY:
     case FRONTEND_BIND:
@@ -480,6 +495,12 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
         session->terminated = true;
         session_end_of_input(engine, session);
         return 0;
+    }
+    if (own_may_concern(session, at, have)) {
+        uint32_t taken;
+        if (own_take(engine, session, at, total, have, &taken, ret_whole)) {
+            return taken;
+        }
     }
     if (session->link == NULL || session->link->setup) {
         if (session->link == NULL) {

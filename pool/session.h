@@ -26,6 +26,7 @@ struct link_statement;
 struct listener;
 struct login;
 struct names;
+struct own;
 struct plan;
 struct pool;
 struct report;
@@ -63,6 +64,7 @@ struct session {
     struct listener *listener;    /* NULL: it does not listen */
     struct map statements;        /* prepared, by name */
     struct statement *unnamed;
+    struct own *own;     /* howdah.* settings, and what else is answered here; NULL until one */
     struct names *names; /* of statements that name statements (pool/names.h); NULL until one */
     struct origin origin;
     uint8_t cancel_key[32];

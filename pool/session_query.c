@@ -8,6 +8,7 @@
 #include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
+#include "pool/own_answer.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
@@ -53,7 +54,8 @@ void session_query_drop_unnamed(struct engine *engine, struct session *session)
 }
 
 /* Whether a query must be looked at as a whole. In session mode only what could reset a setting, or
- * leave one that nobody can take away again, or what is about a database. */
+ * leave one that nobody can take away again, or what is about a database, or says something to
+ * Howdah itself. */
 static bool must_understand(const struct session *session, const char *text, uint32_t here,
                             uint32_t total)
 {
@@ -66,7 +68,7 @@ static bool must_understand(const struct session *session, const char *text, uin
     enum sql_verb verb = sql_verb_read(text, here);
     return verb == SQL_VERB_SET || verb == SQL_VERB_RESET || verb == SQL_VERB_DISCARD ||
            verb == SQL_VERB_CREATE || verb == SQL_VERB_DROP || verb == SQL_VERB_ALTER ||
-           verb == SQL_VERB_LOAD;
+           verb == SQL_VERB_LOAD || memmem(text, here, "howdah", 6) != NULL;
 }
 
 /* What a query does shows in its whole text. One that is too long to be looked at is taken for
@@ -92,8 +94,7 @@ static bool understand_query(struct engine *engine, struct session *session, con
         return false;
     }
     session->query_is_read =
-        state_query(engine, session, (const char *)text, total - MESSAGE_HEADER_BYTES,
-                    session_virtual_statements(session) ? ret_named : NULL);
+        state_query(engine, session, (const char *)text, total - MESSAGE_HEADER_BYTES, ret_named);
     return true;
 }
 
@@ -132,7 +133,7 @@ static bool send_unlisten(struct engine *engine, struct session *session, const 
 static bool enter(struct engine *engine, struct session *session)
 {
     if (session->refused_pin == 0) {
-        return link_due_forward(engine, session->link, DUE_QUERY);
+        return own_due(engine, session, DUE_QUERY);
     }
     struct due_entry due = {
         .what = DUE_QUERY, .kind = DUE_FORWARD, .refused = session->refused_pin};
@@ -185,6 +186,21 @@ uint32_t session_query_pass(struct engine *engine, struct session *session, stru
     return total;
 }
 
+/* A query that may undo what was set here waits until nothing is due. */
+static bool own_waits_for(struct engine *engine, struct session *session, const uint8_t *message,
+                          uint32_t total, uint32_t have, uint32_t *ret_whole)
+{
+    if (total > LIMIT_PLAN_BYTES) {
+        return false;
+    }
+    if (have < total) {
+        *ret_whole = total;
+        return true;
+    }
+    return own_query_waits(engine, session, (const char *)message + MESSAGE_HEADER_BYTES,
+                           total - MESSAGE_HEADER_BYTES);
+}
+
 uint32_t session_query_take(struct engine *engine, struct session *session, struct block *block,
                             uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
@@ -197,8 +213,16 @@ uint32_t session_query_take(struct engine *engine, struct session *session, stru
         }
         return session_discard(session, total, have);
     }
+    if (session->own != NULL && own_waits_for(engine, session, message, total, have, ret_whole)) {
+        return 0;
+    }
     if (!understand_query(engine, session, message, total, have, ret_whole, &named)) {
         return 0;
+    }
+    if (named != NULL && (named->touches & PLAN_TOUCHES_OURS) != 0) {
+        taken = own_query(engine, session, named, message, total);
+        plan_unref(named);
+        return taken;
     }
     if (named != NULL && take_named(engine, session, named, message, total, &taken)) {
         return taken;

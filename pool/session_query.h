@@ -1,6 +1,7 @@
 /* Taking simple queries: what a query does shows in its whole text, and says how it is sent.
  *
- *    whole text -> plan -> names statements?     pool/names.h sends it with other names
+ *    whole text -> plan -> for Howdah itself?    pool/own_answer.h answers it
+ *                          names statements?     pool/names.h sends it with other names
  *                          would pin too many?   pool/pin_limit.h sends one that fails
  *                          unlistens?            pool/listen.h sends it with the rest of the news
  *                          else                  it is forwarded as it came

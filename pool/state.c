@@ -166,8 +166,7 @@ void state_touch_all(struct session *session)
     listen_touch_all(session);
 }
 
-/* How the session's server reads its texts. */
-static struct plan_context context_of(const struct session *session)
+struct plan_context state_plan_context(const struct session *session)
 {
     const struct settings *own = session->settings, *usual = session->pool->baseline;
     return (struct plan_context){
@@ -178,14 +177,14 @@ static struct plan_context context_of(const struct session *session)
 struct plan *state_plan(struct engine *engine, const struct session *session, const char *text,
                         uint32_t len)
 {
-    const struct plan_context context = context_of(session);
+    const struct plan_context context = state_plan_context(session);
     return plan_of(&engine->plans, &context, text, len);
 }
 
 const struct plan *state_known_plan(struct engine *engine, const struct session *session,
                                     const char *text, uint32_t len)
 {
-    const struct plan_context context = context_of(session);
+    const struct plan_context context = state_plan_context(session);
     return plan_known(&engine->plans, &context, text, len);
 }
 
@@ -216,6 +215,10 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
         plan_unref(plan);
         return true;
     }
+    if ((plan->touches & PLAN_TOUCHES_OURS) != 0) {
+        *ret_named = plan;
+        return false;
+    }
     session->refused_pin = pin_limit_refuses(session, pin_limit_leaves(session, plan));
     if (session->refused_pin != 0) {
         plan_unref(plan);
@@ -223,7 +226,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
     }
     restore_note(engine, session, plan);
     vacate_before(engine, session, plan);
-    if (ret_named != NULL && (plan->touches & PLAN_TOUCH_NAMES) != 0) {
+    if (session_virtual_statements(session) && (plan->touches & PLAN_TOUCH_NAMES) != 0) {
         *ret_named = plan;
         return false;
     }

@@ -42,6 +42,9 @@ enum {
 /* A statement with this plan is sent to the session's server. */
 void state_touch(struct engine *engine, struct session *session, const struct plan *plan);
 
+/* How the session's server reads texts. */
+struct plan_context state_plan_context(const struct session *session);
+
 /* The plan of a text, as the session's server will read it; a reference. */
 struct plan *state_plan(struct engine *engine, const struct session *session, const char *text,
                         uint32_t len);
@@ -51,8 +54,8 @@ const struct plan *state_known_plan(struct engine *engine, const struct session 
                                     const char *text, uint32_t len);
 
 /* A simple query is sent; its text ends at its NUL. Returns whether it only reads. One that names
- * prepared statements is left to the caller: *ret_named is its plan, a reference (NULL: no caller
- * wants that). With session->refused_pin set it must not be sent: pool/pin_limit.h. */
+ * prepared statements, or is answered here (pool/own_answer.h), is left to the caller: *ret_named
+ * is its plan, a reference. With session->refused_pin set it must not be sent: pool/pin_limit.h. */
 bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len,
                  struct plan **ret_named);
 

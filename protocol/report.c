@@ -15,8 +15,8 @@ static void write_field(struct writer *writer, char kind, const char *text)
 
 void report_write(struct writer *writer, const struct report *report)
 {
-    const char *severity = report->fatal ? "FATAL" : "ERROR";
-    uint32_t mark = writer_begin(writer, 'E');
+    const char *severity = report->warning ? "WARNING" : report->fatal ? "FATAL" : "ERROR";
+    uint32_t mark = writer_begin(writer, report->warning ? 'N' : 'E');
     write_field(writer, 'S', severity);
     write_field(writer, 'V', severity);
     write_field(writer, 'C', error_sqlstate(report->code));
@@ -24,6 +24,11 @@ void report_write(struct writer *writer, const struct report *report)
                 report->message != NULL ? report->message : error_message(report->code));
     write_field(writer, 'D', report->detail);
     write_field(writer, 'H', report->hint);
+    if (report->position > 0) {
+        writer_u8(writer, 'P');
+        writer_format(writer, "%u", report->position);
+        writer_u8(writer, 0);
+    }
     writer_u8(writer, 0);
     writer_end(writer, mark);
 }

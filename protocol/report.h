@@ -12,12 +12,14 @@ struct writer;
 
 /* An error of our own; detail and hint may be NULL, message NULL means the code's own. */
 struct report {
-    bool fatal; /* FATAL, else ERROR */
-    int code;   /* enum error_code */
+    bool fatal;        /* FATAL, else ERROR */
+    bool warning;      /* WARNING: a NoticeResponse */
+    int code;          /* enum error_code */
+    uint32_t position; /* in the statement, in characters from 1; 0: none */
     const char *message, *detail, *hint;
 };
 
-/* Appends one ErrorResponse. */
+/* Appends one ErrorResponse, or NoticeResponse. */
 void report_write(struct writer *writer, const struct report *report);
 
 /* The fields of somebody else's report, in place; each "" when it is missing. */

@@ -1,6 +1,7 @@
 #include "router/parse.h"
 
 #include <pg_query.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -275,6 +276,16 @@ void parse_fini(struct parse_tree *tree)
     free(tree->nodes);
     free(tree->json);
     *tree = (struct parse_tree){0};
+}
+
+void parse_why_not(const char *text, char *ret_message, size_t message_bytes,
+                   uint32_t *ret_position)
+{
+    PgQueryParseResult result = pg_query_parse(text);
+    const PgQueryError *error = result.error;
+    snprintf(ret_message, message_bytes, "%s", error == NULL ? "" : error->message);
+    *ret_position = error == NULL || error->cursorpos < 0 ? 0 : (uint32_t)error->cursorpos;
+    pg_query_free_parse_result(result);
 }
 
 /* --- looking at it --------------------------------------------------------------------------- */

@@ -62,6 +62,11 @@ int parse_text(const char *text, struct parse_tree *ret_tree);
 
 void parse_fini(struct parse_tree *tree);
 
+/* Why the parser doesn't take a text: its message, and the place, in characters from 1 (0: it names
+ * none). "" if it takes it. The text is bounded as parse_text's. */
+void parse_why_not(const char *text, char *ret_message, size_t message_bytes,
+                   uint32_t *ret_position);
+
 /* The field of that name of an object; 0 if it has none. libpg_query leaves out what is 0, false,
  * empty or NULL. */
 uint32_t parse_field(const struct parse_tree *tree, uint32_t node, const char *name);

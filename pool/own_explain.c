@@ -1,0 +1,144 @@
+#include "pool/own_explain.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "pool/core.h"
+#include "pool/own.h"
+#include "pool/pin_limit.h"
+#include "pool/pool.h"
+#include "pool/session.h"
+#include "pool/state.h"
+#include "router/explain.h"
+#include "router/hint.h"
+#include "router/plan.h"
+
+/* What holds for the statement, and who says so. */
+static const char *value_of(const struct own_explain *facts, const struct plan *plan,
+                            enum control control, const char **ret_source)
+{
+    if (plan->hint != NULL && plan->hint->said[control]) {
+        *ret_source = "the statement's hint";
+        return plan->hint->values[control];
+    }
+    *ret_source = facts->sources[control];
+    return facts->values[control];
+}
+
+static void add_settings(const struct own_explain *facts, const struct plan *plan,
+                         struct explanation *explanation)
+{
+    char name[CONTROL_NAME_BYTES];
+    for (enum control control = 0; control < CONTROL_COUNT; control++) {
+        const char *source, *value = value_of(facts, plan, control, &source);
+        snprintf(name, sizeof(name), "howdah.%s", control_label(control));
+        explanation_add(explanation, name, value, source);
+    }
+}
+
+static void add_node(const struct own_explain *facts, const struct plan *plan,
+                     struct explanation *explanation)
+{
+    const char *source, *route = value_of(facts, plan, CONTROL_ROUTE, &source);
+    if ((plan->touches & PLAN_TOUCH_BAD_HINT) != 0) {
+        explanation_add(explanation, "node", "none", "its hint is malformed: it is refused");
+    } else if (plan->is_ours) {
+        explanation_add(explanation, "node", "none", "Howdah answers it itself");
+    } else if ((plan->touches & PLAN_TOUCHES_OURS) != 0) {
+        explanation_add(explanation, "node", "none",
+                        "refused: what Howdah answers cannot be mixed with what a server runs");
+    } else if (strcmp(route, "replica") == 0) {
+        explanation_add(explanation, "node", "primary",
+                        "the database has no replica that howdah.route could mean");
+    } else {
+        explanation_add(explanation, "node", "primary", "the database has one node");
+    }
+    explanation_add(explanation, "shards", "none", "the database is not sharded");
+    explanation_add(explanation, "cache", "no", "there is no result cache");
+}
+
+static void add_pins(const struct own_explain *facts, const struct plan *plan,
+                     struct explanation *explanation)
+{
+    static const struct {
+        const char *text, *avoid;
+    } pins[] = {
+#define PIN(name, text, avoid) {text, "to do without: " avoid},
+#include "pool/pins.def"
+#undef PIN
+    };
+    uint32_t leaves =
+        plan->leaves & (facts->virtual_names ? ~(uint32_t)PLAN_TOUCH_PREPARE : UINT32_MAX);
+    uint32_t left = facts->owns_link ? 0 : pin_limit_pins(leaves);
+    for (uint32_t i = 0; i < PIN_COUNT; i++) {
+        if ((left >> i & 1) != 0) {
+            explanation_add(explanation, "pins the session", pins[i].text, pins[i].avoid);
+        }
+    }
+    if (!facts->owns_link && (plan->touches & (PLAN_TOUCH_UNKNOWN | PLAN_TOUCH_OPAQUE)) != 0) {
+        explanation_add(explanation, "may pin the session", "whatever it leaves",
+                        "the server is asked when the transaction has ended");
+    }
+}
+
+static void add_mode(const struct own_explain *facts, struct explanation *explanation)
+{
+    static const struct {
+        const char *name, *why;
+    } modes[] = {
+        [POOL_TRANSACTION] = {"transaction", "a connection is lent until the transaction ends"},
+        [POOL_SESSION] = {"session", "the session has a connection of its own"},
+        [POOL_STATEMENT] = {"statement", "a connection is lent for the statement"},
+    };
+    explanation_add(explanation, "pool mode", modes[facts->mode].name, modes[facts->mode].why);
+}
+
+int own_explain(struct plan_cache *plans, const struct plan_context *context,
+                const struct own_explain *facts, const char *text, uint32_t len,
+                struct explanation *explanation)
+{
+    struct plan *plan = len > LIMIT_PLAN_BYTES ? plans->opaque : plan_of(plans, context, text, len);
+    struct hint_error error;
+    int code;
+    if (len > LIMIT_PLAN_BYTES) {
+        plan_ref(plan);
+    }
+    if ((plan->touches & PLAN_TOUCH_BAD_HINT) != 0 && hint_find_error(text, len, &error)) {
+        snprintf(explanation->error, sizeof(explanation->error), "%s", error.message);
+        explanation->error_at = error.at + 1;
+        plan_unref(plan);
+        return ERR_SYNTAX;
+    }
+    code = explain_text(context, plan, text, len, facts->server_major, explanation);
+    if (code == 0) {
+        add_node(facts, plan, explanation);
+        add_mode(facts, explanation);
+        add_pins(facts, plan, explanation);
+        add_settings(facts, plan, explanation);
+        explain_key(plan, explanation);
+        code = explanation->texts.failed ? ERR_NO_MEMORY : 0;
+    }
+    plan_unref(plan);
+    return code;
+}
+
+int own_explain_session(struct engine *engine, const struct session *session, const char *text,
+                        uint32_t len, struct explanation *explanation)
+{
+    const struct settings *baseline = session->pool->baseline;
+    const char *version = baseline == NULL ? NULL : settings_get(baseline, "server_version");
+    struct plan_context context = state_plan_context(session);
+    struct own_explain facts = {.mode = session->pool->limits.mode,
+                                .owns_link = session->owns_link,
+                                .virtual_names = session_virtual_statements(session),
+                                .server_major =
+                                    version == NULL ? 0 : (uint32_t)strtoul(version, NULL, 10)};
+    for (enum control control = 0; control < CONTROL_COUNT; control++) {
+        facts.values[control] = own_get(session, control);
+        facts.sources[control] = own_source(session, control);
+    }
+    return own_explain(&engine->plans, &context, &facts, text, len, explanation);
+}

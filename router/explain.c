@@ -1,0 +1,370 @@
+#include "router/explain.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "protocol/sql_lexer.h"
+#include "router/functions.h"
+#include "router/parse.h"
+#include "router/plan.h"
+#include "router/skeleton.h"
+
+enum {
+    PARSER_MAJOR = 15, /* PostgreSQL's version that libpg_query is of */
+    NAME_BYTES = 200,  /* of a table or function, with its schema */
+    NAMES_MAX = 100,   /* rows of names; a statement may have any number */
+    SKELETON_SHOWN = 2000,
+};
+
+const char *const explain_columns[EXPLAIN_COLUMNS] = {"item", "value", "why"};
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+void explanation_init(struct explanation *explanation)
+{
+    *explanation = (struct explanation){.row_count = 0};
+    writer_init(&explanation->texts);
+}
+
+void explanation_fini(struct explanation *explanation)
+{
+    writer_fini(&explanation->texts);
+}
+
+const char *explanation_next(const struct explanation *explanation, const char *at,
+                             const char *ret_texts[EXPLAIN_COLUMNS])
+{
+    const char *end = (const char *)explanation->texts.bytes + explanation->texts.len;
+    at = at == NULL ? (const char *)explanation->texts.bytes : at;
+    if (at == end || explanation->texts.failed) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < EXPLAIN_COLUMNS; i++) {
+        ret_texts[i] = at;
+        at += strlen(at) + 1;
+    }
+    return at;
+}
+
+void explanation_add(struct explanation *explanation, const char *item, const char *value,
+                     const char *why)
+{
+    const char *texts[EXPLAIN_COLUMNS], *at = NULL;
+    while ((at = explanation_next(explanation, at, texts)) != NULL) {
+        if (strcmp(texts[0], item) == 0 && strcmp(texts[1], value) == 0) {
+            return;
+        }
+    }
+    writer_cstr(&explanation->texts, item);
+    writer_cstr(&explanation->texts, value);
+    writer_cstr(&explanation->texts, why);
+    explanation->row_count++;
+}
+
+/* --- the plan --------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name, *why;
+} classes[] = {
+    [PLAN_EMPTY] = {"empty", "there is no statement"},
+    [PLAN_READ] = {"read", "proven: it writes nothing, locks no row and touches nothing of the "
+                           "session"},
+    [PLAN_SESSION] = {"session", "it is about the session, not about data"},
+    [PLAN_TRANSACTION] = {"transaction", "it controls the transaction"},
+    [PLAN_WRITE] = {"write", "it writes, locks rows, or is not proven to do neither"},
+    [PLAN_COPY] = {"copy", "COPY"},
+    [PLAN_DDL] = {"ddl", "it defines objects"},
+    [PLAN_UTILITY] = {"utility", "none of the others"},
+    [PLAN_OPAQUE] = {"opaque",
+                     "it is not understood: taken for a write that may have done anything "
+                     "to the session"},
+};
+
+const char *explain_class(const struct plan *plan)
+{
+    return classes[plan->class].name;
+}
+
+static const struct {
+    uint32_t touch;
+    const char *item, *value, *why;
+} touches[] = {
+    {PLAN_TOUCH_SETTINGS, "session", "settings",
+     "remembered when the transaction commits, and put on each connection that the session gets"},
+    {PLAN_TOUCH_LOCAL, "session", "settings of the transaction", "they end with it"},
+    {PLAN_TOUCH_RESET, "session", "resets settings", "to what the client said when it connected"},
+    {PLAN_TOUCH_TEMP, "session", "temporary objects", "they are in one server connection"},
+    {PLAN_TOUCH_ADVISORY, "session", "advisory locks of the session",
+     "they are in one server connection"},
+    {PLAN_TOUCH_HOLD, "session", "a cursor WITH HOLD", "it outlives the transaction"},
+    {PLAN_TOUCH_CURSOR, "session", "cursors", "they end with the transaction, but for WITH HOLD"},
+    {PLAN_TOUCH_LISTEN, "session", "LISTEN or UNLISTEN", "one connection listens for all sessions"},
+    {PLAN_TOUCH_NOTIFY, "session", "NOTIFY", "it is sent when the transaction commits"},
+    {PLAN_TOUCH_PREPARE | PLAN_TOUCH_EXECUTE | PLAN_TOUCH_DEALLOCATE, "session",
+     "prepared statements by name", "names are the session's own, on whichever connection"},
+    {PLAN_TOUCH_DISCARD, "session", "DISCARD ALL", "the session is as it was when it began"},
+    {PLAN_TOUCH_SEQUENCE, "session", "currval or lastval", "what an earlier nextval has left"},
+    {PLAN_TOUCH_NEXTVAL, "session", "nextval or setval", "it advances or sets a sequence"},
+    {PLAN_TOUCH_LOAD, "session", "LOAD", "the library is in one server connection"},
+    {PLAN_TOUCH_SEED, "session", "setseed", "the seed is in one server connection"},
+    {PLAN_TOUCH_PID, "session", "backend pids", "those that Howdah has given out are translated"},
+    {PLAN_TOUCH_UNKNOWN, "session", "anything",
+     "what it calls is not known here: the server is asked afterwards what it has left"},
+    {PLAN_TOUCH_BEGIN, "transaction", "begins one", ""},
+    {PLAN_TOUCH_END, "transaction", "ends one", ""},
+    {PLAN_TOUCH_SAVEPOINT, "transaction", "savepoints", ""},
+    {PLAN_TOUCH_ALONE, "transaction", "none", "it can't run inside of a transaction block"},
+    {PLAN_TOUCH_COPY_FROM, "copy", "in", "rows come from the client or a file"},
+    {PLAN_TOUCH_HOWDAH, "answered by", "Howdah", "it names a howdah.* setting"},
+    {PLAN_TOUCH_EXPLAIN, "answered by", "Howdah", "EXPLAIN (HOWDAH)"},
+};
+
+static void add_plan(const struct plan *plan, struct explanation *explanation)
+{
+    char text[2 * LIMIT_NAME_BYTES + 512];
+    for (size_t i = 0; i < sizeof(touches) / sizeof(touches[0]); i++) {
+        if ((plan->touches & touches[i].touch) != 0) {
+            explanation_add(explanation, touches[i].item, touches[i].value, touches[i].why);
+        }
+    }
+    for (uint32_t i = 0; i < plan->settings_count; i++) {
+        const struct plan_setting *set = &plan->settings[i];
+        bool known = plan->is_plain_setting;
+        snprintf(text, sizeof(text), "%s%s%.300s", set->name,
+                 !known ? "" : (set->value == NULL ? " to its default" : " = "),
+                 known && set->value != NULL ? set->value : "");
+        explanation_add(explanation, "sets", text,
+                        known && set->local ? "until the transaction ends" : "");
+    }
+    if (plan->locks_rows) {
+        explanation_add(explanation, "locks", "rows", "FOR UPDATE or its kin");
+    }
+    if (plan->statement_count != 1 && plan->class != PLAN_OPAQUE) {
+        snprintf(text, sizeof(text), "%u", plan->statement_count);
+        explanation_add(explanation, "statements", text,
+                        plan->statement_count == 0 ? "" : "this is what they do together");
+    }
+}
+
+void explain_key(const struct plan *plan, struct explanation *explanation)
+{
+    char text[SKELETON_SHOWN + 8];
+    if (plan->skeleton_bytes == 0) {
+        return;
+    }
+    snprintf(text, sizeof(text), "%.*s%s",
+             (int)(plan->skeleton_bytes < SKELETON_SHOWN ? plan->skeleton_bytes : SKELETON_SHOWN),
+             (const char *)plan->skeleton, plan->skeleton_bytes > SKELETON_SHOWN ? " ..." : "");
+    explanation_add(explanation, "skeleton", text, "statements with the same one have one plan");
+}
+
+/* --- the tree --------------------------------------------------------------------------------- */
+
+/* The parts of a list of names, with dots between. */
+static void join_names(const struct parse_tree *tree, uint32_t list, char text[static NAME_BYTES])
+{
+    int len = 0;
+    text[0] = '\0';
+    for (uint32_t i = list + 1; i < tree->nodes[list].end && len < NAME_BYTES - 1;
+         i = tree->nodes[i].end) {
+        len += snprintf(text + len, (size_t)(NAME_BYTES - len), "%s%s", len == 0 ? "" : ".",
+                        parse_field_text(tree, i, "sval"));
+    }
+}
+
+static void add_function(const struct parse_tree *tree, uint32_t list,
+                         struct explanation *explanation)
+{
+    char text[NAME_BYTES];
+    join_names(tree, list, text);
+    bool ours = strncmp(text, "pg_catalog.", 11) == 0;
+    const struct function_fact *fact = function_find(ours ? text + 11 : text);
+    const char *why = "not known here: taken for one that may change anything";
+    if (fact != NULL) {
+        why = fact->class == PLAN_READ ? "PostgreSQL's own: changes nothing"
+                                       : "PostgreSQL's own: changes data or the session";
+    }
+    explanation_add(explanation, "calls", text, why);
+}
+
+/* Whether a WITH of the statement has that name. */
+static bool is_with_query(const struct parse_tree *tree, const char *name)
+{
+    for (uint32_t i = 0; i < tree->count; i++) {
+        const struct parse_node *node = &tree->nodes[i];
+        if (node->kind == PARSE_TEXT && node->name != NULL && strcmp(node->name, "ctename") == 0 &&
+            strcmp(node->value.text, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is done to a relation that is no part of a query, but named by the statement itself. */
+static const char *done_by(const struct parse_tree *tree, uint32_t stmt)
+{
+    switch ((enum parse_type)tree->nodes[stmt].type) {
+    case PARSE_INSERT_STMT:
+    case PARSE_UPDATE_STMT:
+    case PARSE_DELETE_STMT:
+    case PARSE_MERGE_STMT:
+    case PARSE_TRUNCATE_STMT:
+        return "writes";
+    case PARSE_COPY_STMT:
+        return parse_field_number(tree, stmt, "is_from") != 0 ? "writes" : "reads";
+    case PARSE_LOCK_STMT:
+        return "locks";
+    default:
+        return "defines";
+    }
+}
+
+static void add_relation(const struct parse_tree *tree, uint32_t node,
+                         struct explanation *explanation)
+{
+    char text[NAME_BYTES];
+    const char *schema = parse_field_text(tree, node, "schemaname");
+    const char *name = parse_field_text(tree, node, "relname");
+    const char *field = tree->nodes[node].name;
+    uint32_t above = tree->nodes[node].parent;
+    bool is_listed = field == NULL && tree->nodes[above].name != NULL &&
+                     strcmp(tree->nodes[above].name, "relations") == 0;
+    bool is_named = is_listed || (field != NULL &&
+                                  (strcmp(field, "relation") == 0 || strcmp(field, "rel") == 0));
+    if (!is_named && schema[0] == '\0' && is_with_query(tree, name)) {
+        return;
+    }
+    snprintf(text, sizeof(text), "%s%s%s", schema, schema[0] == '\0' ? "" : ".", name);
+    explanation_add(explanation,
+                    is_named ? done_by(tree, is_listed ? tree->nodes[above].parent : above)
+                             : "reads",
+                    text, "");
+}
+
+static void add_tree(const struct parse_tree *tree, struct explanation *explanation)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < tree->count; i++) {
+        const struct parse_node *node = &tree->nodes[i];
+        bool is_relation = node->kind == PARSE_OBJECT && parse_field(tree, i, "relname") != 0;
+        bool is_function =
+            node->kind == PARSE_LIST && node->name != NULL && strcmp(node->name, "funcname") == 0;
+        if ((is_relation || is_function) && ++count > NAMES_MAX) {
+            explanation_add(explanation, "names", "more", "not all of them are listed");
+            return;
+        }
+        if (is_relation) {
+            add_relation(tree, i, explanation);
+        } else if (is_function) {
+            add_function(tree, i, explanation);
+        }
+    }
+}
+
+/* --- what is not understood ------------------------------------------------------------------- */
+
+/* Why a text has no skeleton; NULL: it has one. */
+static const char *why_opaque(const char *text, uint32_t len)
+{
+    static const char *const reasons[] = {
+        [SKELETON_CLEAR] = NULL,
+        [SKELETON_LONG_TEXT] = "the text is too long to be looked at",
+        [SKELETON_LONG] = "the statement is too long to be looked at",
+        [SKELETON_DEEP] = "it is nested too deep to be parsed",
+        [SKELETON_LEXICAL] = "a literal or comment has no end, or a byte begins no token",
+    };
+    enum skeleton_opaque opaque = SKELETON_CLEAR;
+    uint8_t *room = malloc(LIMIT_SKELETON_ROOM_BYTES);
+    for (uint32_t at = 0; at < len && opaque == SKELETON_CLEAR && room != NULL;) {
+        const struct skeleton_room lent = {.bytes = room, .bytes_max = LIMIT_SKELETON_ROOM_BYTES};
+        struct skeleton skeleton;
+        skeleton_make(text + at, len - at, &lent, &skeleton);
+        opaque = skeleton.opaque;
+        at += skeleton.next;
+    }
+    free(room);
+    return reasons[opaque];
+}
+
+static int add_opaque(const struct plan_context *context, const char *text, uint32_t len,
+                      uint32_t server_major, struct explanation *explanation)
+{
+    const char *why = why_opaque(text, len);
+    bool clear = context->safe_encoding && context->standard_strings;
+    if (why == NULL && clear) {
+        char *copy = strndup(text, len);
+        if (copy == NULL) {
+            return ERR_NO_MEMORY;
+        }
+        parse_why_not(copy, explanation->error, sizeof(explanation->error), &explanation->error_at);
+        free(copy);
+        if (explanation->error[0] != '\0' && server_major <= PARSER_MAJOR) {
+            return ERR_SYNTAX;
+        }
+        explanation_add(explanation, "not understood", explanation->error,
+                        "says the parser of PostgreSQL 15; the server's may know it");
+        return 0;
+    }
+    explanation_add(explanation, "not understood",
+                    why == NULL ? "its bytes depend on client_encoding or "
+                                  "standard_conforming_strings"
+                                : why,
+                    "it is passed on as it is");
+    return 0;
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+uint32_t explain_parameters(const char *text, uint32_t len)
+{
+    struct sql_lexer lexer;
+    struct sql_token token;
+    unsigned long most = 0;
+    sql_lexer_init(&lexer, text, len, 0);
+    while (sql_lexer_next(&lexer, &token) > SQL_END) {
+        if (token.kind == SQL_PARAMETER) {
+            unsigned long number = strtoul(text + token.at + 1, NULL, 10);
+            most = number > most ? number : most;
+        }
+    }
+    return most > UINT16_MAX ? UINT16_MAX : (uint32_t)most;
+}
+
+static void add_parameters(const char *text, uint32_t len, struct explanation *explanation)
+{
+    char value[32];
+    uint32_t count = explain_parameters(text, len);
+    if (count > 0) {
+        snprintf(value, sizeof(value), "%u", count);
+        explanation_add(explanation, "parameters", value, "their values change nothing of this");
+    }
+}
+
+int explain_text(const struct plan_context *context, const struct plan *plan, const char *text,
+                 uint32_t len, uint32_t server_major, struct explanation *explanation)
+{
+    struct parse_tree tree;
+    if (plan->class == PLAN_OPAQUE) {
+        int code = add_opaque(context, text, len, server_major, explanation);
+        if (code != 0) {
+            return code;
+        }
+    }
+    explanation_add(explanation, "class", classes[plan->class].name, classes[plan->class].why);
+    const char *key = plan->skeleton == NULL ? "" : (const char *)plan->skeleton;
+    char *skeleton = strndup(key, plan->skeleton_bytes);
+    if (skeleton == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    if (plan->class != PLAN_OPAQUE && parse_text(skeleton, &tree) == 0) {
+        add_tree(&tree, explanation);
+        parse_fini(&tree);
+    }
+    free(skeleton);
+    add_plan(plan, explanation);
+    add_parameters(text, len, explanation);
+    return explanation->texts.failed ? ERR_NO_MEMORY : 0;
+}
