@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "pool/account.h"
 #include "pool/core.h"
+#include "pool/custom.h"
 #include "pool/link.h"
 #include "pool/listen.h"
 #include "pool/names.h"
@@ -22,6 +23,7 @@
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/prepare.h"
+#include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/frontend.h"
@@ -153,7 +155,6 @@ static bool unnamed_waits(struct session *session)
 static bool discard_waits(struct engine *engine, struct session *session,
                           const struct session_statement *named)
 {
-    static const uint8_t flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
     struct link *link = session->link;
     session->discards = session->discards && !due_empty(&link->due);
     session->discard_flushed = session->discard_flushed && session->discards;
@@ -164,7 +165,7 @@ static bool discard_waits(struct engine *engine, struct session *session,
     session->blocked = true; /* link_after_reply comes back to it */
     if (same_batch && link->unsynced && !session->discard_flushed) {
         session->discard_flushed = true;
-        link_write(engine, link, flush, sizeof(flush));
+        link_flush(engine, link);
     }
     return true;
 }
@@ -227,11 +228,15 @@ static struct link_statement *prepare_form(struct engine *engine, struct session
  * A name the client does not have is passed as it is: no link has it, and the server says so. Its
  * text is NULL when the session is closing. */
 static struct name name_on_link(struct engine *engine, struct session *session, struct name name,
-                                struct statement **ret_statement)
+                                bool binds, struct statement **ret_statement)
 {
     *ret_statement = NULL;
     if (name.bytes == 0) {
         *ret_statement = session->unnamed;
+        if (binds && session->unnamed != NULL &&
+            !sequence_before_statement(engine, session, session->unnamed)) {
+            return (struct name){NULL, 0};
+        }
         return ensure_unnamed(engine, session) ? name : (struct name){NULL, 0};
     }
     struct session_statement *entry =
@@ -239,13 +244,19 @@ static struct name name_on_link(struct engine *engine, struct session *session, 
     if (entry == NULL) {
         return statement_name_is_ours(name.text, name.bytes) ? nobodys_name : name;
     }
+    if (binds && !sequence_before_statement(engine, session, entry->statement)) {
+        return (struct name){NULL, 0};
+    }
     struct link_statement *prepared = entry->statement->names
                                           ? prepare_form(engine, session, entry)
                                           : prepare_named(engine, session, entry);
     if (prepared == NULL) {
         return (struct name){NULL, 0};
     }
-    entry->form_id = entry->statement->names ? prepared->name_id : 0;
+    if (binds) { /* errors tell of what was bound */
+        entry->form_id = entry->statement->names ? prepared->name_id : 0;
+        entry->used = ++session->name_uses;
+    }
     *ret_statement = entry->statement;
     return (struct name){prepared->name, prepared->name_bytes};
 }
@@ -295,7 +306,7 @@ static bool parse_duplicate(struct engine *engine, struct session *session,
     struct due_entry due = {
         .what = DUE_PARSE, .kind = DUE_FORWARD, .flags = DUE_FLAG_DUPLICATE, .named = named};
     struct name name = {named->name, (uint32_t)strlen(named->name)};
-    struct name on_link = name_on_link(engine, session, name, &old);
+    struct name on_link = name_on_link(engine, session, name, false, &old);
     if (on_link.text == NULL || !link_due_entry(engine, session->link, &due)) {
         return false;
     }
@@ -577,7 +588,7 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     if (waits(engine, session, name)) {
         return 0;
     }
-    struct name on_link = name_on_link(engine, session, name, &statement);
+    struct name on_link = name_on_link(engine, session, name, true, &statement);
     if (on_link.text == NULL) {
         return 0;
     }
@@ -601,6 +612,8 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     } else if (statement != NULL) {
         session->batch_writes |= !state_statement(engine, session, statement);
         session->query_is_read = !session->batch_writes;
+        custom_note_bind(engine, session, state_statement_plan(engine, session, statement),
+                         statement, reader.at, (uint32_t)reader.left);
         if (session->unlistens) {
             listen_bound(engine, session, (const char *)statement->body);
         }
@@ -647,7 +660,7 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
     if (waits(engine, session, name)) {
         return false;
     }
-    struct name on_link = name_on_link(engine, session, name, &statement);
+    struct name on_link = name_on_link(engine, session, name, false, &statement);
     if (on_link.text == NULL) {
         return false;
     }

@@ -67,6 +67,7 @@ struct link {
     bool client_body;  /* the client's message was sent in part: nothing may follow but its rest */
     bool session_used; /* session mode: must be reset before the next client */
     uint64_t sequenced_by; /* who was last able to advance a sequence there (pool/sequence.c) */
+    bool sequences_mixed;  /* somebody else's values may be there beside */
     bool listens;          /* what a session has listened to, and another link listens to by now */
     bool sift;             /* with DUE_SIFT: the last CommandComplete was that of an UNLISTEN */
     uint32_t epoch;
@@ -135,6 +136,9 @@ void relay_bytes(struct engine *engine, struct link *link, struct block *block, 
 void link_send(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
                uint32_t len);
 void link_write(struct engine *engine, struct link *link, const void *bytes, uint32_t len);
+
+/* Has the server say what it has answered so far. */
+void link_flush(struct engine *engine, struct link *link);
 
 /* Enters a reply due; closes the link (and its client) when the ledger can take no more. */
 bool link_due(struct engine *engine, struct link *link, enum due_what what, enum due_kind kind,

@@ -89,7 +89,8 @@ bool link_setup(struct engine *engine, struct link *link)
 
 void link_settings_reset(struct engine *engine, struct link *link)
 {
-    struct settings *left = settings_reset(&engine->settings, link->settings);
+    struct settings *left =
+        settings_reset(&engine->settings, link->settings, engine->settings.none);
     if (left == NULL) {
         link->spoilt = true;
         return;
@@ -102,7 +103,8 @@ void link_setup_ended(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
     link->setup = false;
-    if (link->setup_failed) { /* one transaction, rolled back as a whole */
+    if (link->setup_failed) { /* one transaction, rolled back as a whole, but for custom settings */
+        link->spoilt |= settings_strange(link->settings, link->settings_before);
         settings_unref(&engine->settings, link->settings);
         link->settings = link->settings_before;
     } else {

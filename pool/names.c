@@ -362,6 +362,7 @@ static void touch(struct engine *engine, struct session *session, const struct p
             continue;
         }
         if (named != NULL) {
+            named->used = ++session->name_uses;
             state_statement(engine, session, named->statement);
         } else if (physical) {
             state_touch_all(session);
@@ -474,7 +475,6 @@ static bool rewrite(struct engine *engine, struct session *session, const char *
 bool names_query(struct engine *engine, struct session *session, const struct plan *plan,
                  const uint8_t *message, uint32_t total, uint32_t *ret_taken)
 {
-    static const uint8_t flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
     struct sql_name names[SQL_NAMES_MAX];
     struct link *link = session->link;
     const char *text = (const char *)message + MESSAGE_HEADER_BYTES;
@@ -494,7 +494,7 @@ bool names_query(struct engine *engine, struct session *session, const struct pl
     if (!due_empty(&link->due)) {
         session->blocked = true; /* link_after_reply comes back to it */
         if (link->unsynced) {
-            link_write(engine, link, flush, sizeof(flush));
+            link_flush(engine, link);
         }
         return true;
     }
@@ -664,14 +664,16 @@ static const char *client_name(const struct link *link, const char *by, size_t l
             found = entry;
         }
     }
+    const struct session_statement *last = NULL; /* it may have several names: the last one used */
     for (struct map_node *node = found == NULL ? NULL : map_walk(&owner->statements, NULL);
          node != NULL; node = map_walk(&owner->statements, node)) {
         const struct session_statement *named = CONTAINER_OF(node, struct session_statement, node);
-        if (named->statement == found->statement || named->form_id == found->name_id) {
-            return named->name;
+        if ((named->statement == found->statement || named->form_id == found->name_id) &&
+            (last == NULL || named->used > last->used)) {
+            last = named;
         }
     }
-    return NULL;
+    return last == NULL ? NULL : last->name;
 }
 
 /* A message with the client's names; true when one of ours was in it. */

@@ -104,7 +104,8 @@ static bool holds_ready(struct link *link)
         return false;
     }
     for (uint32_t i = 1; i < link->due.count; i++) { /* the first is this ReadyForQuery's own */
-        if (due_at(&link->due, i)->kind != DUE_SWALLOW) {
+        const struct due_entry *entry = due_at(&link->due, i);
+        if (entry->kind != DUE_SWALLOW && entry->what != DUE_NAME) {
             return false;
         }
     }

@@ -41,19 +41,37 @@ void restore_note(struct engine *engine, struct session *session, const struct p
     session->restores = part;
 }
 
-bool restore_send(struct engine *engine, struct session *session)
+/* Writes and enters what was noted. False when the link has failed. */
+static bool write_noted(struct engine *engine, struct session *session, bool syncs)
 {
     struct link *link = session->link;
     uint32_t changes =
         settings_write_change(&engine->scratch, engine->settings.none, session->restores);
-    frontend_sync(&engine->scratch);
-    settings_unref(&engine->settings, session->restores);
-    session->restores = NULL;
+    restore_forget(engine, session);
+    if (syncs) {
+        frontend_sync(&engine->scratch);
+    }
     link_unnamed_unknown(engine, link);
-    link->restoring++;
     engine_flush_scratch(engine, &link->conn);
     return link_due_executed(engine, link, changes, DUE_FLAG_RESTORE) &&
-           link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_RESTORE);
+           (!syncs || link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_RESTORE));
+}
+
+bool restore_send(struct engine *engine, struct session *session)
+{
+    session->link->restoring++;
+    return write_noted(engine, session, true);
+}
+
+bool restore_send_within(struct engine *engine, struct session *session)
+{
+    return write_noted(engine, session, false);
+}
+
+void restore_forget(struct engine *engine, struct session *session)
+{
+    settings_unref(&engine->settings, session->restores);
+    session->restores = NULL;
 }
 
 const char *restore_told(const struct link *link, const char *name, const char *value)

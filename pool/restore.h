@@ -19,9 +19,16 @@ struct session;
 /* What the statement with this plan resets must be set again behind it. */
 void restore_note(struct engine *engine, struct session *session, const struct plan *plan);
 
-/* Everything up to the client's ReadyForQuery is sent: sends what was noted. False when the link
- * has failed. */
+/* A simple query was sent: sends what was noted, with a Sync of its own. False when the link has
+ * failed. */
 bool restore_send(struct engine *engine, struct session *session);
+
+/* An Execute was sent: the same without a Sync, since the server may be skipping to the client's.
+ * What comes before the next ReadyForQuery is one change to the server: it reports nothing. */
+bool restore_send_within(struct engine *engine, struct session *session);
+
+/* What was noted is not to be sent: its statement was not executed, or nobody knows whether. */
+void restore_forget(struct engine *engine, struct session *session);
 
 /* The value of a parameter, as the owner is to be told of it; NULL: not at all. */
 const char *restore_told(const struct link *link, const char *name, const char *value);

@@ -15,10 +15,14 @@
 struct engine;
 struct plan;
 struct session;
+struct statement;
 
 /* A statement with this plan is about to be sent on the session's link. Sends what must go ahead of
- * it; not into a pipeline, where its failure would be taken for the client's. False when the link
- * has failed. */
+ * it. False when the link has failed. */
 bool sequence_before(struct engine *engine, struct session *session, const struct plan *plan);
+
+/* The same for a prepared statement, before anything of its Bind is sent. */
+bool sequence_before_statement(struct engine *engine, struct session *session,
+                               struct statement *statement);
 
 #endif

@@ -10,6 +10,7 @@
 #include "pool/admin.h"
 #include "pool/cancel.h"
 #include "pool/core.h"
+#include "pool/custom.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/listen.h"
@@ -107,7 +108,9 @@ void session_close(struct engine *engine, struct session *session)
     if (link != NULL) {
         session->link = NULL;
         link->client_body = session->body_left > 0 && session->body_fate == BODY_FORWARD;
-        link->spoilt |= session->keeps_named || session->keeps_unnamed;
+        /* What custom settings it has left the server was not asked for yet. */
+        link->spoilt |=
+            session->keeps_named || session->keeps_unnamed || session->custom->count > 0;
         link->session_used |=
             session->pins != 0 || session->touched != 0 || session->set_alone != NULL;
         link_abandon(engine, link);
@@ -228,6 +231,10 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
     } else if (what == DUE_FUNCTION_CALL) {
         state_touch_all(session); /* any function, by its number */
     }
+    if (what == DUE_PARSE && session->owns_link) {
+        custom_spoils_by_parse(engine, session, message + MESSAGE_HEADER_BYTES,
+                               (have < total ? have : total) - MESSAGE_HEADER_BYTES);
+    }
     session_forward(engine, session, block, message, total, have);
     if (what == DUE_EXECUTE && have >= total) {
         listen_executed(engine, session);
@@ -248,8 +255,8 @@ static uint32_t take_sync(struct engine *engine, struct session *session, struct
         link->due.skipping = false;
     }
     session_forward(engine, session, block, message, total, have);
-    if (session->restores != NULL && !link->due.copy_in && !restore_send(engine, session)) {
-        return 0;
+    if (session->restores != NULL) {
+        restore_forget(engine, session);
     }
     return have < total ? have : total;
 }
@@ -328,7 +335,8 @@ static uint32_t take_extended(struct engine *engine, struct session *session, st
     UNREACHABLE();
 }
 
-/* An Execute of a session that has bound a statement with names: its portal must be looked at. */
+/* An Execute of a session that has bound a statement with names: its portal must be looked at; or
+ * one that resets settings: the startup's go behind it. */
 static uint32_t take_execute(struct engine *engine, struct session *session, struct block *block,
                              uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
@@ -342,7 +350,11 @@ static uint32_t take_execute(struct engine *engine, struct session *session, str
     struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
     const char *portal = reader_cstr(&reader);
     uint32_t taken = take_plain(engine, session, block, message, total, have);
-    return taken > 0 && !reader.failed && !names_execute(engine, session, portal) ? 0 : taken;
+    if (taken == 0 ||
+        (session->names != NULL && !reader.failed && !names_execute(engine, session, portal))) {
+        return 0;
+    }
+    return session->restores != NULL && !restore_send_within(engine, session) ? 0 : taken;
 }
 
 /* A message that goes to the server. */
@@ -356,7 +368,7 @@ static uint32_t take_passing(struct engine *engine, struct session *session, str
     if (type == FRONTEND_EXECUTE && session->own != NULL && own_execute_waits(engine, session)) {
         return 0;
     }
-    if (type == FRONTEND_EXECUTE && session->names != NULL) {
+    if (type == FRONTEND_EXECUTE && (session->names != NULL || session->restores != NULL)) {
         return take_execute(engine, session, block, message, total, have, ret_whole);
     }
     if ((type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE ||
@@ -390,10 +402,9 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
     struct block *rewritten = NULL;
     uint8_t type = message[0];
     if (link->due.count >= LIMIT_DUE - DUE_SLACK) {
-        static const uint8_t flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
         if (!session->blocked) {
             session->blocked = true;
-            link_write(engine, link, flush, sizeof(flush));
+            link_flush(engine, link);
         }
         return 0;
     }

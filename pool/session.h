@@ -63,6 +63,7 @@ struct session {
     struct admin *admin;          /* of the admin database; then pool is NULL */
     struct listener *listener;    /* NULL: it does not listen */
     struct map statements;        /* prepared, by name */
+    uint32_t name_uses;           /* struct session_statement, used */
     struct statement *unnamed;
     struct own *own;     /* howdah.* settings, and what else is answered here; NULL until one */
     struct names *names; /* of statements that name statements (pool/names.h); NULL until one */

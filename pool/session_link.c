@@ -148,8 +148,9 @@ void session_idle(struct engine *engine, struct session *session)
         session->transaction_from_us = 0;
     }
     bool kept = !give_back(engine, session);
-    if (kept && link->status == 'I' && !session->owns_link && link->settings != session->settings &&
-        !link_setup(engine, link)) {
+    bool skips = link->unsynced || link->due.skipping; /* a Sync of ours would end that */
+    if (kept && link->status == 'I' && !skips && !session->owns_link &&
+        link->settings != session->settings && !link_setup(engine, link)) {
         return; /* what RESET means is the startup's, also on a link that stays */
     }
     if (kept && link->status != 'I' && pool->limits.idle_transaction_timeout_ms > 0) {

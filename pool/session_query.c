@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "pool/core.h"
+#include "pool/custom.h"
 #include "pool/link.h"
 #include "pool/listen.h"
 #include "pool/names.h"
@@ -66,9 +67,10 @@ static bool must_understand(const struct session *session, const char *text, uin
         return true;
     }
     enum sql_verb verb = sql_verb_read(text, here);
-    return verb == SQL_VERB_SET || verb == SQL_VERB_RESET || verb == SQL_VERB_DISCARD ||
-           verb == SQL_VERB_CREATE || verb == SQL_VERB_DROP || verb == SQL_VERB_ALTER ||
-           verb == SQL_VERB_LOAD || memmem(text, here, "howdah", 6) != NULL;
+    return custom_may_set(text, here) || verb == SQL_VERB_SET || verb == SQL_VERB_RESET ||
+           verb == SQL_VERB_DISCARD || verb == SQL_VERB_CREATE || verb == SQL_VERB_DROP ||
+           verb == SQL_VERB_ALTER || verb == SQL_VERB_LOAD ||
+           memmem(text, here, "howdah", 6) != NULL;
 }
 
 /* What a query does shows in its whole text. One that is too long to be looked at is taken for
@@ -232,6 +234,9 @@ uint32_t session_query_take(struct engine *engine, struct session *session, stru
     bool sent = send_unlisten(engine, session, message, total);
     if (session->conn.closing || (!sent && !enter(engine, session))) {
         return 0;
+    }
+    if (link->unsynced && session->restores != NULL) {
+        restore_forget(engine, session); /* the server may be skipping to the client's Sync */
     }
     begin(engine, session);
     if (session->refused_pin != 0) {

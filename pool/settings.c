@@ -241,17 +241,24 @@ void settings_unref(struct settings_store *store, struct settings *settings)
     }
 }
 
-const char *settings_get(const struct settings *settings, const char *name)
+static const struct setting *find(const struct settings *settings, const char *name)
 {
     for (uint32_t i = 0; i < settings->count; i++) {
         if (strcasecmp(settings->items[i].name, name) == 0) {
-            return settings->items[i].value;
+            return &settings->items[i];
         }
     }
     return NULL;
 }
 
-struct settings *settings_reset(struct settings_store *store, const struct settings *settings)
+const char *settings_get(const struct settings *settings, const char *name)
+{
+    const struct setting *item = find(settings, name);
+    return item == NULL ? NULL : item->value;
+}
+
+struct settings *settings_reset(struct settings_store *store, const struct settings *settings,
+                                const struct settings *startup)
 {
     struct setting left[SETTINGS_COUNT_MAX];
     uint32_t count = 0;
@@ -260,14 +267,18 @@ struct settings *settings_reset(struct settings_store *store, const struct setti
             left[count++] = (struct setting){settings->items[i].name, ""};
         }
     }
+    for (uint32_t i = 0; i < startup->count; i++) {
+        count = insert_item(left, count, startup->items[i]);
+    }
     return intern_ordered(store, left, count);
 }
 
 bool settings_strange(const struct settings *have, const struct settings *want)
 {
     for (uint32_t i = 0; have->has_custom && i < have->count; i++) {
-        if (strchr(have->items[i].name, '.') != NULL &&
-            settings_get(want, have->items[i].name) == NULL) {
+        const char *name = have->items[i].name;
+        const struct setting *wanted = strchr(name, '.') == NULL ? NULL : find(want, name);
+        if (strchr(name, '.') != NULL && (wanted == NULL || strcmp(wanted->name, name) != 0)) {
             return true;
         }
     }

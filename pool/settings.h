@@ -62,12 +62,13 @@ void settings_unref(struct settings_store *store, struct settings *settings);
 /* NULL when the set does not have that name. */
 const char *settings_get(const struct settings *settings, const char *name);
 
-/* A reference to what is left of `settings` by RESET ALL: a custom setting ("a.b") that was ever
- * set is '' and no longer NULL. */
-struct settings *settings_reset(struct settings_store *store, const struct settings *settings);
+/* A reference to what is left of `settings` by RESET ALL of a session with these startup settings
+ * (none: of a link): a custom setting ("a.b") that was ever set is '' and no longer NULL. */
+struct settings *settings_reset(struct settings_store *store, const struct settings *settings,
+                                const struct settings *startup);
 
 /* Whether a link with the settings `have` would show a session that wants `want` a custom setting
- * which it never had: that can't be taken away again. */
+ * which it never had, or as another has spelled it: that can't be taken away again. */
 bool settings_strange(const struct settings *have, const struct settings *want);
 
 /* Whether such a parameter can be a setting of a session at all: an identifier, or two with a dot,

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/writer.h"
 #include "pool/core.h"
+#include "pool/custom.h"
 #include "pool/link.h"
 #include "pool/listen.h"
 #include "pool/pin_limit.h"
@@ -15,8 +16,8 @@
 #include "pool/restore.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
-#include "pool/vacate.h"
 #include "pool/state_check.h"
+#include "pool/vacate.h"
 #include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "router/plan.h"
@@ -66,6 +67,7 @@ struct question {
     uint32_t setting_count, channel_count;
     bool failed, canceled;  /* it has no answer; since it was canceled */
     bool strange;           /* a row of state_check_part has come */
+    bool resets;            /* a RESET was among the statements */
     struct writer texts;    /* name, NUL, value, NUL of each setting */
     struct writer channels; /* that the link listens to, each with its NUL */
 };
@@ -110,34 +112,12 @@ static uint32_t pins_asked(uint32_t asks)
     return pins;
 }
 
-static bool has_custom(const struct plan *plan)
-{
-    bool custom = false;
-    for (uint32_t i = 0; i < plan->settings_count; i++) {
-        custom |= strchr(plan->settings[i].name, '.') != NULL;
-    }
-    return custom;
-}
-
 /* SET LOCAL of what PostgreSQL itself defines leaves nothing behind. A custom setting does: where
  * it was NULL it is '' afterwards. */
 static bool leaves_nothing(const struct plan *plan)
 {
     return plan->is_plain_setting && plan->settings[0].local &&
            strchr(plan->settings[0].name, '.') == NULL;
-}
-
-/* The names that pg_settings does not show, so that the server can be asked for them. */
-static void note_custom_names(struct engine *engine, struct session *session,
-                              const struct plan *plan)
-{
-    for (uint32_t i = 0; i < plan->settings_count; i++) {
-        const char *name = plan->settings[i].name;
-        if (strchr(name, '.') == NULL || !settings_name_ok(name)) {
-            continue;
-        }
-        settings_set(&engine->settings, &session->custom, name, "");
-    }
 }
 
 /* What no statement takes away again: a library that was loaded, the state of random(). */
@@ -157,7 +137,7 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
     session->pins |= ((touches & PLAN_TOUCH_LOAD) != 0 ? PIN_LOAD : 0) |
                      ((touches & PLAN_TOUCH_SEED) != 0 ? PIN_SEED : 0);
     state_pins_changed(engine, session);
-    note_custom_names(engine, session, plan);
+    custom_note_plan(engine, session, plan);
 }
 
 void state_touch_all(struct session *session)
@@ -224,6 +204,9 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
         plan_unref(plan);
         return false;
     }
+    if (!session->owns_link) {
+        custom_note_text(engine, session, plan, text, message_text_bytes(text, len));
+    }
     restore_note(engine, session, plan);
     vacate_before(engine, session, plan);
     if (session_virtual_statements(session) && (plan->touches & PLAN_TOUCH_NAMES) != 0) {
@@ -232,10 +215,11 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
     }
     prepare_alters(session, plan);
     if (session->owns_link) {
-        session->link->spoilt |= has_custom(plan) || (plan->touches & SPOILING_TOUCHES) != 0;
+        session->link->spoilt |= (plan->touches & SPOILING_TOUCHES) != 0;
+        custom_spoils(session, plan, text, message_text_bytes(text, len));
     } else if (is_certain(plan) && link->status == 'I' && due_empty(&link->due) &&
                session->touched == 0) {
-        note_custom_names(engine, session, plan);
+        custom_note_plan(engine, session, plan);
         session->link->erred = false;
         session->set_alone = plan;
         return false;
@@ -288,7 +272,6 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
         return true;
     }
     state_touch(engine, session, plan);
-    sequence_before(engine, session, plan);
     restore_note(engine, session, plan);
     prepare_alters(session, plan);
     vacate_before(engine, session, plan);
@@ -301,7 +284,13 @@ void state_discarded(struct engine *engine, struct session *session)
     state_pins_changed(engine, session);
     listen_discarded(engine, session);
     session->touched |= session->startup->count > 0 ? PLAN_TOUCH_RESET : 0;
-    settings_replace(&engine->settings, &session->settings, session->startup);
+    struct settings *left = settings_reset(&engine->settings, session->settings, session->startup);
+    if (left == NULL) {
+        session->pins |= PIN_UNKNOWN; /* memory is out: it keeps what its link has */
+        return;
+    }
+    settings_replace(&engine->settings, &session->settings, left);
+    settings_unref(&engine->settings, left);
 }
 
 /* --- the question ----------------------------------------------------------------------------- */
@@ -370,17 +359,18 @@ static void write_names(struct writer *writer, const struct settings *names)
     writer_format(writer, names->count == 0 ? "{}" : "}");
 }
 
-static void write_bind_execute(struct writer *writer, const struct session *session, uint32_t asks)
+/* `names`: NULL when settings are not asked for. */
+static void write_bind_execute(struct writer *writer, const struct session *session,
+                               const struct settings *names, bool checks)
 {
-    bool settings = (asks & ASK_SETTINGS) != 0, checks = (asks & ASK_CHECK) != 0;
     const char *user = session->pool->server_user;
     uint32_t mark = writer_begin(writer, FRONTEND_BIND);
     writer_cstr(writer, "");
     writer_cstr(writer, "");
     writer_u16(writer, 0);
-    writer_u16(writer, checks ? 4 : settings ? 2 : 0);
-    if (settings) {
-        write_names(writer, session->custom);
+    writer_u16(writer, checks ? 4 : names != NULL ? 2 : 0);
+    if (names != NULL) {
+        write_names(writer, names);
         writer_u32(writer, (uint32_t)strlen(user));
         writer_bytes(writer, user, strlen(user));
     }
@@ -402,6 +392,7 @@ bool state_ask(struct engine *engine, struct session *session)
         return false;
     }
     uint32_t asks = asks_of(session->touched, session->pins);
+    bool resets = (session->touched & PLAN_TOUCH_RESET) != 0;
     session->touched = 0;
     session->ran = false;
     if (asks == 0 && session->checks_state && !link->spoilt) {
@@ -410,18 +401,23 @@ bool state_ask(struct engine *engine, struct session *session)
     if (asks == 0) {
         return false;
     }
+    struct settings *names = (asks & ASK_SETTINGS) == 0 ? NULL : custom_asked(engine, session);
     struct question *question = calloc(1, sizeof(*question));
-    if (question == NULL) {
+    if (question == NULL || (names == NULL && (asks & ASK_SETTINGS) != 0)) {
+        settings_unref(&engine->settings, names);
+        free(question);
         link_fail(engine, link, ERR_NO_MEMORY, NULL);
         return true;
     }
     ASSERT(link->question == NULL);
     question->asked = asks;
+    question->resets = resets;
     writer_init(&question->texts);
     writer_init(&question->channels);
     link->question = question;
     write_question(&engine->scratch, asks);
-    write_bind_execute(&engine->scratch, session, asks);
+    write_bind_execute(&engine->scratch, session, names, (asks & ASK_CHECK) != 0);
+    settings_unref(&engine->settings, names);
     frontend_sync(&engine->scratch);
     link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn);
@@ -503,16 +499,20 @@ static struct settings *answered_settings(struct engine *engine, const struct qu
     return settings_intern(&engine->settings, items, question->setting_count);
 }
 
-/* RESET means what the client asked for at its startup, not what the link began with. */
-static struct settings *with_startup(struct engine *engine, struct link *link, struct settings *now)
+/* RESET means what the client asked for at its startup, not what the link began with. A custom
+ * setting is '' then; that somebody has set it to that beside a RESET can't be told from it. */
+static struct settings *with_startup(struct engine *engine, struct link *link, struct settings *now,
+                                     bool resets)
 {
     const struct settings *startup = link->owner->startup;
     settings_ref(now);
     for (uint32_t i = 0; now != NULL && i < startup->count; i++) {
         const struct setting *item = &startup->items[i];
+        const char *value = settings_get(now, item->name);
+        bool was_reset =
+            value == NULL || (resets && *value == '\0' && strchr(item->name, '.') != NULL);
         /* Of what the server reports, every change has been told, also one to what is usual. */
-        if (settings_get(now, item->name) != NULL ||
-            settings_get(link->baseline, item->name) != NULL) {
+        if (!was_reset || settings_get(link->baseline, item->name) != NULL) {
             continue;
         }
         struct settings *with = settings_with(&engine->settings, now, item->name, item->value);
@@ -531,12 +531,13 @@ static void take_settings(struct engine *engine, struct link *link, const struct
     }
     settings_replace(&engine->settings, &link->settings, now);
     if (link->owner != NULL) {
-        struct settings *wanted = with_startup(engine, link, now);
+        struct settings *wanted = with_startup(engine, link, now, question->resets);
         if (wanted == NULL) {
             link_fail(engine, link, ERR_NO_MEMORY, NULL);
         } else {
             settings_replace(&engine->settings, &link->owner->settings, wanted);
             settings_unref(&engine->settings, wanted);
+            custom_answered(engine, link->owner);
         }
     }
     settings_unref(&engine->settings, now);

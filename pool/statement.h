@@ -53,6 +53,7 @@ struct session_statement {
     struct statement *told; /* as the client prepared it, when pids in it were replaced; or NULL */
     bool pending_parse, pending_close;
     uint32_t catalog; /* shared_catalog when it was prepared */
+    uint32_t used;    /* of the session's uses of names by Bind or EXECUTE the last one's number */
     uint64_t form_id; /* of a text with names: the name_id of its last form; else 0 */
     const struct link_statement *closed_by; /* the decoy of a DEALLOCATE ALL under way, or NULL */
     char name[];

@@ -62,6 +62,17 @@ static char *lower_copy(struct work *work, const char *text)
     return copy;
 }
 
+/* A custom setting keeps the spelling in which it was first set. */
+static char *setting_copy(struct work *work, const char *name)
+{
+    if (strchr(name, '.') == NULL || control_is_ours(name)) {
+        return lower_copy(work, name);
+    }
+    char *copy = strdup(name);
+    work->code = copy == NULL ? ERR_NO_MEMORY : work->code;
+    return copy;
+}
+
 /* These are the transaction's and end with it, however they are set. */
 static bool is_of_transaction(const char *name)
 {
@@ -94,7 +105,7 @@ static void note_custom(struct work *work, const char *name)
         work->touches |= PLAN_TOUCH_UNKNOWN;
         return;
     }
-    char *copy = lower_copy(work, name);
+    char *copy = setting_copy(work, name);
     if (copy != NULL) {
         work->names[work->name_count++] = copy;
     }
@@ -103,7 +114,7 @@ static void note_custom(struct work *work, const char *name)
 /* `value` is the work's now. */
 static void note_plain(struct work *work, const char *name, char *value, bool is_local)
 {
-    char *copy = lower_copy(work, name);
+    char *copy = setting_copy(work, name);
     if (work->is_plain || copy == NULL) {
         free(copy);
         free(value);

@@ -67,7 +67,8 @@ enum { PLAN_TOUCHES_OURS = PLAN_TOUCH_EXPLAIN | PLAN_TOUCH_HOWDAH | PLAN_TOUCH_B
 
 /* A setting that a statement sets: the whole of a SET or of a set_config() with literals. */
 struct plan_setting {
-    const char *name;  /* lower case; "role" and "session_authorization" among them */
+    /* Lower case, "role" and "session_authorization" among them; a custom one as written. */
+    const char *name;
     const char *value; /* as set_config() takes it; NULL: RESET or DEFAULT */
     bool local;
 };

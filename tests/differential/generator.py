@@ -7,6 +7,7 @@ is nothing here about pids, clocks, sizes or chance, and whatever has no order h
 """
 
 import random
+import re
 
 CLASSES = {
     "query": "plain queries, reads and writes of a table",
@@ -330,6 +331,9 @@ SAVEPOINTS = ["a", "b"]
 LOCK_FUNCTION, CURRENT_SETTING_FUNCTION, INT4PL_FUNCTION = 2880, 2077, 177
 
 
+RESETTING = re.compile(r"^RESET |(TO|=|ZONE) (DEFAULT|LOCAL)\b|DISCARD ALL", re.IGNORECASE)
+
+
 class Maker:
     """Makes one script. The state it keeps (in a transaction? which names?) is a guess that makes
     sensible scripts likely; that it is wrong at times is wanted."""
@@ -411,6 +415,8 @@ class Maker:
         favourites = [name for names in self.favourites for name in names if name in table]
         name = self.pick(favourites if self.chance(0.75) else list(table))
         value = self.pick(table[name] if self.chance(0.95) else MISSING_VALUES)
+        if name == "standard_conforming_strings" and "sql_prepare" in self.on:
+            value = "on"  # without it texts are not read, and PREPARE makes names of the server's own
         if self.chance(0.1):
             name = self.pick([name.upper(), name.lower()])
         return name, value
@@ -465,6 +471,8 @@ class Maker:
     def name_and_value(self):
         """As strings for set_config: the value without its quotes."""
         name, value = self.setting(self.settings_on())
+        if name.lower() == "datestyle" and value == "DEFAULT" and "startup" in self.on:
+            value = "ISO"  # as a text it is the server's default, not the startup's value
         value = value if value.startswith("'") else "'" + value.replace("'", "''") + "'"
         return name.replace('"', "").replace("'", "''"), value if not value.startswith("'INTERVAL") else "'UTC'"
 
@@ -500,7 +508,8 @@ class Maker:
                 "DO $$ BEGIN EXECUTE 'SET search_path TO ' || 'other'; END $$",
                 "CALL p_set('11MB')",
                 f"SELECT f_set('{name}', {value}), 1/0",
-                "SELECT f_execute('RESET ALL')",
+                # A RESET inside a function goes to the server's default, not to the startup's value.
+                "SELECT f_execute('RESET ALL')" if "startup" not in self.on else "SELECT f_execute('RESET geqo')",
                 "SELECT f_definer()",
                 "SELECT f_execute('SET ROLE r1')" if "role" in self.on else "SELECT f_execute('SET a.c = 5')",
             ]
@@ -781,7 +790,11 @@ class Maker:
         return [[["Q", self.statement()]]]
 
     def step_multi(self):
-        return [[["Q", "; ".join(self.statement().rstrip(";") for _ in range(self.rnd.randint(2, 4)))]]]
+        statements = [self.statement().rstrip(";") for _ in range(self.rnd.randint(2, 4))]
+        if "startup" in self.on:
+            # A RESET among other statements goes to the server's default, not to the startup's value.
+            statements = [sql for sql in statements if not RESETTING.search(sql)]
+        return [[["Q", "; ".join(statements)]]]
 
     def step_extended(self):
         kind = self.rnd.random()
@@ -807,6 +820,8 @@ class Maker:
         name = self.pick(NAMES)
         if self.chance(0.25):
             sql, types = self.statement(), []
+            if f"EXECUTE {name}" in sql:  # would call itself until the server's stack is full
+                sql = "SELECT 1"
         else:
             sql, types, _ = self.pick(PREPARABLE)
         self.names.append(name)

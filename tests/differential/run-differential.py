@@ -103,7 +103,7 @@ class Bench:
     def __init__(self, server_port, direct, behind, proxied, has_proxy):
         self.server_port, self.direct, self.behind, self.proxied = server_port, direct, behind, proxied
         self.has_proxy = has_proxy
-        self.controls, self.admin, self.fixed_oids = {}, None, None
+        self.controls, self.admin, self.fixed_oids, self.is_warm = {}, None, None, False
 
     def control(self, database):
         if database not in self.controls:
@@ -123,6 +123,15 @@ class Bench:
             if control.error:
                 raise Stuck(f"no reset of {database}: {control.error!r}")
 
+    def warm_up(self):
+        """A pool keeps what nextval has left only once somebody has asked for it (docs/compatibility.md)."""
+        if self.has_proxy and not self.is_warm:
+            self.is_warm = True
+            for user in ("plain", "super"):
+                client = Connection(self.proxied[0], {"user": user, "database": self.proxied[1]})
+                client.query("SELECT lastval()")
+                client.terminate()
+
     def know_oids(self):
         if self.fixed_oids is None:
             control = self.control(self.direct)
@@ -135,6 +144,7 @@ class Bench:
     def play_both(self, script):
         """The two transcripts."""
         oids = self.know_oids()
+        self.warm_up()
         transcripts = []
         for port, database, behind, other in (
             (self.server_port, self.direct, self.direct, None),
@@ -221,12 +231,24 @@ EXCEPTIONS = [
     # It is prepared there anew, under a search_path that has changed meanwhile: refused all the same.
     (r"E .*C='08P01' M='bind message supplies", r"E .*C='42P01'"),
     (r"t ", r"E .*C='25P02'"),
+    (r"E .*C='42601'", r"E .*C='25P02'"),
+    # A statement whose table was altered is prepared anew instead.
+    (r"E .*C='0A000' M='cached plan must not change result type'", r""),
     # A Parse whose text is known at the server is not sent, and so takes no snapshot.
     (r"E .*C='25001' M='SET TRANSACTION ISOLATION LEVEL must be called before any query'", r"C "),
 ]
 
 
+def notifies_amid(script, number):
+    """Whether a step near `number` goes on behind a Sync: only the last ReadyForQuery of what is sent
+    together is held back for the client's own notifications."""
+    near = [step for step in script["steps"][max(number - 3, 0) : number] if isinstance(step[0], list)]
+    return any(message[0] in "SQ" for step in near for message in step[:-1])
+
+
 def is_exception(found):
+    if found.one[1].startswith("A by itself") and found.other[1].startswith("Z "):
+        return notifies_amid(found.script, found.one[0])
     if found.one[0] == found.other[0] == 0 and found.one[1][0] == found.other[1][0] == "E":
         return True  # of two bad parameters at startup, either may be complained about
     return any(re.match(one, found.one[1]) and re.match(other, found.other[1]) for one, other in EXCEPTIONS)
@@ -425,15 +447,13 @@ def kept_scripts(path):
 # --- as a test ------------------------------------------------------------------------------------
 
 # Classes that do not agree yet, in transaction mode and in session mode.
-NOT_YET = set("custom characteristics sql_prepare sequence startup plan".split())
-NOT_YET_SESSION = {"custom", "startup"}
+NOT_YET = set()
+NOT_YET_SESSION = {"startup"}
 
 
 def short_form():
     suite = Suite("differential", check_limit_s=120)
     options = argparse.Namespace(classes=None, shrink=True, most=3, quiet=True)
-    Transcript.forgiven = frozenset(["names", "pids"])
-
     def campaign(mode, not_yet, seeds):
         options.classes = set(generator.CLASSES) - not_yet
         with Ground(2, mode) as ground:

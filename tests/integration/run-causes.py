@@ -11,9 +11,9 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from check import Suite, equal, eventually, true  # noqa: E402
+from check import Failed, Suite, equal, eventually, true  # noqa: E402
 from stage import Stage  # noqa: E402
-from wire import bind, describe, execute, one_shot, parse, query, sync, transcript  # noqa: E402
+from wire import ServerError, bind, describe, execute, one_shot, parse, query, sync, terminate, transcript  # noqa: E402
 
 suite = Suite("causes")
 stage = Stage(suite)
@@ -87,6 +87,33 @@ def _():
           "SHOW app.tenant", "SELECT set_config('app.tenant', 'theirs', false)", "SHOW app.tenant",
           "SET default_transaction_read_only = on", "INSERT INTO rows (v) VALUES ('x')", "SHOW lock_timeout"])
     same(["SELECT current_setting('app.tenant', true)", "SHOW default_transaction_read_only", "SELECT current_user"])
+
+
+@suite.check("cause 1: a custom setting goes with who had it, however it leaves: to the next it is NULL, not ''")
+def _():
+    for mode in ("transaction", "session"):
+        with stage.proxy(size=1, mode=mode) as proxy:
+            for leave in (
+                query("SELECT 1; SET app.tenant = 'mine'"),
+                query("SET app.tenant = 'mine'"),
+                query("BEGIN; SET app.tenant = 'mine'"),
+                one_shot("SELECT set_config($1, 'mine', false)", "app.tenant") + sync(),
+            ):
+                if mode == "session" and leave[:1] != b"Q":
+                    continue
+                client = stage.client(proxy)
+                client.send(leave, terminate())
+                client.rest()
+                client.close()
+                with stage.client(proxy) as other:
+                    equal(other.scalar("SELECT current_setting('app.tenant', true)"), None, f"{mode} {leave!r}")
+            try:
+                stage.client(proxy, **{"app.tenant": "mine", "work_mem": "3 parsecs"}).terminate()
+                raise Failed("a startup with a bad value is refused")
+            except ServerError:
+                pass
+            with stage.client(proxy) as other:
+                equal(other.scalar("SELECT current_setting('app.tenant', true)"), None, f"{mode}, a refused startup")
 
 
 @suite.check("cause 2: startup parameters and options are honoured, whatever they are")

@@ -98,6 +98,9 @@ Test(plan, of_one_skeleton_is_one_but_values_of_settings_are_kept)
     check(&cache, "select set_config('a.b', 'one', true)", "write LOCAL | local a.b=one");
     check(&cache, "select set_config('a.b', 'two', true)", "write LOCAL | local a.b=two");
     check(&cache, "select set_config('a.b', '', true)", "write LOCAL | local a.b=");
+    check(&cache, "select set_config('A.b', '', true)", "write LOCAL | local A.b=");
+    check(&cache, "SET \"App\".Tenant = x", "session SETTINGS | set App.tenant=x");
+    check(&cache, "select set_config('Work_Mem', '1', true)", "write LOCAL | local work_mem=1");
     check(&cache, "set a.b = 'one'", "session SETTINGS | set a.b=one");
     check(&cache, "set a.b = 'two'", "session SETTINGS | set a.b=two");
     plan_cache_fini(&cache);

@@ -174,3 +174,38 @@ Test(settings, a_change_sets_resets_and_leaves_alone)
     writer_fini(&writer);
     settings_store_fini(&store);
 }
+
+Test(settings, a_link_with_a_custom_setting_is_strange_to_who_has_it_not_or_spells_it_otherwise)
+{
+    struct settings_store store;
+    settings_store_init(&store, 1);
+    struct settings *have = settings_with(&store, store.none, "app.tenant", "one");
+    struct settings *same = settings_with(&store, store.none, "app.tenant", "two");
+    struct settings *spelled = settings_with(&store, store.none, "App.tenant", "one");
+    cr_assert(!settings_strange(have, same));
+    cr_assert(settings_strange(have, spelled));
+    cr_assert(settings_strange(have, store.none));
+    cr_assert(!settings_strange(store.none, have));
+    settings_unref(&store, have);
+    settings_unref(&store, same);
+    settings_unref(&store, spelled);
+    settings_store_fini(&store);
+}
+
+Test(settings, reset_all_leaves_custom_ones_empty_and_what_the_startup_asked_for)
+{
+    struct settings_store store;
+    settings_store_init(&store, 1);
+    const char *const now[] = {"a.b", "1", "c.d", "2", "work_mem", "1MB", NULL};
+    const char *const first[] = {"a.b", "on", "TimeZone", "UTC", NULL};
+    struct settings *settings = intern(&store, now), *startup = intern(&store, first);
+    struct settings *left = settings_reset(&store, settings, startup);
+    cr_assert_eq(left->count, 3);
+    cr_assert_str_eq(settings_get(left, "a.b"), "on");
+    cr_assert_str_eq(settings_get(left, "c.d"), "");
+    cr_assert_str_eq(settings_get(left, "timezone"), "UTC");
+    settings_unref(&store, left);
+    settings_unref(&store, startup);
+    settings_unref(&store, settings);
+    settings_store_fini(&store);
+}

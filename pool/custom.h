@@ -1,0 +1,56 @@
+/* Custom settings ("app.tenant"): of which names the server is asked.
+ *
+ * pg_settings does not show what PostgreSQL and its libraries have not defined, so the server must
+ * be asked for such a setting by its name. Where one was NULL it is '' for ever once it was set on
+ * a backend, also by a transaction that was rolled back, and row security sees that: so a link that
+ * has one goes only to sessions that have it (settings_strange).
+ *
+ * Names come from plans (SET, set_config) and, for functions that a text calls and for DO blocks,
+ * from whatever in the text's literals and parameters looks like one. To ask for a name that is
+ * none costs nothing: its answer is NULL. A function's own body is not looked at.
+ */
+#ifndef POOL_CUSTOM_H
+#define POOL_CUSTOM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct engine;
+struct plan;
+struct session;
+struct settings;
+struct statement;
+
+/* The names that the plan knows of. */
+void custom_note_plan(struct engine *engine, struct session *session, const struct plan *plan);
+
+/* What looks like such a name in the literals of a text, at most 32, if its plan tells of functions
+ * that may do anything; in all of the text if it was not understood (a plan of NULL, too). */
+void custom_note_text(struct engine *engine, struct session *session, const struct plan *plan,
+                      const char *text, uint32_t len);
+
+/* The same of a statement that is bound, and in its parameters: what is here of the Bind message
+ * behind its names. */
+void custom_note_bind(struct engine *engine, struct session *session, const struct plan *plan,
+                      const struct statement *statement, const uint8_t *parameters, uint32_t len);
+
+/* Whether a text may set any setting. */
+bool custom_may_set(const char *text, uint32_t len);
+
+/* In session mode nobody asks: a link that may have got a custom setting by this text is not lent
+ * again. */
+void custom_spoils(struct session *session, const struct plan *plan, const char *text,
+                   uint32_t len);
+
+/* The same for a Parse message, of which `len` bytes of the body are here. */
+void custom_spoils_by_parse(struct engine *engine, struct session *session, const uint8_t *body,
+                            uint32_t len);
+
+/* All names that the server of the session's link must be asked for; their values say nothing. A
+ * reference; NULL when memory is out. */
+struct settings *custom_asked(struct engine *engine, const struct session *session);
+
+/* The server has told of all of them. */
+void custom_answered(struct engine *engine, struct session *session);
+
+#endif
