@@ -602,6 +602,18 @@ Test(config, command_line)
     cr_assert_str_eq(cli.sources.overrides[0].text, "*:1");
     cr_assert_eq(cli.sources.overrides[2].flag, CONFIG_DATABASE);
     cli_fini(&cli);
+    cr_assert_eq(cli_parse(ARGUMENTS("--explain", "app", "select 1", "-c", "f"), NULL, NULL, &cli,
+                           message, sizeof(message)),
+                 0);
+    cr_assert_eq(cli.action, CLI_EXPLAIN);
+    cr_assert_str_eq(cli.explain_database, "app");
+    cr_assert_str_eq(cli.explain_text, "select 1");
+    cr_assert_str_eq(cli.sources.file, "f");
+    cli_fini(&cli);
+    cr_assert_eq(
+        cli_parse(ARGUMENTS("--explain", "app"), NULL, NULL, &cli, message, sizeof(message)),
+        ERR_BAD_VALUE);
+    cr_assert_str_eq(message, "--explain needs a database and a statement");
     cr_assert_eq(cli_parse(ARGUMENTS("--check"), "env", "url", &cli, message, sizeof(message)), 0);
     cr_assert_eq(cli.action, CLI_CHECK);
     cr_assert_str_eq(cli.sources.file, "env");

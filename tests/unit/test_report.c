@@ -32,6 +32,24 @@ Test(report, is_read_as_it_was_written)
     writer_fini(&writer);
 }
 
+/* A position stands behind the texts; a warning is a notice. */
+Test(report, has_a_position_and_may_be_a_warning)
+{
+    static const char end[] = "Hh\0P17\0";
+    struct writer writer;
+    struct report_fields fields;
+    struct report report = {
+        .warning = true, .code = ERR_NO_TRANSACTION, .hint = "h", .position = 17};
+    writer_init(&writer);
+    report_write(&writer, &report);
+    cr_assert_eq(writer.bytes[0], 'N');
+    cr_assert(report_parse(writer.bytes + 5, writer.len - 5, &fields));
+    cr_assert_str_eq(fields.severity, "WARNING");
+    cr_assert_str_eq(fields.sqlstate, "25P01");
+    cr_assert_eq(memcmp(writer.bytes + writer.len - sizeof(end), end, sizeof(end)), 0);
+    writer_fini(&writer);
+}
+
 Test(report, every_subset_of_fields)
 {
     static const char *const texts[] = {"SFATAL",  "VERROR", "C42601", "Mmessage",
