@@ -68,6 +68,7 @@ struct due_entry {
     int8_t shift;      /* DUE_NAME: how many characters it is longer than the client's */
     uint32_t shift_at; /* the position of its first, from 1 */
     uint8_t refused;   /* what stands in its place must fail: pool/pin_limit.h, own.h */
+    bool sequences;    /* Execute: others' values are gone then (pool/sequence.h) */
     struct link_statement *prepared;  /* Parse: what the link will have; may be NULL */
     struct session_statement *named;  /* Parse, Close: what the client has; NULL = none, or gone */
     struct statement *unnamed_before; /* Parse of the unnamed: what to go back to; owned */

@@ -14,6 +14,7 @@
 #include "pool/names.h"
 #include "pool/options.h"
 #include "pool/pool.h"
+#include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/frontend.h"
@@ -373,6 +374,9 @@ static void entry_undone(struct engine *engine, struct link *link, const struct 
             names_undo(engine, link, entry);
         }
         return;
+    }
+    if (entry->sequences) {
+        link->sequenced_by = SEQUENCED_BY_MANY;
     }
     if (entry->prepared != NULL && entry->what == DUE_CLOSE) {
         link_statement_keep(&link->statements, entry->prepared);

@@ -66,8 +66,7 @@ struct link {
     bool spoilt;          /* holds what its last session alone knows of: not lent again */
     bool client_body;  /* the client's message was sent in part: nothing may follow but its rest */
     bool session_used; /* session mode: must be reset before the next client */
-    uint64_t sequenced_by; /* who was last able to advance a sequence there (pool/sequence.c) */
-    bool sequences_mixed;  /* somebody else's values may be there beside */
+    uint64_t sequenced_by; /* whose currval and lastval are there (pool/sequence.h) */
     bool listens;          /* what a session has listened to, and another link listens to by now */
     bool sift;             /* with DUE_SIFT: the last CommandComplete was that of an UNLISTEN */
     uint32_t epoch;

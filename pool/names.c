@@ -354,7 +354,6 @@ static void touch(struct engine *engine, struct session *session, const struct p
     bool physical = is_physical(session);
     rest.touches &= physical ? UINT32_MAX : ~(uint32_t)PLAN_TOUCH_PREPARE;
     state_touch(engine, session, &rest);
-    sequence_before(engine, session, plan);
     prepare_alters(session, plan);
     for (uint32_t i = 0; i < count; i++) {
         struct session_statement *named = find_named(engine, session, names[i].text);
@@ -364,6 +363,7 @@ static void touch(struct engine *engine, struct session *session, const struct p
         if (named != NULL) {
             named->used = ++session->name_uses;
             state_statement(engine, session, named->statement);
+            sequence_executed(engine, session, named->statement);
         } else if (physical) {
             state_touch_all(session);
         }
@@ -504,6 +504,7 @@ bool names_query(struct engine *engine, struct session *session, const struct pl
     session->ahead = false;
     session->query_is_read = false;
     touch(engine, session, plan, names, count);
+    sequence_before(engine, session, plan);
     if (rewrite(engine, session, text, len, names, count)) {
         *ret_taken = total;
     }

@@ -1,6 +1,6 @@
 #include "pool/sequence.h"
 
-#include <stdint.h>
+#include <stddef.h>
 
 #include "pool/account.h"
 #include "pool/core.h"
@@ -12,7 +12,8 @@
 #include "protocol/frontend.h"
 #include "router/plan.h"
 
-/* The session's name in link->sequenced_by; never 0, and not another worker's. */
+/* The session's name in link->sequenced_by; never 0 or SEQUENCED_BY_MANY, and not another worker's.
+ */
 static uint64_t name_of(const struct engine *engine, const struct session *session)
 {
     return (uint64_t)(engine->worker + 1) << 56 ^ (uint64_t)session->conn.handle.generation << 24 ^
@@ -23,89 +24,97 @@ static uint64_t name_of(const struct engine *engine, const struct session *sessi
 static bool may_advance(const struct plan *plan)
 {
     return (plan->touches & (PLAN_TOUCH_NEXTVAL | PLAN_TOUCH_UNKNOWN)) != 0 ||
-           plan->class == PLAN_WRITE || plan->class == PLAN_COPY || plan->class >= PLAN_UTILITY;
+           plan->class >= PLAN_WRITE;
 }
 
-/* Whether messages of ours with a Sync may go ahead of the client's next. */
-static bool may_go_ahead(const struct link *link)
+/* Whether it may ask for what was advanced: itself, in what it executes by name, or in a function
+ * that is not looked into. */
+static bool may_ask(const struct plan *plan)
 {
-    return link->status != 'E' && !link->unsynced && due_empty(&link->due);
+    return (plan->touches & (PLAN_TOUCH_SEQUENCE | PLAN_TOUCH_EXECUTE | PLAN_TOUCH_UNKNOWN |
+                             PLAN_TOUCH_OPAQUE)) != 0;
 }
 
-/* Another session's values are not for this one. In a pipeline it is one statement more of the
- * client's: it fails only where the client's own would, by the same error. */
+/* Other sessions' values are not for this one. Under a name and a portal of our own: the unnamed
+ * ones may be the client's. In a pipeline of the client's it is a part of that, and is skipped only
+ * with what it stands ahead of. */
 static bool discard(struct engine *engine, struct link *link)
 {
-    static const char portal[] = "howdah_discard"; /* the unnamed one may be the client's */
+    static const char name[] = "howdah_sequences";
+    static const enum due_what steps[] = {DUE_CLOSE, DUE_PARSE, DUE_BIND, DUE_EXECUTE, DUE_CLOSE};
     struct writer *writer = &engine->scratch;
-    bool alone = may_go_ahead(link);
+    bool alone = !link->unsynced;
     uint8_t flags = alone ? DUE_FLAG_QUIET : 0;
-    if (link->status == 'E') {
-        return true; /* the client's is refused, too */
-    }
-    frontend_parse(writer, "", "DISCARD SEQUENCES");
-    frontend_bind(writer, portal, "");
-    frontend_execute(writer, portal);
-    frontend_close(writer, 'P', portal);
+    frontend_close(writer, 'S', name); /* one before may have been skipped */
+    frontend_parse(writer, name, "DISCARD SEQUENCES");
+    frontend_bind(writer, name, name);
+    frontend_execute(writer, name);
+    frontend_close(writer, 'P', name);
     if (alone) {
         frontend_sync(writer);
-    } else {
-        link->unsynced = true;
     }
-    link->sequences_mixed = false;
-    link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn);
-    return link_due_executed(engine, link, 1, flags) &&
-           link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, flags) &&
-           (!alone || link_due(engine, link, DUE_SYNC, DUE_SWALLOW, flags));
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        struct due_entry due = {.what = (uint8_t)steps[i],
+                                .kind = DUE_SWALLOW,
+                                .flags = flags,
+                                .sequences = steps[i] == DUE_EXECUTE};
+        if (!link_due_entry(engine, link, &due)) {
+            return false;
+        }
+    }
+    return !alone || link_due(engine, link, DUE_SYNC, DUE_SWALLOW, flags);
 }
 
-/* The statement asks for what an earlier one has left. */
-static bool before_asking(struct engine *engine, struct session *session, bool others)
-{
-    struct link *link = session->link;
-    session->pins |= PIN_SEQUENCE;
-    session->asks_sequences = true;
-    atomic_store_explicit(&session->pool->account->asks_sequences, true, memory_order_relaxed);
-    link->sequenced_by = name_of(engine, session);
-    state_pins_changed(engine, session);
-    return !(others || link->sequences_mixed) || discard(engine, link);
-}
-
-/* `bound`: it is a prepared statement. */
-static bool before(struct engine *engine, struct session *session, const struct plan *plan,
-                   bool bound)
+/* Notes that the session's values come on top of what is there; if anybody may ask for them, of
+ * others nothing is left. */
+static bool take_over(struct engine *engine, struct session *session, bool asks)
 {
     struct link *link = session->link;
     uint64_t name = name_of(engine, session);
-    bool others = link->sequenced_by != name && link->sequenced_by != 0;
-    bool sent = true;
-    if (session->owns_link) {
+    bool others = link->sequenced_by != 0 && link->sequenced_by != name;
+    bool fails = link->status == 'E' && due_empty(&link->due); /* the server refuses */
+    if (!others) {
+        link->sequenced_by = name;
         return true;
     }
-    if ((plan->touches & PLAN_TOUCH_SEQUENCE) != 0) {
-        return before_asking(engine, session, others);
+    if (!asks || fails) {
+        link->sequenced_by = SEQUENCED_BY_MANY;
+        return true;
     }
-    if (may_advance(plan)) {
-        bool asked =
-            atomic_load_explicit(&session->pool->account->asks_sequences, memory_order_relaxed);
-        link->sequenced_by = name;
-        link->sequences_mixed |= others;
-        if (asked) {
-            session->pins |= PIN_SEQUENCE;
-            bool may = may_go_ahead(link) || (bound && (plan->touches & PLAN_TOUCH_ALONE) == 0);
-            sent = !link->sequences_mixed || !may || discard(engine, link);
-        }
-    } else if (plan->class == PLAN_READ && !session->asks_sequences) {
-        session->pins &= ~(uint32_t)PIN_SEQUENCE;
-    }
+    link->sequenced_by = name;
+    return discard(engine, link);
+}
+
+/* Who asks keeps its link, and so does from now on whoever may be about to. */
+static void note_asking(struct engine *engine, struct session *session)
+{
+    session->pins |= PIN_SEQUENCE;
+    session->asks_sequences = true;
+    atomic_store_explicit(&session->pool->account->asks_sequences, true, memory_order_relaxed);
     state_pins_changed(engine, session);
-    return sent;
 }
 
 bool sequence_before(struct engine *engine, struct session *session, const struct plan *plan)
 {
-    return before(engine, session, plan, false);
+    struct account *account = session->pool->account;
+    bool asked = atomic_load_explicit(&account->asks_sequences, memory_order_relaxed);
+    bool goes_on = true;
+    if (session->owns_link) {
+        return true;
+    }
+    if ((plan->touches & PLAN_TOUCH_SEQUENCE) != 0) {
+        note_asking(engine, session);
+        goes_on = take_over(engine, session, true);
+    } else if (may_advance(plan)) {
+        bool alone = (plan->touches & PLAN_TOUCH_ALONE) != 0; /* nothing may go ahead of it */
+        session->pins |= asked ? PIN_SEQUENCE : 0;
+        goes_on = take_over(engine, session, !alone && (asked || may_ask(plan)));
+    } else if (plan->class == PLAN_READ && !session->asks_sequences) {
+        session->pins &= ~(uint32_t)PIN_SEQUENCE;
+    }
+    state_pins_changed(engine, session);
+    return goes_on;
 }
 
 bool sequence_before_statement(struct engine *engine, struct session *session,
@@ -115,5 +124,13 @@ bool sequence_before_statement(struct engine *engine, struct session *session,
     return plan == NULL || (plan->class == PLAN_READ && plan->touches == 0 && session->pins == 0) ||
            (plan->leaves != 0 &&
             pin_limit_refuses(session, pin_limit_leaves(session, plan)) != 0) ||
-           before(engine, session, plan, true);
+           sequence_before(engine, session, plan);
+}
+
+void sequence_executed(struct engine *engine, struct session *session, struct statement *statement)
+{
+    const struct plan *plan = state_statement_plan(engine, session, statement);
+    if (plan != NULL && (plan->touches & PLAN_TOUCH_SEQUENCE) != 0) {
+        note_asking(engine, session);
+    }
 }

@@ -1,21 +1,26 @@
 /* currval() and lastval(): what an earlier nextval() has left in a server's session.
  *
  * A direct connection's INSERT and the lastval() behind it meet in one server session; here another
- * client's statements may come between. A link knows whose statements have last been able to
- * advance a sequence there: what somebody else left is discarded before a client asks for it, so it
- * gets PostgreSQL's own error and never another client's value. And from the first time that
- * somebody asks in a pool, whoever advances a sequence keeps its link until it does something else,
- * and who has asked itself keeps it for good.
+ * client's statements may come between. A link knows whose statements have been able to
+ * advance a sequence there: what anybody else may have left is discarded before a client asks for
+ * it, or calls a function that might, so it gets PostgreSQL's own error and never another client's
+ * value. And from the first time that somebody asks in a pool, whoever advances a sequence has the
+ * values of others discarded before and keeps its link until it does something else, and who has
+ * asked itself keeps it for good. What a trigger asks for is not seen.
  */
 #ifndef POOL_SEQUENCE_H
 #define POOL_SEQUENCE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct engine;
 struct plan;
 struct session;
 struct statement;
+
+/* link->sequenced_by: of several sessions, or it is not known whose. */
+#define SEQUENCED_BY_MANY UINT64_MAX
 
 /* A statement with this plan is about to be sent on the session's link. Sends what must go ahead of
  * it. False when the link has failed. */
@@ -24,5 +29,8 @@ bool sequence_before(struct engine *engine, struct session *session, const struc
 /* The same for a prepared statement, before anything of its Bind is sent. */
 bool sequence_before_statement(struct engine *engine, struct session *session,
                                struct statement *statement);
+
+/* The statement is what an EXECUTE that was so announced runs. */
+void sequence_executed(struct engine *engine, struct session *session, struct statement *statement);
 
 #endif

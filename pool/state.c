@@ -143,6 +143,7 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
 void state_touch_all(struct session *session)
 {
     session->touched |= session->owns_link ? 0 : PLAN_TOUCH_OPAQUE;
+    session->link->sequenced_by = SEQUENCED_BY_MANY;
     listen_touch_all(session);
 }
 

@@ -229,6 +229,77 @@ def _():
         true(asked >= 30, f"answered {asked} times of 40")
 
 
+def asks_lastval(way):
+    """What a stranger's way of asking answers behind another's nextval, on the same connection."""
+    prepare()
+    stage.sql("DROP TABLE IF EXISTS plain; CREATE TABLE plain (a int)")
+    stage.sql("CREATE OR REPLACE FUNCTION asks() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN lastval(); END'")
+    for known in (False, True):
+        with stage.proxy(size=1) as proxy:
+            owner, stranger = stage.client(proxy), stage.client(proxy)
+            if known:  # by now the pool keeps such values
+                equal(stranger.query("SELECT lastval()").sqlstate, "55000", "before")
+                stranger.rows("DISCARD ALL")
+            owner.rows("INSERT INTO rows (v) VALUES ('theirs')")
+            owner.rows("SELECT 1")
+            equal(way(stranger), "55000", f"the stranger's error, known {known}")
+            owner.rows("SELECT 1")
+
+
+def then_simple(*steps):
+    def way(client):
+        for data in steps:
+            client.send(query(data) if isinstance(data, str) else data)
+            client.ready(2 if data[:1] == b"Q" else 1)
+        return client.query("SELECT lastval()").sqlstate
+
+    return way
+
+
+def parsed_before(client):
+    client.send(parse("", "SELECT lastval()") + sync())
+    client.ready()
+    client.send(bind() + execute() + sync())
+    return [message.fields["C"] for message in client.ready() if message.kind == "E"][0]
+
+
+WAYS = {
+    "simple": then_simple(),
+    "extended": lambda client: client.prepared("SELECT lastval()").sqlstate,
+    "named": lambda client: client.prepared("SELECT lastval()", name="s").sqlstate,
+    "currval": lambda client: client.prepared("SELECT currval('rows_id_seq')").sqlstate,
+    "parsed before": parsed_before,
+    "EXECUTE": lambda client: client.query("PREPARE q AS SELECT lastval(); EXECUTE q").sqlstate,
+    "in a function": lambda client: client.prepared("SELECT asks()").sqlstate,
+    "behind a write": then_simple("INSERT INTO plain VALUES (1)"),
+    "behind a prepared write": then_simple(one_shot("INSERT INTO plain VALUES ($1::int)", "1") + sync()),
+    "behind a failed write": then_simple("INSERT INTO plain VALUES (1 / 0)"),
+    "behind DDL": then_simple("CREATE TEMP TABLE own (a int)"),
+    "in a transaction": then_simple("BEGIN"),
+    "behind a failed transaction": then_simple("BEGIN", "SELECT 1 / 0", "SELECT lastval()", "ROLLBACK"),
+    "behind a skipped pipeline": then_simple(parse("", "SELECT nope") + one_shot("SELECT lastval()") + sync()),
+    "behind a pipeline": then_simple(one_shot("INSERT INTO plain VALUES (1)") + one_shot("SELECT lastval()") + sync()),
+    "behind a skipped write": then_simple(parse("", "x") + one_shot("INSERT INTO rows (v) VALUES ('no')") + sync()),
+    "two queries sent at once": then_simple(query("BEGIN") + query("SELECT lastval()"), "ROLLBACK"),
+}
+
+for _name, _way in WAYS.items():
+    suite.check(f"cause 13: lastval is nobody else's, {_name}")(lambda way=_way: asks_lastval(way))
+
+
+@suite.check("cause 13: a client's own lastval, by the extended protocol")
+def _():
+    prepare()
+    with stage.proxy(size=2) as proxy:
+        clients = [stage.client(proxy) for _ in range(4)]
+        for client in clients:
+            client.prepared("SELECT lastval()")
+        for _turn in range(10):
+            for client in clients:
+                own = client.prepared("INSERT INTO rows (v) VALUES ($1) RETURNING id", "x").rows
+                equal(client.prepared("SELECT lastval()").rows, own, "lastval")
+
+
 def victim_config(**pool):
     """Database "victim" beside "app", two workers, connections kept."""
     primary = f"postgres://127.0.0.1:{stage.cluster.port}/victim"

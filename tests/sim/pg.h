@@ -68,7 +68,7 @@ enum pg_command_kind {
     PG_BEGIN,
     PG_COMMIT,
     PG_ROLLBACK,
-    PG_DISCARD_ALL,
+    PG_DISCARD,
     PG_DEALLOCATE_ALL,
     PG_DEALLOCATE,
     PG_SYNTAX_ERROR,

@@ -328,8 +328,12 @@ static bool deallocate(struct pg *pg, const char *name)
     return false;
 }
 
-static bool discard_all(struct pg *pg)
+static bool discard(struct pg *pg, const char *what)
 {
+    if (strcmp(what, "SEQUENCES") == 0) {
+        complete(pg, "DISCARD SEQUENCES");
+        return true;
+    }
     if (pg->status != 'I') {
         pg_error(pg, "25001", "DISCARD ALL cannot run inside a transaction block");
         return false;
@@ -453,8 +457,8 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
     case PG_ROLLBACK:
         end_transaction(pg, command->kind == PG_COMMIT);
         return true;
-    case PG_DISCARD_ALL:
-        return discard_all(pg);
+    case PG_DISCARD:
+        return discard(pg, tag);
     case PG_DEALLOCATE_ALL:
         return deallocate_all(pg);
     case PG_DEALLOCATE:
