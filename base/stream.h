@@ -94,9 +94,11 @@ static inline void block_unref(struct blocks *blocks, struct block *block)
     }
 }
 
-/* stream_append where the stream has pieces and the bytes do not lie behind the last one's. */
-int stream_append_piece(struct blocks *blocks, struct stream *stream, struct block *block,
-                        uint8_t *bytes, uint32_t len);
+/* stream_append where the stream has pieces and the bytes do not lie behind the last one's. Out of
+ * line likewise. */
+__attribute__((noinline)) int stream_append_piece(struct blocks *blocks, struct stream *stream,
+                                                  struct block *block, uint8_t *bytes,
+                                                  uint32_t len);
 
 /* Appends by reference. 0, or ERR_NO_MEMORY with the stream unchanged. */
 static inline int stream_append(struct blocks *blocks, struct stream *stream, struct block *block,
@@ -125,8 +127,9 @@ int stream_write(struct blocks *blocks, struct stream *stream, const void *bytes
 /* Fills at most `max` vectors with what comes first; returns how many. */
 int stream_peek(const struct stream *stream, struct iovec *vectors, int max);
 
-/* stream_consume in all cases. */
-void stream_consume_pieces(struct blocks *blocks, struct stream *stream, uint32_t len);
+/* stream_consume in all cases. Out of line, so that the common one stays small where it is used. */
+__attribute__((noinline)) void stream_consume_pieces(struct blocks *blocks, struct stream *stream,
+                                                     uint32_t len);
 
 /* Drops the first `len` bytes, which must be there. */
 static inline void stream_consume(struct blocks *blocks, struct stream *stream, uint32_t len)

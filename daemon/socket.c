@@ -60,13 +60,20 @@ static void received_some(struct worker *worker, uint32_t bytes)
     engine_received(worker->engine, bytes, worker_now_us(worker));
 }
 
+/* Something is on its way to the peer: the sweep looks whether it arrives. It goes on while any
+ * socket has the flag. Out of line: once a second and socket. */
+static __attribute__((noinline)) void note_sent(struct sock *sock)
+{
+    sock->flags |= SOCK_SENT;
+    worker_want_sweep(sock_worker(sock));
+}
+
 /* That many bytes of what engine_tx showed are written; 0 = the socket is full. */
-static void sent_some(struct sock *sock, uint32_t bytes)
+static inline void sent_some(struct sock *sock, uint32_t bytes)
 {
     struct worker *worker = sock_worker(sock);
     if (bytes > 0 && (sock->flags & SOCK_SENT) == 0) {
-        sock->flags |= SOCK_SENT;
-        worker_want_sweep(worker); /* it goes on while any socket has the flag */
+        note_sent(sock);
     }
     worker->dirty = true;
     engine_sent(worker->engine, sock->handle, bytes, worker_now_us(worker));

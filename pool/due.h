@@ -61,6 +61,9 @@ enum {
     DUE_FLAG_DEALLOCATES = 128, /* a DEALLOCATE that is not answered yet */
 };
 
+/* Entries that the handling of one message may add. */
+enum { DUE_SLACK = 8 };
+
 struct due_entry {
     uint8_t what; /* enum due_what */
     uint8_t kind; /* enum due_kind */
@@ -123,13 +126,18 @@ static inline void due_pop(struct due *due)
     due->count--;
 }
 
-/* Whether nothing follows from the end of the head's reply but due_pop: the head, which must be
- * there, changes nothing by it, and the next entry awaits a reply. */
-static inline bool due_pops_plainly(const struct due *due)
+/* The entry behind the head; NULL when there is none. */
+static inline struct due_entry *due_next(const struct due *due)
 {
-    const struct due_entry *next = due_at(due, 1);
-    return due_at(due, 0)->flags == 0 &&
-           (due->count == 1 || (next->kind != DUE_SYNTHESISE && next->what < DUE_COPY_END));
+    return due->count < 2 ? 0 : due_at(due, 1);
+}
+
+/* Whether nothing follows from the end of the head's reply but due_pop: the head changes nothing by
+ * it, and the next entry (NULL: none) awaits a reply. */
+static inline bool due_pops_plainly(const struct due_entry *head, const struct due_entry *next)
+{
+    return head->flags == 0 &&
+           (next == 0 || (next->kind != DUE_SYNTHESISE && next->what < DUE_COPY_END));
 }
 
 enum due_verdict {

@@ -271,20 +271,9 @@ bool engine_reading(const struct engine *engine, struct handle handle)
     return conn != NULL && conn->reading && !(engine->gates.suspended && is_frozen(conn));
 }
 
-static void conn_sent(struct engine *engine, struct conn *conn, uint32_t bytes)
+/* Hardly anything is unsent: what was held back may come. */
+static void conn_has_room(struct engine *engine, struct conn *conn)
 {
-    conn->full = bytes == 0 && conn->tx.bytes > 0;
-    stream_consume(&engine->blocks, &conn->tx, bytes);
-    if (conn->closing && conn->tx.bytes == 0) {
-        conn_close_now(engine, conn);
-        return;
-    }
-    if (conn->tx.bytes > 0) {
-        stream_settle(&engine->blocks, &conn->tx);
-    }
-    if (conn->tx.bytes >= LIMIT_TX_LOW_BYTES) {
-        return;
-    }
     if (conn->kind == CONN_CLIENT) {
         struct session *session = (struct session *)conn;
         if (session->link != NULL && !session->link->conn.reading) {
@@ -292,6 +281,32 @@ static void conn_sent(struct engine *engine, struct conn *conn, uint32_t bytes)
         }
     } else if (conn->kind == CONN_LINK) {
         link_sent(engine, (struct link *)conn);
+    }
+}
+
+/* Not all is sent, or it was the last of a connection. Out of line: conn_sent is of every query. */
+static __attribute__((noinline)) void conn_sent_partly(struct engine *engine, struct conn *conn)
+{
+    if (conn->closing && conn->tx.bytes == 0) {
+        conn_close_now(engine, conn);
+        return;
+    }
+    if (conn->tx.bytes > 0) {
+        stream_settle(&engine->blocks, &conn->tx);
+    }
+    if (conn->tx.bytes < LIMIT_TX_LOW_BYTES) {
+        conn_has_room(engine, conn);
+    }
+}
+
+static void conn_sent(struct engine *engine, struct conn *conn, uint32_t bytes)
+{
+    conn->full = bytes == 0 && conn->tx.bytes > 0;
+    stream_consume(&engine->blocks, &conn->tx, bytes);
+    if (conn->closing || conn->tx.bytes > 0) {
+        conn_sent_partly(engine, conn);
+    } else {
+        conn_has_room(engine, conn);
     }
 }
 
@@ -408,14 +423,18 @@ static void process_event(struct engine *engine, const struct event *event)
     }
 }
 
-static void end_step(struct engine *engine)
+static void run_due(struct engine *engine)
 {
-    if (list_empty(&engine->resumable) && engine->now_us < engine->stats_due_us) {
-        return;
-    }
     engine_run_resumable(engine);
     if (engine->now_us >= engine->stats_due_us) {
         show_stats_period(engine);
+    }
+}
+
+static inline void end_step(struct engine *engine)
+{
+    if (!list_empty(&engine->resumable) || engine->now_us >= engine->stats_due_us) {
+        run_due(engine);
     }
 }
 

@@ -492,6 +492,9 @@ static bool waits(struct engine *engine, struct session *session, struct name na
     if (name_waits(engine, session, name)) {
         return true;
     }
+    if (!extended_status_is_open(session->link)) {
+        return false; /* nothing that names_wait would wait for */
+    }
     const struct session_statement *named =
         name.bytes == 0
             ? NULL

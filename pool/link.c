@@ -243,16 +243,6 @@ bool link_due_executed(struct engine *engine, struct link *link, uint32_t times,
     return true;
 }
 
-bool link_due_forward(struct engine *engine, struct link *link, enum due_what what)
-{
-    int code = due_push_plain(&link->due, (uint8_t)what, DUE_FORWARD, 0);
-    link->used = true;
-    if (code != 0) {
-        link_fail(engine, link, code, "too many replies are due");
-    }
-    return code == 0;
-}
-
 /* --- the ledger's entries --------------------------------------------------------------------- */
 
 /* The names that stood in a text that was answered: what the server has not done, it will not. */

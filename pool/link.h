@@ -147,9 +147,6 @@ bool link_due_entry(struct engine *engine, struct link *link, const struct due_e
 /* The same for a Parse, a Bind and an Execute of ours, that often; their replies are swallowed. */
 bool link_due_executed(struct engine *engine, struct link *link, uint32_t times, uint8_t flags);
 
-/* The same for what the client asks and gets the answer to as it is. */
-bool link_due_forward(struct engine *engine, struct link *link, enum due_what what);
-
 /* The login is done, a reset has ended, or a lease is over: to whom it may concern. */
 void link_ready(struct engine *engine, struct link *link);
 
@@ -184,6 +181,17 @@ void link_end(struct engine *engine, struct link *link);
 /* Closes. An owner is told by a FATAL error `code` with `detail`, unless the server has already
  * said why, and is closed too. */
 void link_fail(struct engine *engine, struct link *link, int code, const char *detail);
+
+/* link_due for what the client asks and gets the answer to as it is. */
+static inline bool link_due_forward(struct engine *engine, struct link *link, enum due_what what)
+{
+    int code = due_push_plain(&link->due, (uint8_t)what, DUE_FORWARD, 0);
+    link->used = true;
+    if (code != 0) {
+        link_fail(engine, link, code, "too many replies are due");
+    }
+    return code == 0;
+}
 
 /* The second phase: the socket is gone. */
 void link_closed(struct engine *engine, struct link *link);

@@ -423,7 +423,7 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
 static void entry_ends(struct relay *relay)
 {
     struct link *link = relay->link;
-    if (due_pops_plainly(&link->due)) {
+    if (due_pops_plainly(due_head(&link->due), due_next(&link->due))) {
         due_pop(&link->due);
         return;
     }
@@ -526,14 +526,14 @@ static const uint8_t *pass_parts(const uint8_t *rules, const uint8_t *at, const 
     return at;
 }
 
-/* Whether at `at` is a ReadyForQuery that only passes, and nothing but due_pop follows from. */
+/* Whether a ReadyForQuery that only passes is at `at`. */
 static bool ready_is_plain(const struct link *link, const uint8_t *at, const uint8_t *end)
 {
     static const uint8_t header[] = {BACKEND_READY_FOR_QUERY, 0, 0, 0, 5};
     const struct session *owner = link->owner;
     return end - at > MESSAGE_HEADER_BYTES && memcmp(at, header, sizeof(header)) == 0 &&
-           is_status(at[MESSAGE_HEADER_BYTES]) && due_pops_plainly(&link->due) && owner != NULL &&
-           owner->own == NULL && !listen_holds(owner) && link->pool->limits.mode != POOL_STATEMENT;
+           is_status(at[MESSAGE_HEADER_BYTES]) && owner != NULL && owner->own == NULL &&
+           !listen_holds(owner) && link->pool->limits.mode != POOL_STATEMENT;
 }
 
 /* The common case: messages that only pass through to the client, from which at most follows that
@@ -551,8 +551,9 @@ static uint32_t pass_plain(const struct engine *engine, struct link *link, const
             break;
         }
         uint8_t verdict = judge_plainly(head, at, end);
+        const struct due_entry *next = due_next(due);
         bool ready = verdict == DUE_VERDICT_LAST && ready_is_plain(link, at, end);
-        bool ends = ready || (verdict == DUE_VERDICT_PLAIN_LAST && due_pops_plainly(due));
+        bool ends = (ready || verdict == DUE_VERDICT_PLAIN_LAST) && due_pops_plainly(head, next);
         if ((verdict != DUE_VERDICT_PLAIN && !ends) ||
             !message_header(message_backend_bounds, at, &body_bytes)) {
             break;
@@ -562,7 +563,7 @@ static uint32_t pass_plain(const struct engine *engine, struct link *link, const
         }
         if (ends) {
             due_pop(due);
-            head = due_head(due);
+            head = next;
         }
         uint32_t have = (uint32_t)(end - at) - MESSAGE_HEADER_BYTES;
         if (have < body_bytes) {

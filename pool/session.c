@@ -20,6 +20,7 @@
 #include "pool/pid_message.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
+#include "pool/portal_run.h"
 #include "pool/prepare.h"
 #include "pool/restore.h"
 #include "pool/session_query.h"
@@ -27,9 +28,6 @@
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "protocol/startup.h"
-
-/* Entries that the handling of one message may add to the ledger. */
-enum { DUE_SLACK = 8 };
 
 struct session *session_new(struct engine *engine, const struct origin *origin)
 {
@@ -407,6 +405,12 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
             link_flush(engine, link);
         }
         return 0;
+    }
+    if (type != FRONTEND_QUERY) {
+        uint32_t run = portal_run_take(engine, session, block, message, have);
+        if (run > 0) {
+            return run;
+        }
     }
     if (type == FRONTEND_SYNC) {
         return take_sync(engine, session, block, message, total, have);

@@ -154,7 +154,8 @@ static bool is_free(const struct session *session)
 {
     bool busy = session->owns_link | session->ahead | session->ahead_refused | session->unlistens |
                 (session->refused_pin != 0);
-    return !busy && session->pins == 0 && session->restores == NULL && session->listener == NULL;
+    return !busy && session->pins == 0 && session->own == NULL && session->restores == NULL &&
+           session->listener == NULL;
 }
 
 bool session_query_is_plain(struct engine *engine, struct session *session, const uint8_t *message,

@@ -1,0 +1,22 @@
+/* What a driver sends behind its Bind: Describe of the portal, Execute, Sync.
+ *
+ * They go to the server as they came, and nothing follows from them but an entry each in the
+ * ledger. So a run of them, here whole, is taken in one go and sent as one piece. Where more could
+ * follow (COPY, what skips to a Sync, LISTEN, statements that name others, a RESET) there is no
+ * run: pool/session.c takes them one by one, and from a run it would make the same entries.
+ */
+#ifndef POOL_PORTAL_RUN_H
+#define POOL_PORTAL_RUN_H
+
+#include <stdint.h>
+
+struct block;
+struct engine;
+struct session;
+
+/* Takes the run at `at`, in `block`, of a session whose link takes statements. Returns its bytes, 0
+ * when there is none. */
+uint32_t portal_run_take(struct engine *engine, struct session *session, struct block *block,
+                         uint8_t *at, uint32_t have);
+
+#endif
