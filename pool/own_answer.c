@@ -425,14 +425,6 @@ bool own_startup(struct engine *engine, struct session *session, const char *nam
 
 /* --- what passes ------------------------------------------------------------------------------ */
 
-bool own_due(struct engine *engine, struct session *session, enum due_what what)
-{
-    if (session->own == NULL || !session->own->notes) {
-        return link_due_forward(engine, session->link, what);
-    }
-    return link_due(engine, session->link, what, DUE_NOTE, 0);
-}
-
 bool own_query_waits(struct engine *engine, struct session *session, const char *text, uint32_t len)
 {
     struct plan *plan = state_plan(engine, session, text, message_text_bytes(text, len));

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "pool/link.h"
 #include "pool/own.h"
 #include "pool/session.h"
 #include "protocol/message.h"
@@ -85,7 +86,12 @@ bool own_startup(struct engine *engine, struct session *session, const char *nam
                  const char *value, struct own_answer *answer);
 
 /* Enters the reply to a Query or Execute that is forwarded. False: the link has failed. */
-bool own_due(struct engine *engine, struct session *session, enum due_what what);
+static inline bool own_due(struct engine *engine, struct session *session, enum due_what what)
+{
+    return session->own == NULL || !session->own->notes
+               ? link_due_forward(engine, session->link, what)
+               : link_due(engine, session->link, what, DUE_NOTE, 0);
+}
 
 /* A Query is about to be sent, of a session that has something of its own: whether it must wait
  * until nothing is due. */

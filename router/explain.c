@@ -37,9 +37,12 @@ void explanation_fini(struct explanation *explanation)
 const char *explanation_next(const struct explanation *explanation, const char *at,
                              const char *ret_texts[EXPLAIN_COLUMNS])
 {
+    if (explanation->row_count == 0 || explanation->texts.failed) {
+        return NULL;
+    }
     const char *end = (const char *)explanation->texts.bytes + explanation->texts.len;
     at = at == NULL ? (const char *)explanation->texts.bytes : at;
-    if (at == end || explanation->texts.failed) {
+    if (at == end) {
         return NULL;
     }
     for (uint32_t i = 0; i < EXPLAIN_COLUMNS; i++) {
