@@ -32,13 +32,17 @@ void restore_note(struct engine *engine, struct session *session, const struct p
     if (part == NULL) {
         return;
     }
+    bool local = plan->is_plain_setting && plan->settings[0].local;
     if (session->restores != NULL) { /* several in one pipeline: all of them */
         settings_unref(&engine->settings, part);
         part = session->startup;
         settings_ref(part);
+        local = local && session->restores_local;
     }
     settings_unref(&engine->settings, session->restores);
     session->restores = part;
+    session->restores_local = local;
+    session->restores_late |= (plan->touches & PLAN_TOUCH_DISCARD) != 0;
 }
 
 /* Writes and enters what was noted. False when the link has failed. */
@@ -46,9 +50,12 @@ static bool write_noted(struct engine *engine, struct session *session, bool syn
 {
     struct link *link = session->link;
     uint32_t changes =
-        settings_write_change(&engine->scratch, engine->settings.none, session->restores);
+        session->restores_local
+            ? settings_write_local(&engine->scratch, session->restores)
+            : settings_write_change(&engine->scratch, engine->settings.none, session->restores);
     restore_forget(engine, session);
     if (syncs) {
+        link->restoring++;
         frontend_sync(&engine->scratch);
     }
     link_unnamed_unknown(engine, link);
@@ -57,21 +64,48 @@ static bool write_noted(struct engine *engine, struct session *session, bool syn
            (!syncs || link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_RESTORE));
 }
 
-bool restore_send(struct engine *engine, struct session *session)
+/* The same as a query, which the server skips if it skips the client's. */
+static bool write_query(struct engine *engine, struct session *session)
 {
-    session->link->restoring++;
-    return write_noted(engine, session, true);
+    struct link *link = session->link;
+    settings_write_query(&engine->scratch, session->restores, session->restores_local);
+    restore_forget(engine, session);
+    link->restoring++;
+    engine_flush_scratch(engine, &link->conn);
+    return link_due(engine, link, DUE_QUERY, DUE_SWALLOW, DUE_FLAG_RESTORE);
 }
 
-bool restore_send_within(struct engine *engine, struct session *session)
+bool restore_send(struct engine *engine, struct session *session, bool in_batch)
 {
-    return write_noted(engine, session, false);
+    if (!in_batch) {
+        return write_noted(engine, session, true);
+    }
+    if (session->settings->unsafe_encoding || session->startup->unsafe_encoding) {
+        restore_forget(engine, session);
+        return true;
+    }
+    return write_query(engine, session);
+}
+
+bool restore_executed(struct engine *engine, struct session *session)
+{
+    return session->restores_late || write_noted(engine, session, false);
+}
+
+bool restore_synced(struct engine *engine, struct session *session)
+{
+    if (session->restores_late) {
+        return write_noted(engine, session, true);
+    }
+    restore_forget(engine, session);
+    return true;
 }
 
 void restore_forget(struct engine *engine, struct session *session)
 {
     settings_unref(&engine->settings, session->restores);
     session->restores = NULL;
+    session->restores_local = session->restores_late = false;
 }
 
 const char *restore_told(const struct link *link, const char *name, const char *value)

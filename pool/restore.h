@@ -19,13 +19,18 @@ struct session;
 /* What the statement with this plan resets must be set again behind it. */
 void restore_note(struct engine *engine, struct session *session, const struct plan *plan);
 
-/* A simple query was sent: sends what was noted, with a Sync of its own. False when the link has
- * failed. */
-bool restore_send(struct engine *engine, struct session *session);
+/* A simple query was sent: sends what was noted. `in_batch`: messages without a Sync went before
+ * it, so the server may be skipping to the client's Sync, and none of ours may end that. False when
+ * the link has failed. */
+bool restore_send(struct engine *engine, struct session *session, bool in_batch);
 
-/* An Execute was sent: the same without a Sync, since the server may be skipping to the client's.
- * What comes before the next ReadyForQuery is one change to the server: it reports nothing. */
-bool restore_send_within(struct engine *engine, struct session *session);
+/* An Execute was sent: the same without a Sync. What comes before the next ReadyForQuery is one
+ * change to the server: it reports nothing. Not yet behind a DISCARD ALL, which commits at once: an
+ * error behind it would roll back what is ours alone. */
+bool restore_executed(struct engine *engine, struct session *session);
+
+/* A Sync was sent. */
+bool restore_synced(struct engine *engine, struct session *session);
 
 /* What was noted is not to be sent: its statement was not executed, or nobody knows whether. */
 void restore_forget(struct engine *engine, struct session *session);

@@ -253,8 +253,8 @@ static uint32_t take_sync(struct engine *engine, struct session *session, struct
         link->due.skipping = false;
     }
     session_forward(engine, session, block, message, total, have);
-    if (session->restores != NULL) {
-        restore_forget(engine, session);
+    if (session->restores != NULL && !link->due.copy_in && !restore_synced(engine, session)) {
+        return 0;
     }
     return have < total ? have : total;
 }
@@ -352,7 +352,7 @@ static uint32_t take_execute(struct engine *engine, struct session *session, str
         (session->names != NULL && !reader.failed && !names_execute(engine, session, portal))) {
         return 0;
     }
-    return session->restores != NULL && !restore_send_within(engine, session) ? 0 : taken;
+    return session->restores != NULL && !restore_executed(engine, session) ? 0 : taken;
 }
 
 /* A message that goes to the server. */

@@ -94,15 +94,17 @@ struct session {
     bool replication;
     uint32_t touched; /* enum plan_touch: what the server is to be asked about (pool/state.h) */
     struct settings *restores; /* of the startup's, to be set again behind a RESET; or NULL */
-    struct plan *set_alone;    /* of the one SET under way outside a transaction; a reference */
-    uint32_t pins;             /* PIN_*: why the session keeps its link */
-    bool asks_sequences;       /* it has called currval or lastval */
-    uint8_t refused_pin;       /* of the statement at hand: pool/pin_limit.h; 0 = it may run */
-    bool checks_state;         /* pool/state_check.h */
-    bool ran;                  /* a statement was sent since the server was last asked */
-    bool alters;               /* its transaction has changed the catalog: pool/prepare.h */
-    bool notifies;             /* its transaction has NOTIFY in it */
-    bool unlistens;            /* the statement that is being sent has UNLISTEN in it */
+    bool resets_custom;        /* a custom setting was reset, or all: pool/state.c */
+    bool restores_local, restores_late; /* until the transaction ends; only behind its Sync */
+    struct plan *set_alone; /* of the one SET under way outside a transaction; a reference */
+    uint32_t pins;          /* PIN_*: why the session keeps its link */
+    bool asks_sequences;    /* it has called currval or lastval */
+    uint8_t refused_pin;    /* of the statement at hand: pool/pin_limit.h; 0 = it may run */
+    bool checks_state;      /* pool/state_check.h */
+    bool ran;               /* a statement was sent since the server was last asked */
+    bool alters;            /* its transaction has changed the catalog: pool/prepare.h */
+    bool notifies;          /* its transaction has NOTIFY in it */
+    bool unlistens;         /* the statement that is being sent has UNLISTEN in it */
     bool ready_held;    /* a ReadyForQuery waits for pool/listen.h; nothing is taken meanwhile */
     bool query_is_read; /* what runs now may be cancelled when the client is gone */
     bool cancel_sent;

@@ -133,6 +133,7 @@ void session_idle(struct engine *engine, struct session *session)
     struct pool *pool = session->pool;
     session->query_is_read = false;
     session->batch_writes = false;
+    session->discards = session->discard_flushed = false; /* it was answered, or skipped */
     if (asks(engine, session) || listen_settle(engine, session)) {
         return;
     }

@@ -109,7 +109,7 @@ static bool take_named(struct engine *engine, struct session *session, struct pl
     plan_unref(plan);
     if (done && *ret_taken > 0) {
         session_query_drop_unnamed(engine, session);
-        if (session->restores != NULL && !restore_send(engine, session)) {
+        if (session->restores != NULL && !restore_send(engine, session, false)) {
             *ret_taken = 0;
         }
     }
@@ -236,9 +236,7 @@ uint32_t session_query_take(struct engine *engine, struct session *session, stru
     if (session->conn.closing || (!sent && !enter(engine, session))) {
         return 0;
     }
-    if (link->unsynced && session->restores != NULL) {
-        restore_forget(engine, session); /* the server may be skipping to the client's Sync */
-    }
+    bool in_batch = link->unsynced;
     begin(engine, session);
     if (session->refused_pin != 0) {
         session->refused_pin = 0;
@@ -246,7 +244,7 @@ uint32_t session_query_take(struct engine *engine, struct session *session, stru
     } else if (!sent) {
         session_forward(engine, session, block, message, total, have);
     }
-    return session->restores != NULL && !restore_send(engine, session) ? 0
-           : have < total                                              ? have
-                                                                       : total;
+    return session->restores != NULL && !restore_send(engine, session, in_batch) ? 0
+           : have < total                                                        ? have
+                                                                                 : total;
 }

@@ -317,10 +317,12 @@ bool settings_fixed(const char *name)
     return false;
 }
 
-static void write_set(struct writer *writer, const struct setting *setting)
+static void write_set(struct writer *writer, const struct setting *setting, bool local)
 {
     const char *values[2] = {setting->name, setting->value};
-    frontend_parse(writer, "", "SELECT pg_catalog.set_config($1, $2, false)");
+    frontend_parse(writer, "",
+                   local ? "SELECT pg_catalog.set_config($1, $2, true)"
+                         : "SELECT pg_catalog.set_config($1, $2, false)");
     uint32_t mark = writer_begin(writer, FRONTEND_BIND);
     writer_cstr(writer, "");
     writer_cstr(writer, "");
@@ -377,10 +379,10 @@ static uint32_t write_others(struct writer *writer, const struct settings *from,
                 write_reset(writer, item->name);
             } else if (is_partial(item)) {
                 write_reset(writer, item->name);
-                write_set(writer, item);
+                write_set(writer, item, false);
                 written++;
             } else {
-                write_set(writer, item);
+                write_set(writer, item, false);
             }
             written++;
         }
@@ -429,9 +431,43 @@ uint32_t settings_write_change(struct writer *writer, const struct settings *fro
     for (size_t i = 0; i < 2; i++) {
         const char *value = settings_get(to, identity[i]);
         if (value != NULL) {
-            write_set(writer, &(struct setting){identity[i], value});
+            write_set(writer, &(struct setting){identity[i], value}, false);
             written++;
         }
     }
     return written;
+}
+
+uint32_t settings_write_local(struct writer *writer, const struct settings *settings)
+{
+    for (uint32_t i = 0; i < settings->count; i++) {
+        write_set(writer, &settings->items[i], true);
+    }
+    return settings->count;
+}
+
+static void write_literal(struct writer *writer, const char *text)
+{
+    writer_bytes(writer, "E'", 2);
+    for (; *text != '\0'; text++) {
+        if (*text == '\'' || *text == '\\') {
+            writer_u8(writer, (uint8_t)*text);
+        }
+        writer_u8(writer, (uint8_t)*text);
+    }
+    writer_u8(writer, '\'');
+}
+
+void settings_write_query(struct writer *writer, const struct settings *settings, bool local)
+{
+    uint32_t mark = writer_begin(writer, FRONTEND_QUERY);
+    for (uint32_t i = 0; i < settings->count; i++) {
+        writer_format(writer, "%s", "SELECT pg_catalog.set_config(");
+        write_literal(writer, settings->items[i].name);
+        writer_bytes(writer, ", ", 2);
+        write_literal(writer, settings->items[i].value);
+        writer_format(writer, "%s", local ? ", true);" : ", false);");
+    }
+    writer_u8(writer, '\0');
+    writer_end(writer, mark);
 }

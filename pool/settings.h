@@ -84,4 +84,12 @@ bool settings_fixed(const char *name);
 uint32_t settings_write_change(struct writer *writer, const struct settings *from,
                                const struct settings *to);
 
+/* The same for all of the set until the transaction's end. */
+uint32_t settings_write_local(struct writer *writer, const struct settings *settings);
+
+/* Appends a simple query that sets all of the set; `local`: until the transaction's end. In an
+ * encoding where a byte below 128 may be part of a character (unsafe_encoding) its literals would
+ * not be safe. */
+void settings_write_query(struct writer *writer, const struct settings *settings, bool local);
+
 #endif

@@ -112,12 +112,16 @@ static uint32_t pins_asked(uint32_t asks)
     return pins;
 }
 
+static bool has_dot(const char *name)
+{
+    return strchr(name, '.') != NULL;
+}
+
 /* SET LOCAL of what PostgreSQL itself defines leaves nothing behind. A custom setting does: where
  * it was NULL it is '' afterwards. */
 static bool leaves_nothing(const struct plan *plan)
 {
-    return plan->is_plain_setting && plan->settings[0].local &&
-           strchr(plan->settings[0].name, '.') == NULL;
+    return plan->is_plain_setting && plan->settings[0].local && !has_dot(plan->settings[0].name);
 }
 
 /* What no statement takes away again: a library that was loaded, the state of random(). */
@@ -133,6 +137,8 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
         return; /* what DISCARD ALL does needs no question: state_discarded */
     }
     session->touched |= touches;
+    session->resets_custom |= (touches & PLAN_TOUCH_RESET) != 0 &&
+                              (!plan->is_plain_setting || has_dot(plan->settings[0].name));
     session->link->spoilt |= (touches & SPOILING_TOUCHES) != 0;
     session->pins |= ((touches & PLAN_TOUCH_LOAD) != 0 ? PIN_LOAD : 0) |
                      ((touches & PLAN_TOUCH_SEED) != 0 ? PIN_SEED : 0);
@@ -285,6 +291,7 @@ void state_discarded(struct engine *engine, struct session *session)
     state_pins_changed(engine, session);
     listen_discarded(engine, session);
     session->touched |= session->startup->count > 0 ? PLAN_TOUCH_RESET : 0;
+    session->resets_custom = true;
     struct settings *left = settings_reset(&engine->settings, session->settings, session->startup);
     if (left == NULL) {
         session->pins |= PIN_UNKNOWN; /* memory is out: it keeps what its link has */
@@ -393,7 +400,8 @@ bool state_ask(struct engine *engine, struct session *session)
         return false;
     }
     uint32_t asks = asks_of(session->touched, session->pins);
-    bool resets = (session->touched & PLAN_TOUCH_RESET) != 0;
+    bool resets = session->resets_custom;
+    session->resets_custom = false;
     session->touched = 0;
     session->ran = false;
     if (asks == 0 && session->checks_state && !link->spoilt) {

@@ -204,6 +204,17 @@ class Difference:
         steps = self.script["steps"]
         return "login" if number == 0 else "end" if number > len(steps) else json.dumps(steps[number - 1])
 
+    def binds(self):
+        """The Binds of what is sent up to the step without waiting for an answer, at most three steps."""
+        number = self.one[0] or 0
+        steps = self.script["steps"][max(number - 3, 0) : number]
+        return [message for step in steps if isinstance(step[0], list) for message in step if message[0] == "B"]
+
+    def prepares_names(self):
+        """Whether a Parse of the script has a text that names statements."""
+        parses = [m for step in self.script["steps"] if isinstance(step[0], list) for m in step if m[0] == "P"]
+        return any(re.match(r"(PREPARE|EXECUTE|DEALLOCATE)\b", message[2]) for message in parses)
+
     @property
     def is_short(self):
         return len(self.script["steps"]) < 25
@@ -231,6 +242,9 @@ EXCEPTIONS = [
     # It is prepared there anew, under a search_path that has changed meanwhile: refused all the same.
     (r"E .*C='08P01' M='bind message supplies", r"E .*C='42P01'"),
     (r"t ", r"E .*C='25P02'"),
+    (r"t ", r"E .*C='42P01'"),
+    # A cursor that fails at its commit: what stands behind our longer UNLISTEN has been told by then.
+    (r"E .*C='22012'", r"C b'UNLISTEN"),
     (r"E .*C='42601'", r"E .*C='25P02'"),
     # A statement whose table was altered is prepared anew instead.
     (r"E .*C='0A000' M='cached plan must not change result type'", r""),
@@ -246,7 +260,24 @@ def notifies_amid(script, number):
     return any(message[0] in "SQ" for step in near for message in step[:-1])
 
 
+def without_names(line):
+    return re.sub(r'prepared statement "[^"]*"', "prepared statement", re.sub(r" P='[0-9]+'", "", line))
+
+
+def is_named_otherwise(found):
+    """Errors that say the same but for the name or the position. The name is that of the Bind that
+    came last, also if an earlier one of the same pipeline has failed, or ours if the statement's own
+    text names statements; a position inside the text of a PREPARE counts our longer name."""
+    one, other = found.one[1], found.other[1]
+    if not one.startswith("E ") or one == other or without_names(one) != without_names(other):
+        return False
+    step = found.step
+    return "EXECUTE" in step if "prepared statement" not in one else len(found.binds()) > 1 or found.prepares_names()
+
+
 def is_exception(found):
+    if is_named_otherwise(found):
+        return True
     if found.one[1].startswith("A by itself") and found.other[1].startswith("Z "):
         return notifies_amid(found.script, found.one[0])
     if found.one[0] == found.other[0] == 0 and found.one[1][0] == found.other[1][0] == "E":

@@ -209,3 +209,20 @@ Test(settings, reset_all_leaves_custom_ones_empty_and_what_the_startup_asked_for
     settings_unref(&store, settings);
     settings_store_fini(&store);
 }
+
+Test(settings, a_query_that_sets_them_quotes_what_must_be)
+{
+    struct settings_store store;
+    struct writer writer;
+    settings_store_init(&store, 1);
+    writer_init(&writer);
+    struct settings *settings = settings_with(&store, store.none, "a.b", "it's \\");
+    settings_write_query(&writer, settings, true);
+    const char wanted[] = "SELECT pg_catalog.set_config(E'a.b', E'it''s \\\\', true);";
+    cr_assert_eq(writer.len, 5 + sizeof(wanted));
+    cr_assert_eq(writer.bytes[0], 'Q');
+    cr_assert_arr_eq(writer.bytes + 5, wanted, sizeof(wanted));
+    writer_fini(&writer);
+    settings_unref(&store, settings);
+    settings_store_fini(&store);
+}
