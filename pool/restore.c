@@ -3,10 +3,16 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/writer.h"
+#include "pool/account.h"
 #include "pool/core.h"
 #include "pool/link.h"
 #include "pool/session.h"
+#include "pool/state.h"
+#include "pool/statement.h"
 #include "protocol/frontend.h"
+#include "protocol/message.h"
+#include "protocol/sql_verb.h"
 #include "router/plan.h"
 
 /* What the plan resets of the startup's settings; a reference, or NULL for none (or no memory). */
@@ -118,4 +124,73 @@ const char *restore_told(const struct link *link, const char *name, const char *
     }
     const char *told = settings_get(owner->settings, name);
     return strcmp(told == NULL ? usual : told, startup) == 0 ? NULL : startup;
+}
+
+/* --- session mode ----------------------------------------------------------------------------- */
+
+static bool may_reset(const char *text, size_t len)
+{
+    enum sql_verb verb = sql_verb_read(text, len);
+    return verb == SQL_VERB_RESET || verb == SQL_VERB_SET || verb == SQL_VERB_DISCARD;
+}
+
+/* What is known of the name is replaced; `known` is NULL or a reference that is given here. Texts
+ * with pids are noted elsewhere (pool/pid_message.h). */
+static void remember(struct engine *engine, struct session *session, const char *name,
+                     struct statement *known)
+{
+    struct session_statement *before =
+        session_statement_find(&session->statements, engine->hash_key, name, strlen(name));
+    if (name[0] == '\0' &&
+        (known != NULL || (session->unnamed != NULL && !session->unnamed->names_pids))) {
+        statement_unref(&engine->statements, session->unnamed);
+        session->unnamed = known;
+        return;
+    }
+    if (name[0] != '\0' && before != NULL && !before->statement->names_pids) {
+        session_statement_remove(&engine->statements, &session->statements, before);
+        before = NULL;
+    }
+    if (name[0] != '\0' && before == NULL && known != NULL) {
+        session_statement_add(&session->statements, engine->hash_key, name, known,
+                              shared_catalog(engine->shared));
+    }
+    statement_unref(&engine->statements, known);
+}
+
+void restore_parse(struct engine *engine, struct session *session, const uint8_t *message,
+                   uint32_t total)
+{
+    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+    const char *name = reader_cstr(&reader);
+    struct statement *known = NULL;
+    if (reader.failed) {
+        return; /* the server is to say what is wrong with it */
+    }
+    if (may_reset((const char *)reader.at, reader.left)) {
+        known = statement_intern(&engine->statements, session->settings->reading, reader.at,
+                                 (uint32_t)reader.left);
+    }
+    remember(engine, session, name, known);
+}
+
+void restore_bind(struct engine *engine, struct session *session, const uint8_t *message,
+                  uint32_t have)
+{
+    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, have - MESSAGE_HEADER_BYTES);
+    reader_cstr(&reader); /* the portal's name */
+    const char *name = reader_cstr(&reader);
+    if (reader.failed) {
+        return;
+    }
+    const struct session_statement *named =
+        session_statement_find(&session->statements, engine->hash_key, name, strlen(name));
+    struct statement *statement = name[0] == '\0' ? session->unnamed
+                                  : named == NULL ? NULL
+                                                  : named->statement;
+    const struct plan *plan =
+        statement == NULL ? NULL : state_statement_plan(engine, session, statement);
+    if (plan != NULL) {
+        restore_note(engine, session, plan);
+    }
 }

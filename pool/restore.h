@@ -19,6 +19,13 @@ struct session;
 /* What the statement with this plan resets must be set again behind it. */
 void restore_note(struct engine *engine, struct session *session, const struct plan *plan);
 
+/* The same in session mode, where prepared statements are the server's own: of those that reset, a
+ * Parse (here whole) is remembered for its Binds. */
+void restore_parse(struct engine *engine, struct session *session, const uint8_t *message,
+                   uint32_t total);
+void restore_bind(struct engine *engine, struct session *session, const uint8_t *message,
+                  uint32_t have);
+
 /* A simple query was sent: sends what was noted. `in_batch`: messages without a Sync went before
  * it, so the server may be skipping to the client's Sync, and none of ours may end that. False when
  * the link has failed. */

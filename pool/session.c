@@ -355,6 +355,18 @@ static uint32_t take_execute(struct engine *engine, struct session *session, str
     return session->restores != NULL && !restore_executed(engine, session) ? 0 : taken;
 }
 
+/* Session mode, with settings from the startup. A Parse that is not short is whole here, as
+ * pid_message has asked for it; a Bind whose names are not here is not looked at. */
+static void note_resets(struct engine *engine, struct session *session, const uint8_t *message,
+                        uint32_t total, uint32_t have)
+{
+    if (message[0] == FRONTEND_PARSE && have >= total) {
+        restore_parse(engine, session, message, total);
+    } else if (message[0] == FRONTEND_BIND) {
+        restore_bind(engine, session, message, have < total ? have : total);
+    }
+}
+
 /* A message that goes to the server. */
 static uint32_t take_passing(struct engine *engine, struct session *session, struct block *block,
                              uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
@@ -373,6 +385,9 @@ static uint32_t take_passing(struct engine *engine, struct session *session, str
          type == FRONTEND_CLOSE) &&
         session_virtual_statements(session)) {
         return take_extended(engine, session, block, message, total, have, ret_whole);
+    }
+    if (session->owns_link && session->startup->count > 0) {
+        note_resets(engine, session, message, total, have);
     }
     if (type == FRONTEND_DESCRIBE && have < total && have < MESSAGE_HEADER_BYTES + 1) {
         *ret_whole = MESSAGE_HEADER_BYTES + 1;

@@ -134,6 +134,26 @@ def _():
          TimeZone="Europe/Berlin", options="-c work_mem=5MB")
 
 
+@suite.check("cause 3: in session mode, and by the extended protocol, too")
+def _():
+    twice = bind("", "r") + execute() + sync()
+    steps = ["SET work_mem = '6MB'", one_shot("RESET work_mem") + sync(), "SHOW work_mem", "SET TimeZone = 'UTC'",
+             one_shot("SET TimeZone TO DEFAULT") + sync(), "SHOW TimeZone", "SET work_mem = '7MB'",
+             one_shot("RESET ALL") + sync(), "SHOW work_mem", "SHOW TimeZone", parse("r", "RESET work_mem") + sync(),
+             "SET work_mem = '8MB'", "SHOW work_mem", twice, "SHOW work_mem", "SET work_mem = '9MB'", twice,
+             "SHOW work_mem", parse("", "RESET work_mem") + sync(), "SET work_mem = '9MB'",
+             one_shot("SELECT 1") + sync(), "SHOW work_mem", "BEGIN", one_shot("RESET work_mem") + sync(),
+             "SHOW work_mem", "ROLLBACK", "SHOW work_mem", one_shot("DISCARD ALL") + sync(), "SHOW work_mem"]
+    params = {"TimeZone": "Europe/Berlin", "options": "-c work_mem=5MB"}
+    with stage.direct(**params) as client:
+        wanted = play(client, steps, lambda: None)
+    for mode in ("session", "transaction"):
+        with stage.proxy(mode=mode, size=POOL_SIZE) as proxy:
+            got = play(stage.client(proxy, **params), steps, lambda: None)
+        for step, one, other in zip(steps, got, wanted):
+            equal(one, other, f"{mode}: {step!r:.60}")
+
+
 @suite.check("cause 4: temporary tables are there, and nobody else's")
 def _():
     same(["CREATE TEMP TABLE t (a int)", "INSERT INTO t VALUES (1)", "SELECT a + 0 FROM t", "BEGIN",
@@ -235,7 +255,7 @@ def asks_lastval(way):
     stage.sql("DROP TABLE IF EXISTS plain; CREATE TABLE plain (a int)")
     stage.sql("CREATE OR REPLACE FUNCTION asks() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN lastval(); END'")
     for known in (False, True):
-        with stage.proxy(size=1) as proxy:
+        with stage.proxy(size=1, max_pinned=4) as proxy:
             owner, stranger = stage.client(proxy), stage.client(proxy)
             if known:  # by now the pool keeps such values
                 equal(stranger.query("SELECT lastval()").sqlstate, "55000", "before")
