@@ -28,6 +28,7 @@
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "protocol/startup.h"
+#include "router/plan.h"
 
 struct session *session_new(struct engine *engine, const struct origin *origin)
 {
@@ -101,6 +102,9 @@ void session_close(struct engine *engine, struct session *session)
     list_remove(&session->waiting);
     session->state = SESSION_CLOSING;
     prepare_altered(engine, session);
+    if (link != NULL && listen_waits(session)) {
+        link->spoilt = true; /* its notifications are on their way: they are nobody else's */
+    }
     listen_free(engine, session);
     conn_close(engine, &session->conn);
     if (link != NULL) {
@@ -128,6 +132,7 @@ void session_closed(struct engine *engine, struct session *session)
         lend_leave(engine, session);
     }
     list_remove(&session->waiting);
+    plan_unref(session->plain_plan);
     listen_free(engine, session);
     login_free(engine, session);
     admin_free(engine, session);
@@ -389,6 +394,10 @@ static uint32_t take_passing(struct engine *engine, struct session *session, str
     if (session->owns_link && session->startup->count > 0) {
         note_resets(engine, session, message, total, have);
     }
+    if ((type == FRONTEND_PARSE || type == FRONTEND_BIND) && !session->owns_link &&
+        !session_note_plain(engine, session, message, total, have, ret_whole)) {
+        return 0;
+    }
     if (type == FRONTEND_DESCRIBE && have < total && have < MESSAGE_HEADER_BYTES + 1) {
         *ret_whole = MESSAGE_HEADER_BYTES + 1;
         return 0;
@@ -638,6 +647,7 @@ void session_refuse_transaction(struct engine *engine, struct session *session)
     session_write_ready(engine, 'I');
     engine_flush_scratch(engine, &session->conn);
     session->link = NULL;
+    link->spoilt |= session->custom->count > 0;
     link->session_used |= session->touched != 0 || session->pins != 0;
     session->touched = session->pins = 0;
     session->pinned_us = 0;

@@ -96,15 +96,16 @@ struct session {
     struct settings *restores; /* of the startup's, to be set again behind a RESET; or NULL */
     bool resets_custom;        /* a custom setting was reset, or all: pool/state.c */
     bool restores_local, restores_late; /* until the transaction ends; only behind its Sync */
-    struct plan *set_alone; /* of the one SET under way outside a transaction; a reference */
-    uint32_t pins;          /* PIN_*: why the session keeps its link */
-    bool asks_sequences;    /* it has called currval or lastval */
-    uint8_t refused_pin;    /* of the statement at hand: pool/pin_limit.h; 0 = it may run */
-    bool checks_state;      /* pool/state_check.h */
-    bool ran;               /* a statement was sent since the server was last asked */
-    bool alters;            /* its transaction has changed the catalog: pool/prepare.h */
-    bool notifies;          /* its transaction has NOTIFY in it */
-    bool unlistens;         /* the statement that is being sent has UNLISTEN in it */
+    struct plan *plain_plan; /* of the unnamed statement, where none are kept; a reference */
+    struct plan *set_alone;  /* of the one SET under way outside a transaction; a reference */
+    uint32_t pins;           /* PIN_*: why the session keeps its link */
+    bool asks_sequences;     /* it has called currval or lastval */
+    uint8_t refused_pin;     /* of the statement at hand: pool/pin_limit.h; 0 = it may run */
+    bool checks_state;       /* pool/state_check.h */
+    bool ran;                /* a statement was sent since the server was last asked */
+    bool alters;             /* its transaction has changed the catalog: pool/prepare.h */
+    bool notifies;           /* its transaction has NOTIFY in it */
+    bool unlistens;          /* the statement that is being sent has UNLISTEN in it */
     bool ready_held;    /* a ReadyForQuery waits for pool/listen.h; nothing is taken meanwhile */
     bool query_is_read; /* what runs now may be cancelled when the client is gone */
     bool cancel_sent;
@@ -238,6 +239,11 @@ void session_statement_proven(struct engine *engine, const struct pool *pool,
  * client never waits in line only to prepare. False when it needs a link. */
 bool extended_parse_known(struct engine *engine, struct session *session, const uint8_t *message,
                           uint32_t body_bytes);
+
+/* A Parse or Bind that will pass as it is: notes what its statement may leave (session_plain.c).
+ * False: *ret_whole is how many bytes it needs to see together (else the link has failed). */
+bool session_note_plain(struct engine *engine, struct session *session, const uint8_t *message,
+                        uint32_t total, uint32_t have, uint32_t *ret_whole);
 
 /* Needs only the names at the message's front; the rest passes on as it comes. Returns the bytes
  * taken, or 0 with *ret_whole = how many it needs to see together. */

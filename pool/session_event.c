@@ -10,6 +10,7 @@
 #include "pool/core.h"
 #include "pool/lend.h"
 #include "pool/link.h"
+#include "pool/listen.h"
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "protocol/report.h"
@@ -18,7 +19,8 @@
 void session_end_of_input(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
-    bool busy = link != NULL && (link->setup || !due_empty(&link->due));
+    /* Also while its notifications are on their way: the link is to be known as its own. */
+    bool busy = link != NULL && (link->setup || !due_empty(&link->due) || listen_waits(session));
     session->gone = true;
     conn_set_reading(engine, &session->conn, false);
     if (session->state != SESSION_READY || session->admin != NULL) {

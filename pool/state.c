@@ -133,6 +133,11 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
     listen_touch(session, plan);
     bool discards = plan->statement_count == 1 && (touches & PLAN_TOUCH_DISCARD) != 0;
     session->discards |= discards;
+    if (discards && session->set_alone != NULL) { /* what holds then is not the SET's any more */
+        session->touched |= PLAN_TOUCH_SETTINGS;
+        plan_unref(session->set_alone);
+        session->set_alone = NULL;
+    }
     if (touches == 0 || session->owns_link || leaves_nothing(plan) || discards) {
         return; /* what DISCARD ALL does needs no question: state_discarded */
     }
@@ -238,18 +243,21 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
     return reads;
 }
 
-/* What the server reports is known already, in its own spelling. */
+/* What the server reports is known already, in its own spelling. If more was sent behind the SET
+ * that has failed, or has begun a transaction, the server is asked. */
 static void settle_alone(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     const struct plan_setting *set = session->set_alone->settings;
-    if (!link->erred && link->status == 'I' && settings_get(link->baseline, set->name) == NULL) {
+    if (settings_get(link->baseline, set->name) != NULL) {
+        session->touched |= set->value == NULL ? PLAN_TOUCH_RESET : 0;
+    } else if (link->erred || link->status != 'I') {
+        session->touched |= PLAN_TOUCH_SETTINGS;
+    } else {
         const char *value = set->value == NULL ? settings_get(session->startup, set->name)
                                                : set->value; /* pool/restore.h */
         settings_set(&engine->settings, &link->settings, set->name, value);
         settings_set(&engine->settings, &session->settings, set->name, value);
-    } else if (!link->erred) {
-        session->touched |= set->value == NULL ? PLAN_TOUCH_RESET : 0;
     }
     plan_unref(session->set_alone);
     session->set_alone = NULL;
