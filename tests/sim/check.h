@@ -20,6 +20,20 @@ void check_pool_print(const struct sim *sim);
 void check_order_before(struct sim *sim, struct shell *shell);
 void check_order_after(struct sim *sim, struct shell *shell);
 
+/* check_link.c: what links remember, against what their backends know. */
+void check_links(struct sim *sim, struct shell *shell);
+
+/* check_session.c. A value that the oracle has left open ("?..."): whether it may be that one. */
+bool check_chance(struct client *client, const char *wanted, const char *got);
+/* DISCARD ALL was done. */
+void check_discarded(struct client *client);
+/* A commit at the server has notified; a client has heard it; what a client listens to is known; it
+ * has been idle for long. */
+void check_notified(struct sim *sim, uint32_t database, const char *channel, const char *payload);
+void check_notification(struct client *client, const uint8_t *message, size_t len);
+void check_listens(struct client *client);
+void check_heard(struct client *client);
+
 /* check_witness.c: whose tags the bytes of a message carry. */
 void check_witness(struct sim *sim, uint64_t client_id, const uint8_t *body, size_t len);
 

@@ -7,6 +7,7 @@
 
 #include "protocol/message.h"
 #include "protocol/report.h"
+#include "tests/sim/check.h"
 #include "tests/sim/client.h"
 #include "tests/sim/sim.h"
 
@@ -100,12 +101,35 @@ static bool same_report(const uint8_t *message, size_t len, const uint8_t *wante
            (free_text || strcmp(got.message, want.message) == 0);
 }
 
+/* Whether the next message has a value that others have a say in (tests/sim/check_session.c). */
+enum { VALUE_AT = MESSAGE_HEADER_BYTES + 2 + 4 };
+
+static bool is_open(const struct pg *pg)
+{
+    return pg->out.len > VALUE_AT && pg->out.bytes[0] == 'D' && pg->out.bytes[VALUE_AT] == '?';
+}
+
+static void take_value(char text[PG_VALUE_BYTES], const uint8_t *message, size_t len)
+{
+    snprintf(text, PG_VALUE_BYTES, "%.*s", (int)(len - VALUE_AT), (const char *)message + VALUE_AT);
+}
+
+static bool fits_open(struct client *client, const uint8_t *message, size_t len)
+{
+    const struct pg *pg = &client->oracle.pg;
+    char wanted[PG_VALUE_BYTES], got[PG_VALUE_BYTES];
+    take_value(wanted, pg->out.bytes, message_load_u32(pg->out.bytes + 1) + 1);
+    take_value(got, message, len);
+    return len >= VALUE_AT && check_chance(client, wanted, got);
+}
+
 static void compare(struct client *client, const uint8_t *message, size_t len)
 {
     struct pg *pg = &client->oracle.pg;
     size_t wanted_len = message_load_u32(pg->out.bytes + 1) + 1;
     bool same =
-        message[0] == 'E' || message[0] == 'N'
+        is_open(pg) ? message[0] == 'D' && fits_open(client, message, len)
+        : message[0] == 'E' || message[0] == 'N'
             ? pg->out.bytes[0] == message[0] && same_report(message, len, pg->out.bytes, wanted_len)
             : len == wanted_len && memcmp(message, pg->out.bytes, len) == 0;
     if (!same) {
@@ -121,6 +145,12 @@ static bool needs_nothing(uint8_t type)
 {
     return type == FRONTEND_SYNC || type == FRONTEND_FLUSH || type == FRONTEND_COPY_DATA ||
            type == FRONTEND_COPY_DONE || type == FRONTEND_COPY_FAIL;
+}
+
+static bool is_pin_refusal(const struct client *client, const struct report_fields *fields)
+{
+    return client->sim->swarm.pool.max_pinned < 100 && strcmp(fields->sqlstate, "53300") == 0 &&
+           strstr(fields->message, "pinned") != NULL;
 }
 
 /* An error has come where the oracle has not said anything yet: did chance strike? */
@@ -141,6 +171,13 @@ static bool follow(struct client *client, const struct report_fields *fields)
      * Parse of a name that is taken. */
     if (pg->status == 'E' && !pg->skipping && strcmp(fields->sqlstate, "25P02") == 0 &&
         (next == FRONTEND_PARSE || next == FRONTEND_BIND || next == FRONTEND_DESCRIBE)) {
+        pg_refuse_next(pg, fields->sqlstate, fields->message);
+        return true;
+    }
+    if (is_pin_refusal(client, fields) && !pg->skipping &&
+        (next == FRONTEND_QUERY || next == FRONTEND_BIND)) {
+        client->sim->refused++;
+        client->unnamed_copies = true;
         pg_refuse_next(pg, fields->sqlstate, fields->message);
         return true;
     }
@@ -183,17 +220,25 @@ void oracle_received(struct client *client, const uint8_t *message, size_t len)
             return;
         }
     }
+    if (error && is_open(pg) && strcmp(fields.sqlstate, "55000") == 0 &&
+        memcmp(pg->out.bytes + VALUE_AT, "?last", 5) == 0) {
+        pg_fail_late(pg, "55000", fields.message); /* the pool has not kept it */
+    }
+    if (message[0] == 'C' &&
+        strcmp((const char *)message + MESSAGE_HEADER_BYTES, "DISCARD ALL") == 0) {
+        check_discarded(client);
+    }
     compare(client, message, len);
 }
 
 void oracle_parameter(struct client *client, const char *name, const char *value)
 {
     struct pg *pg = &client->oracle.pg;
-    for (uint32_t i = 0; i < PG_PARAMETER_COUNT; i++) {
+    for (uint32_t i = 0; i < PG_REPORTED_COUNT; i++) {
         if (strcasecmp(name, pg_parameter_names[i]) == 0 &&
-            strcmp(value, pg->parameters[i].current) != 0) {
+            strcmp(value, pg->now.values[i].current) != 0) {
             sim_fail(client->sim, "c%u: greeted with %s = \"%s\", not \"%s\"", client->number, name,
-                     value, pg->parameters[i].current);
+                     value, pg->now.values[i].current);
         }
     }
 }

@@ -12,6 +12,8 @@
 #include "tests/sim/shell.h"
 #include "tests/sim/sim.h"
 
+enum { LINGER_US = 3 * 1000 * 1000 };
+
 static void on_bytes(void *object, const uint8_t *bytes, size_t len);
 static void on_end(void *object, bool reset);
 
@@ -39,6 +41,9 @@ struct client *client_new(struct sim *sim, uint32_t number)
     client->ops_left = 1 + (uint32_t)client_random(client, sim->swarm.ops_max);
     client->hostile = client_random(client, 1000) < sim->swarm.hostile_chance;
     client->status = 'I';
+    for (uint32_t i = 0; i < CLIENT_CHANNELS; i++) {
+        client->heard_from[i] = UINT32_MAX;
+    }
     writer_init(&client->out);
     oracle_init(&client->oracle);
     return client;
@@ -58,6 +63,7 @@ static void done(struct client *client)
 {
     client->state = CLIENT_DONE;
     client->waiting_from_us = 0;
+    check_discarded(client); /* its locks are anybody's */
 }
 
 /* --- saying ----------------------------------------------------------------------------------- */
@@ -112,8 +118,8 @@ static void write_startup(struct client *client)
     struct sim *sim = client->sim;
     struct writer *out = &client->out;
     char database[16], user[16], name[CLIENT_ID_TEXT_BYTES];
-    snprintf(database, sizeof(database), "db%u",
-             (unsigned)client_random(client, sim->swarm.databases));
+    client->database = (uint32_t)client_random(client, sim->swarm.databases);
+    snprintf(database, sizeof(database), "db%u", client->database);
     snprintf(user, sizeof(user), "u%u", (unsigned)client_random(client, sim->swarm.users));
     uint32_t mark = writer_begin(out, 0);
     writer_u32(out, client_random(client, 4) == 0 ? STARTUP_PROTOCOL_3_2 : STARTUP_PROTOCOL_3_0);
@@ -272,6 +278,12 @@ static void next(struct sim *sim, void *object, uint64_t argument)
         return;
     }
     if (client->ops_left == 0 && !client->open_pipeline) {
+        if (client->asked_channels != 0 && !client->lingered && client_random(client, 3) == 0) {
+            client->lingered = true;
+            sim_after(sim, LINGER_US, next, client, 0);
+            return;
+        }
+        check_heard(client);
         leave(client);
     } else {
         client->ops_left += client->ops_left == 0;
@@ -308,6 +320,10 @@ static void on_message(struct client *client, const uint8_t *message, size_t len
 {
     struct sim *sim = client->sim;
     uint8_t type = message[0];
+    if (type == BACKEND_NOTIFICATION_RESPONSE) {
+        check_notification(client, message, len);
+        return;
+    }
     oracle_received(client, message, len);
     sim->rows += type == BACKEND_DATA_ROW;
     sim->errors += type == BACKEND_ERROR_RESPONSE;
@@ -330,6 +346,9 @@ static void on_message(struct client *client, const uint8_t *message, size_t len
             return;
         }
         client->due_ready--;
+        if (client->due_ready == 0) {
+            check_listens(client);
+        }
     } else if (client->due_acks > 0 && type == BACKEND_ERROR_RESPONSE) {
         client->due_acks = 0;
     } else if (client->due_acks > 0 && acknowledges(type)) {
@@ -386,7 +405,9 @@ static void on_bytes(void *object, const uint8_t *bytes, size_t len)
         if (client->in.len < total) {
             return;
         }
-        check_witness(client->sim, client->id, message + MESSAGE_HEADER_BYTES, body_bytes);
+        if (message[0] != BACKEND_NOTIFICATION_RESPONSE) { /* that is another's by its nature */
+            check_witness(client->sim, client->id, message + MESSAGE_HEADER_BYTES, body_bytes);
+        }
         sim_log(client->sim, "c%u gets %c %u", client->number, message[0], body_bytes);
         if (client->state == CLIENT_NEW) {
             on_greeting(client, message, total);

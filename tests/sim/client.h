@@ -17,7 +17,12 @@ struct wire;
 
 enum client_state { CLIENT_NEW, CLIENT_ACTIVE, CLIENT_LEAVING, CLIENT_DONE };
 
-enum { CLIENT_NAMES = 4, CLIENT_ID_TEXT_BYTES = 40 };
+enum {
+    CLIENT_NAMES = 4,
+    CLIENT_ID_TEXT_BYTES = 40,
+    CLIENT_COMMAND_BYTES = 160,
+    CLIENT_CHANNELS = 3,
+};
 
 struct client {
     struct sim *sim;
@@ -40,9 +45,20 @@ struct client {
     bool pipelined;     /* the batch has several Syncs */
     bool copy_extended;
     bool unnamed_copies; /* the unnamed statement may be a COPY: it is not bound again unseen */
+    bool no_custom;      /* it has said DISCARD ALL: whether a custom setting is '' or not there */
+    bool opaque;         /* what it says now is no SQL */
     bool half_closed, told_fatal, cut, hostile;
     uint32_t fatal_count;
     uint64_t waiting_from_us; /* 0: nothing is awaited */
+
+    /* For check_session.c. */
+    uint32_t database;
+    uint32_t last_value; /* of the sequence, as it was told; 0 = none */
+    uint32_t locks[PG_LOCKS];
+    uint32_t asked_channels;               /* it has ever asked to listen to: bits */
+    uint32_t heard_from[CLIENT_CHANNELS];  /* the first note that it must hear; UINT32_MAX = none */
+    uint32_t notes_heard[CLIENT_CHANNELS]; /* the number behind the last one */
+    bool lingered;
 };
 
 struct client *client_new(struct sim *sim, uint32_t number);
@@ -55,6 +71,10 @@ void client_start(struct sim *sim, void *object, uint64_t argument);
 void client_make_batch(struct client *client);
 /* … the lines of a COPY. */
 void client_make_copy(struct client *client);
+
+/* client_state.c: one command about the session's state, or a plain one. */
+void client_make_state(struct client *client, char text[CLIENT_COMMAND_BYTES], const char *tag,
+                       bool own);
 
 /* For client_ops.c. */
 uint64_t client_random(struct client *client, uint64_t bound);

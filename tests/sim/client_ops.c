@@ -7,7 +7,7 @@
 #include "tests/sim/client.h"
 #include "tests/sim/sim.h"
 
-enum { COMMAND_BYTES = 128 };
+enum { COMMAND_BYTES = CLIENT_COMMAND_BYTES };
 
 static bool one_in(struct client *client, uint64_t bound)
 {
@@ -42,7 +42,7 @@ static void make_set(struct client *client, char text[COMMAND_BYTES], const char
         return;
     case 1:
         snprintf(text, COMMAND_BYTES, "reset %s",
-                 pg_parameter_names[client_random(client, PG_PARAMETER_COUNT)]);
+                 pg_parameter_names[client_random(client, PG_REPORTED_COUNT)]);
         return;
     case 2:
         snprintf(text, COMMAND_BYTES, "show application_name");
@@ -68,11 +68,16 @@ static bool make_transaction(struct client *client, char text[COMMAND_BYTES])
 }
 
 /* One command; `tag` may be "$1". */
-static void make_command(struct client *client, char text[COMMAND_BYTES], const char *tag)
+static void make_command(struct client *client, char text[COMMAND_BYTES], const char *tag,
+                         bool simple)
 {
     const struct swarm *swarm = &client->sim->swarm;
     bool own_tag = tag[0] != '$';
     if (make_transaction(client, text)) {
+        return;
+    }
+    if (swarm->state && !client->opaque) {
+        client_make_state(client, text, tag, simple && own_tag);
         return;
     }
     if (client_random(client, 1000) < swarm->error_chance) {
@@ -184,20 +189,38 @@ static void add_execute(struct client *client, const char *portal, uint32_t rows
 
 /* --- batches ---------------------------------------------------------------------------------- */
 
+/* A text is SQL or is not: of one that is not, Howdah can't know the names in it. */
+static void choose_language(struct client *client)
+{
+    const struct swarm *swarm = &client->sim->swarm;
+    client->opaque = swarm->state && client_random(client, 1000) < swarm->opaque_chance;
+}
+
 static void make_simple(struct client *client)
 {
     char tag[CLIENT_ID_TEXT_BYTES], command[COMMAND_BYTES], text[4 * COMMAND_BYTES] = "";
     uint64_t count = client->sim->swarm.batches ? 1 + client_random(client, 3) : 1;
     size_t at = 0;
+    choose_language(client);
     for (uint64_t i = 0; i < count; i++) {
         client_tag(client, tag);
-        make_command(client, command, tag);
-        if (client->sim->swarm.copies && one_in(client, 10) && !client->pipelined) {
-            snprintf(command, sizeof(command), "copyin %s", tag);
+        make_command(client, command, tag, true);
+        bool alone = !client->sim->swarm.state || client->opaque || count == 1;
+        if (client->sim->swarm.copies && one_in(client, 10) && !client->pipelined && alone) {
+
+            snprintf(command, sizeof(command),
+                     client->sim->swarm.state && !client->opaque ? "copy t from stdin"
+                                                                 : "copyin %s",
+                     tag);
         }
         at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", i > 0 ? "; " : "", command);
     }
     add_query(client, text);
+}
+
+static bool ends_transaction(const char *text)
+{
+    return strncmp(text, "commit", 6) == 0 || strncmp(text, "rollback", 8) == 0;
 }
 
 /* A unit of extended query: some of Parse, Bind, Describe, Execute, Close. */
@@ -217,10 +240,16 @@ static void make_unit(struct client *client)
         swarm->portals && one_in(client, 3) ? 1 + (uint32_t)client_random(client, 3) : 0;
     client_tag(client, tag);
     if (parse) {
+        choose_language(client);
         /* Names are used for the same texts again, as drivers do: statements are shared. */
-        make_command(client, text, bound ? "$1" : tag);
+        make_command(client, text, bound ? "$1" : tag, false);
         if (name[0] != '\0' && bound && !one_in(client, 4)) {
             snprintf(text, sizeof(text), "select $1 %c", name[1]);
+        }
+        /* In a failed transaction a name of SQL's can't be put on the link to refuse the Parse of
+         * what ends the transaction. */
+        if (swarm->state_prepares && name[0] != '\0' && ends_transaction(text)) {
+            snprintf(text, sizeof(text), "select $1, %c, 0, 0", name[1]);
         }
         bound = strstr(text, "$1") != NULL;
         add_parse(client, name, text);

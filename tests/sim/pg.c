@@ -8,9 +8,10 @@
 
 void pg_init(struct pg *pg)
 {
-    static const char *const defaults[PG_PARAMETER_COUNT] = {"ISO, MDY", "UTC", "", "UTF8"};
+    static const char *const defaults[PG_PARAMETER_COUNT] = {"ISO, MDY", "UTC", "", "UTF8", "", ""};
     *pg = (struct pg){.status = 'I'};
     writer_init(&pg->out);
+    writer_init(&pg->inbox);
     for (uint32_t i = 0; i < PG_PARAMETER_COUNT; i++) {
         pg_start_parameter(pg, pg_parameter_names[i], defaults[i]);
     }
@@ -19,7 +20,9 @@ void pg_init(struct pg *pg)
 void pg_fini(struct pg *pg)
 {
     bytes_fini(&pg->in);
+    pg_leave(pg);
     writer_fini(&pg->out);
+    writer_fini(&pg->inbox);
     free(pg->query);
     pg->query = NULL;
 }
@@ -56,6 +59,9 @@ static void ready(struct pg *pg)
         pg_commit(pg);
     }
     pg_report_parameters(pg);
+    if (pg->status == 'I') {
+        pg_deliver(pg);
+    }
     uint32_t mark = writer_begin(&pg->out, 'Z');
     writer_u8(&pg->out, (uint8_t)pg->status);
     writer_end(&pg->out, mark);
@@ -66,7 +72,7 @@ static void ready(struct pg *pg)
 
 /* --- what was prepared ------------------------------------------------------------------------ */
 
-static struct pg_statement *find_statement(struct pg *pg, const char *name)
+struct pg_statement *pg_find_statement(struct pg *pg, const char *name)
 {
     for (uint32_t i = 0; i < PG_STATEMENTS_MAX; i++) {
         if (pg->statements[i].used && strcmp(pg->statements[i].name, name) == 0) {
@@ -86,9 +92,20 @@ static struct pg_portal *find_portal(struct pg *pg, const char *name)
     return NULL;
 }
 
+/* An EXECUTE returns what its statement does. */
+static bool returns_rows(struct pg *pg, const struct pg_command *command)
+{
+    if (command->kind == PG_EXECUTE) {
+        const struct pg_statement *statement = pg_executed(pg, command);
+        return statement != NULL && pg_returns_rows(&statement->command);
+    }
+    return pg_returns_rows(command);
+}
+
 static bool ends_transaction(const struct pg_command *command)
 {
-    return command->kind == PG_COMMIT || command->kind == PG_ROLLBACK;
+    return command->kind == PG_COMMIT || command->kind == PG_ROLLBACK ||
+           command->kind == PG_ROLLBACK_TO;
 }
 
 /* In a failed transaction only its end is taken. False after the error. */
@@ -103,10 +120,29 @@ static bool taken_now(struct pg *pg, const struct pg_command *command)
 
 static void drop_unnamed(struct pg *pg)
 {
-    struct pg_statement *unnamed = find_statement(pg, "");
+    struct pg_statement *unnamed = pg_find_statement(pg, "");
     if (unnamed != NULL) {
         unnamed->used = false;
     }
+}
+
+struct pg_statement *pg_add_statement(struct pg *pg, const char *name,
+                                      const struct pg_command *command)
+{
+    if (pg_find_statement(pg, name) != NULL) {
+        pg_error(pg, "42P05", "prepared statement \"%s\" already exists", name);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < PG_STATEMENTS_MAX; i++) {
+        struct pg_statement *statement = &pg->statements[i];
+        if (!statement->used) {
+            *statement = (struct pg_statement){.used = true, .command = *command};
+            snprintf(statement->name, PG_NAME_BYTES, "%s", name);
+            return statement;
+        }
+    }
+    pg_error(pg, "53200", "the model has no room for more statements");
+    return NULL;
 }
 
 /* exec_parse_message */
@@ -132,20 +168,9 @@ static void take_parse(struct pg *pg, struct reader *reader)
     if (!taken_now(pg, &command)) {
         return;
     }
-    if (find_statement(pg, name) != NULL) {
-        pg_error(pg, "42P05", "prepared statement \"%s\" already exists", name);
-        return;
+    if (pg_add_statement(pg, name, &command) != NULL) {
+        empty(pg, '1');
     }
-    for (uint32_t i = 0; i < PG_STATEMENTS_MAX; i++) {
-        if (!pg->statements[i].used) {
-            pg->statements[i].used = true;
-            snprintf(pg->statements[i].name, PG_NAME_BYTES, "%s", name);
-            pg->statements[i].command = command;
-            empty(pg, '1');
-            return;
-        }
-    }
-    pg_error(pg, "53200", "the model has no room for more statements");
 }
 
 static struct pg_portal *new_portal(struct pg *pg, const char *name)
@@ -167,12 +192,17 @@ static struct pg_portal *new_portal(struct pg *pg, const char *name)
     return portal;
 }
 
+static uint32_t arguments_of(const struct pg_command *command)
+{
+    return command->kind == PG_EXECUTE ? 0 : command->argument_count; /* that has its own */
+}
+
 /* exec_bind_message */
 static void take_bind(struct pg *pg, struct reader *reader)
 {
     const char *portal_name = reader_cstr(reader);
     const char *name = reader_cstr(reader);
-    const struct pg_statement *statement = find_statement(pg, name);
+    const struct pg_statement *statement = pg_find_statement(pg, name);
     char arguments[PG_ARGUMENTS_MAX][PG_VALUE_BYTES] = {{0}};
     if (statement == NULL) {
         pg_error(pg, "26000", "prepared statement \"%s\" does not exist", name);
@@ -188,9 +218,10 @@ static void take_bind(struct pg *pg, struct reader *reader)
             snprintf(arguments[i], PG_VALUE_BYTES, "%.*s", (int)len, (const char *)value);
         }
     }
-    if (count != statement->command.argument_count) {
+    uint32_t needed = arguments_of(&statement->command);
+    if (count != needed) {
         pg_error(pg, "08P01", "bind message supplies %u parameters, but %u are required", count,
-                 statement->command.argument_count);
+                 needed);
         return;
     }
     if (!taken_now(pg, &statement->command)) {
@@ -206,7 +237,7 @@ static void take_bind(struct pg *pg, struct reader *reader)
 
 static void describe_rows(struct pg *pg, const struct pg_command *command)
 {
-    if (pg_returns_rows(command)) {
+    if (returns_rows(pg, command)) {
         pg_row_description(pg);
     } else {
         empty(pg, 'n');
@@ -221,18 +252,19 @@ static void take_describe(struct pg *pg, struct reader *reader)
         struct pg_portal *portal = find_portal(pg, name);
         if (portal == NULL) {
             pg_error(pg, "34000", "portal \"%s\" does not exist", name);
-        } else if (!pg_returns_rows(&portal->command) || taken_now(pg, &portal->command)) {
+        } else if (!returns_rows(pg, &portal->command) || taken_now(pg, &portal->command)) {
             describe_rows(pg, &portal->command);
         }
         return;
     }
-    struct pg_statement *statement = find_statement(pg, name);
+    struct pg_statement *statement = pg_find_statement(pg, name);
     if (statement == NULL) {
         pg_error(pg, "26000", "prepared statement \"%s\" does not exist", name);
-    } else if (!pg_returns_rows(&statement->command) || taken_now(pg, &statement->command)) {
+    } else if (!returns_rows(pg, &statement->command) || taken_now(pg, &statement->command)) {
         uint32_t mark = writer_begin(&pg->out, 't');
-        writer_u16(&pg->out, (uint16_t)statement->command.argument_count);
-        for (uint32_t i = 0; i < statement->command.argument_count; i++) {
+        uint32_t count = arguments_of(&statement->command);
+        writer_u16(&pg->out, (uint16_t)count);
+        for (uint32_t i = 0; i < count; i++) {
             writer_u32(&pg->out, 25);
         }
         writer_end(&pg->out, mark);
@@ -244,7 +276,7 @@ static void take_close(struct pg *pg, struct reader *reader)
 {
     uint8_t kind = reader_u8(reader);
     const char *name = reader_cstr(reader);
-    struct pg_statement *statement = kind == 'S' ? find_statement(pg, name) : NULL;
+    struct pg_statement *statement = kind == 'S' ? pg_find_statement(pg, name) : NULL;
     struct pg_portal *portal = kind == 'P' ? find_portal(pg, name) : NULL;
     if (statement != NULL) {
         statement->used = false;
@@ -256,6 +288,20 @@ static void take_close(struct pg *pg, struct reader *reader)
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
+
+/* Whether a row description comes at once: not before a sleep, or an EXECUTE that fails. */
+static bool says_rows(struct pg *pg)
+{
+    const struct pg_command *command = &pg->command;
+    if (command->kind != PG_EXECUTE) {
+        bool lacks = command->kind == PG_SELECT_TEMP && pg->now.temp[0] == '\0';
+        return pg_returns_rows(command) && command->ms == 0 && !lacks;
+    }
+    const struct pg_statement *statement = pg_executed(pg, command);
+    return statement != NULL && pg_returns_rows(&statement->command) &&
+           statement->command.ms == 0 &&
+           statement->command.argument_count == command->argument_count;
+}
 
 /* exec_simple_query, from where it stands. */
 static void run_query(struct pg *pg)
@@ -270,10 +316,10 @@ static void run_query(struct pg *pg)
                 continue;
             }
             bool fails = pg->status == 'E' && !ends_transaction(&pg->command);
-            if (pg_returns_rows(&pg->command) && !fails && pg->command.ms == 0) {
+            if (!fails && says_rows(pg)) {
                 pg_row_description(pg);
             }
-        } else if (pg_returns_rows(&pg->command)) {
+        } else if (returns_rows(pg, &pg->command)) {
             pg_row_description(pg);
         }
         if (!pg_execute(pg) && (pg->asleep || pg->copying)) {
@@ -323,6 +369,14 @@ static void take_execute(struct pg *pg, struct reader *reader)
     if (portal->done) {
         pg_error(pg, "55000", "portal \"%s\" cannot be run", name);
         return;
+    }
+    if (portal->command.kind == PG_EXECUTE) {
+        const struct pg_statement *statement = pg_executed(pg, &portal->command);
+        if (statement != NULL &&
+            statement->command.argument_count == portal->command.argument_count) {
+            memcpy(portal->arguments[0], portal->command.value, PG_VALUE_BYTES);
+            portal->command = statement->command;
+        }
     }
     portal->done = portal->command.kind != PG_SELECT;
     pg->portal = portal;

@@ -8,6 +8,9 @@
  *
  * Its SQL (commands separated by ';'):
  *
+ * There are two ways to say most of it. The first is not SQL: Howdah takes it for a statement that
+ * may have done anything.
+ *
  *    select TAG ROWS WIDTH MS    ROWS rows "TAG#i", padded to WIDTH bytes, after MS milliseconds
  *    insert TAG                  no rows
  *    error TAG, notice TAG       an error, a notice with the tag in its message
@@ -15,6 +18,24 @@
  *    set NAME VALUE, reset NAME, show NAME
  *    begin, commit, rollback, discard all, deallocate all, deallocate NAME
  *    SELECT pg_catalog.set_config($1, $2, false)
+ *
+ * The second is SQL, of which Howdah has a plan:
+ *
+ *    select 'TAG', ROWS, WIDTH, MS                      insert into t values ('TAG')
+ *    select 'TAG'::int, do 'TAG'                        an error, a notice
+ *    set [local] NAME to 'VALUE', reset all             select set_config('NAME', 'VALUE', LOCAL)
+ *    select current_setting('app.who', true)            NULL is told as no row
+ *    savepoint NAME, rollback to NAME, release NAME
+ *    prepare NAME [(text)] as .., execute NAME [('TAG')]
+ *    create temp table mine [on commit drop] as select 'TAG', select * from mine, drop table mine
+ *    declare NAME cursor [with hold] for select .., fetch N from NAME, close NAME
+ *    select pg_try_advisory_lock(KEY), pg_advisory_unlock(KEY), pg_advisory_unlock_all()
+ *    select nextval('s'), select currval('s'), discard sequences
+ *    listen NAME, unlisten NAME, unlisten *, notify NAME, 'TAG'
+ *    the question of pool/state.c, answered from what the backend has
+ *
+ * What other backends have a say in (locks, sequences, notifications) lies in a pg_world. The oracle
+ * has none: it writes a value "?.." for check_state.c to judge the true one by.
  *
  * A TAG may be $1. Every tag begins with the id of the client that asked ("w" and 16 hex digits).
  */
@@ -34,6 +55,12 @@ enum {
     PG_NAME_BYTES = 64,
     PG_VALUE_BYTES = 64,
     PG_ARGUMENTS_MAX = 2,
+    PG_TEXT_BYTES = 160,
+    PG_SAVEPOINTS_MAX = 4,
+    PG_CURSORS_MAX = 2,
+    PG_CHANNELS_MAX = 12,
+    PG_PENDING_MAX = 24,
+    PG_LOCKS = 3,
     PG_OUTPUT_BYTES = 8192, /* PQ_SEND_BUFFER_SIZE, src/backend/libpq/pqcomm.c */
 };
 
@@ -42,15 +69,36 @@ enum pg_parameter_id {
     PG_TIME_ZONE,
     PG_APPLICATION_NAME,
     PG_CLIENT_ENCODING,
+    PG_REPORTED_COUNT, /* the others are not reported */
+    PG_TABLESPACE = PG_REPORTED_COUNT,
+    PG_CUSTOM, /* "app.who": there is none before somebody sets it */
     PG_PARAMETER_COUNT,
 };
 
-struct pg_parameter {
-    char start[PG_VALUE_BYTES], committed[PG_VALUE_BYTES], current[PG_VALUE_BYTES];
-    char reported[PG_VALUE_BYTES];
+extern const char *const pg_parameter_names[PG_PARAMETER_COUNT];
+
+/* What a transaction's end, or a savepoint's, decides about. */
+struct pg_state {
+    struct pg_value {
+        char current[PG_VALUE_BYTES];
+        char session[PG_VALUE_BYTES]; /* what holds when the transaction commits */
+    } values[PG_PARAMETER_COUNT];
+    char temp[PG_VALUE_BYTES]; /* the tag in the table "mine"; "" = there is none */
+    bool temp_drops;           /* ON COMMIT DROP */
+    struct pg_cursor {
+        char name[PG_NAME_BYTES]; /* "" = none */
+        char tag[PG_VALUE_BYTES];
+        uint32_t rows, next;
+        bool hold;
+    } cursors[PG_CURSORS_MAX];
+    uint32_t pending_count; /* of what LISTEN, UNLISTEN and NOTIFY will do at the commit */
 };
 
-extern const char *const pg_parameter_names[PG_PARAMETER_COUNT];
+struct pg_pending {
+    enum { PG_DO_LISTEN, PG_DO_UNLISTEN, PG_DO_NOTIFY } what;
+    char channel[PG_NAME_BYTES]; /* "*": all */
+    char payload[PG_VALUE_BYTES];
+};
 
 enum pg_command_kind {
     PG_EMPTY,
@@ -68,10 +116,32 @@ enum pg_command_kind {
     PG_BEGIN,
     PG_COMMIT,
     PG_ROLLBACK,
-    PG_DISCARD,
+    PG_DISCARD_ALL,
     PG_DEALLOCATE_ALL,
     PG_DEALLOCATE,
     PG_SYNTAX_ERROR,
+    PG_RESET_ALL,
+    PG_CURRENT_SETTING,
+    PG_SAVEPOINT,
+    PG_ROLLBACK_TO,
+    PG_RELEASE,
+    PG_PREPARE,
+    PG_EXECUTE,
+    PG_CREATE_TEMP,
+    PG_SELECT_TEMP,
+    PG_DROP_TEMP,
+    PG_DECLARE,
+    PG_FETCH,
+    PG_CLOSE,
+    PG_TRY_LOCK,
+    PG_UNLOCK,
+    PG_UNLOCK_ALL,
+    PG_NEXTVAL,
+    PG_CURRVAL,
+    PG_DISCARD_SEQUENCES,
+    PG_LISTEN,
+    PG_UNLISTEN,
+    PG_NOTIFY,
 };
 
 struct pg_command {
@@ -79,11 +149,13 @@ struct pg_command {
     char tag[PG_VALUE_BYTES]; /* also the parameter's name of set, reset, show */
     char value[PG_VALUE_BYTES];
     uint32_t rows, width, ms;
-    uint32_t argument_count; /* $1 … that it needs */
+    uint32_t argument_count;  /* $1 … that it needs */
+    bool flag;                /* SET LOCAL, WITH HOLD, ON COMMIT DROP */
+    char text[PG_TEXT_BYTES]; /* PREPARE: the statement; STATE: the question */
 };
 
 struct pg_statement {
-    bool used;
+    bool used, from_sql;
     char name[PG_NAME_BYTES];
     struct pg_command command;
 };
@@ -94,6 +166,18 @@ struct pg_portal {
     struct pg_command command;
     char arguments[PG_ARGUMENTS_MAX][PG_VALUE_BYTES];
     uint32_t next_row;
+};
+
+/* What the backends of one database share. */
+struct pg_world {
+    struct pg *backends;
+    struct pg *lock_owners[PG_LOCKS];
+    uint32_t lock_counts[PG_LOCKS];
+    uint32_t sequence;
+    void *object;
+    /* A commit notifies; then this backend has something in its inbox. */
+    void (*noted)(void *object, const char *channel, const char *payload);
+    void (*wake)(struct pg *pg);
 };
 
 /* What is being run. */
@@ -120,7 +204,20 @@ struct pg {
     uint64_t messages;
     struct pg_statement statements[PG_STATEMENTS_MAX];
     struct pg_portal portals[PG_PORTALS_MAX];
-    struct pg_parameter parameters[PG_PARAMETER_COUNT];
+    char start[PG_PARAMETER_COUNT][PG_VALUE_BYTES];
+    char reported[PG_REPORTED_COUNT][PG_VALUE_BYTES];
+    bool has_custom;
+    struct pg_state now, before, saved[PG_SAVEPOINTS_MAX];
+    char saved_names[PG_SAVEPOINTS_MAX][PG_NAME_BYTES];
+    uint32_t saved_count;
+    struct pg_pending pending[PG_PENDING_MAX];
+    char channels[PG_CHANNELS_MAX][PG_NAME_BYTES]; /* "" = none */
+    uint32_t last_value;                           /* of the sequence; 0 = none */
+    struct pg_world *world;                        /* NULL: an oracle */
+    struct pg *next_in_world;
+    void *object;
+    uint32_t pid;
+    struct writer inbox; /* notifications */
 };
 
 void pg_init(struct pg *pg);
@@ -172,5 +269,44 @@ void pg_commit(struct pg *pg);
 void pg_abort(struct pg *pg);
 void pg_drop_portals(struct pg *pg);
 void pg_report_parameters(struct pg *pg);
+void pg_write_report(struct pg *pg, char type, const char *severity, const char *sqlstate,
+                     const char *message);
+void pg_complete(struct pg *pg, const char *tag);
+void pg_complete_rows(struct pg *pg, const char *verb, uint32_t rows);
+void pg_data(struct pg *pg, char type, const char *tag, uint32_t row, uint32_t width);
+void pg_value(struct pg *pg, const char *text); /* a row of one column */
+struct pg_statement *pg_find_statement(struct pg *pg, const char *name);
+/* 42P05 or 53200 when it can't. */
+struct pg_statement *pg_add_statement(struct pg *pg, const char *name,
+                                      const struct pg_command *command);
+/* What an EXECUTE stands for; it may name nothing. */
+const struct pg_statement *pg_executed(struct pg *pg, const struct pg_command *command);
+
+/* pg_settings.c */
+bool pg_set(struct pg *pg, const char *name, const char *value, bool local);
+bool pg_reset(struct pg *pg, const char *name);
+void pg_reset_all(struct pg *pg);
+bool pg_show(struct pg *pg, const char *name);
+void pg_current_setting(struct pg *pg, const char *name);
+void pg_tell_state(struct pg *pg, const char *text, const char *names);
+
+/* pg_session.c: what a session has besides. The same result as pg_execute. */
+bool pg_perform_session(struct pg *pg, const struct pg_command *command, const char *tag);
+void pg_discard_session(struct pg *pg);
+/* At a commit; what it does can't be undone. */
+void pg_commit_session(struct pg *pg);
+/* Whether a backend has something that a next client must not find. */
+bool pg_has_sql_statement(const struct pg *pg);
+bool pg_has_cursor(const struct pg *pg, bool hold);
+bool pg_has_lock(const struct pg *pg);
+bool pg_listens(const struct pg *pg, const char *channel); /* NULL: to anything */
+/* Notifications are told when nothing runs. */
+void pg_deliver(struct pg *pg);
+/* A backend comes into a world, and leaves it. */
+void pg_join(struct pg *pg, struct pg_world *world);
+void pg_leave(struct pg *pg);
+
+/* The oracle's last command has failed after all. */
+void pg_fail_late(struct pg *pg, const char *sqlstate, const char *message);
 
 #endif

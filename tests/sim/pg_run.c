@@ -6,13 +6,10 @@
 
 #include "tests/sim/pg.h"
 
-const char *const pg_parameter_names[PG_PARAMETER_COUNT] = {"DateStyle", "TimeZone",
-                                                            "application_name", "client_encoding"};
-
 /* --- reports ---------------------------------------------------------------------------------- */
 
-static void write_report(struct pg *pg, char type, const char *severity, const char *sqlstate,
-                         const char *message)
+void pg_write_report(struct pg *pg, char type, const char *severity, const char *sqlstate,
+                     const char *message)
 {
     uint32_t mark = writer_begin(&pg->out, type);
     const char *const fields[] = {"S", severity, "V", severity, "C", sqlstate, "M", message};
@@ -32,7 +29,7 @@ void pg_error(struct pg *pg, const char *sqlstate, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(message, sizeof(message), format, arguments);
     va_end(arguments);
-    write_report(pg, 'E', "ERROR", sqlstate, message);
+    pg_write_report(pg, 'E', "ERROR", sqlstate, message);
     pg_abort(pg);
     pg->copying = pg->asleep = pg->slept = false;
     if (pg->run == PG_RUN_QUERY) {
@@ -45,22 +42,22 @@ void pg_error(struct pg *pg, const char *sqlstate, const char *format, ...)
 
 void pg_terminate(struct pg *pg, const char *sqlstate, const char *message)
 {
-    write_report(pg, 'E', "FATAL", sqlstate, message);
+    pg_write_report(pg, 'E', "FATAL", sqlstate, message);
     pg->ended = true;
 }
 
-static void complete(struct pg *pg, const char *tag)
+void pg_complete(struct pg *pg, const char *tag)
 {
     uint32_t mark = writer_begin(&pg->out, 'C');
     writer_cstr(&pg->out, tag);
     writer_end(&pg->out, mark);
 }
 
-static void complete_rows(struct pg *pg, const char *verb, uint32_t rows)
+void pg_complete_rows(struct pg *pg, const char *verb, uint32_t rows)
 {
     char tag[64];
     snprintf(tag, sizeof(tag), "%s %u", verb, rows);
-    complete(pg, tag);
+    pg_complete(pg, tag);
 }
 
 /* --- transactions ----------------------------------------------------------------------------- */
@@ -72,123 +69,96 @@ void pg_drop_portals(struct pg *pg)
     }
 }
 
+static void drop_cursors(struct pg_state *state)
+{
+    for (uint32_t i = 0; i < PG_CURSORS_MAX; i++) {
+        if (!state->cursors[i].hold) {
+            state->cursors[i].name[0] = '\0';
+        }
+    }
+}
+
 void pg_commit(struct pg *pg)
 {
+    struct pg_state *now = &pg->now;
     for (uint32_t i = 0; i < PG_PARAMETER_COUNT; i++) {
-        struct pg_parameter *parameter = &pg->parameters[i];
-        memcpy(parameter->committed, parameter->current, sizeof(parameter->committed));
+        memcpy(now->values[i].current, now->values[i].session, PG_VALUE_BYTES);
     }
+    if (now->temp_drops) {
+        now->temp[0] = '\0';
+        now->temp_drops = false;
+    }
+    drop_cursors(now);
+    pg_commit_session(pg);
+    now->pending_count = 0;
+    pg->before = *now;
+    pg->saved_count = 0;
     pg_drop_portals(pg);
     pg->status = 'I';
 }
 
 static void roll_back(struct pg *pg)
 {
-    for (uint32_t i = 0; i < PG_PARAMETER_COUNT; i++) {
-        struct pg_parameter *parameter = &pg->parameters[i];
-        memcpy(parameter->current, parameter->committed, sizeof(parameter->current));
-    }
+    pg->now = pg->before;
+    pg->saved_count = 0;
     pg_drop_portals(pg);
 }
 
+/* An error ends what was done since the last savepoint at once. */
 void pg_abort(struct pg *pg)
 {
-    roll_back(pg);
-    pg->status = pg->status == 'I' ? 'I' : 'E';
+    if (pg->status == 'I') {
+        roll_back(pg);
+        return;
+    }
+    pg->now = pg->saved_count > 0 ? pg->saved[pg->saved_count - 1] : pg->before;
+    pg_drop_portals(pg);
+    pg->status = 'E';
 }
 
-/* --- parameters ------------------------------------------------------------------------------- */
-
-static struct pg_parameter *find_parameter(struct pg *pg, const char *name,
-                                           enum pg_parameter_id *ret_id)
+static bool find_savepoint(struct pg *pg, const char *name, uint32_t *ret_at)
 {
-    for (uint32_t i = 0; i < PG_PARAMETER_COUNT; i++) {
-        if (strcasecmp(pg_parameter_names[i], name) == 0) {
-            *ret_id = (enum pg_parameter_id)i;
-            return &pg->parameters[i];
+    for (uint32_t i = pg->saved_count; i-- > 0;) {
+        if (strcmp(pg->saved_names[i], name) == 0) {
+            *ret_at = i;
+            return true;
         }
     }
-    return NULL;
+    pg_error(pg, "3B001", "savepoint \"%s\" does not exist", name);
+    return false;
 }
 
-/* The server's own spelling; NULL for a value that it refuses. */
-static const char *canonical(enum pg_parameter_id id, const char *value)
+static bool use_savepoint(struct pg *pg, const struct pg_command *command)
 {
-    static const char *const spellings[][2] = {
-        {"iso", "ISO, MDY"}, {"german", "German, DMY"}, {"utf8", "UTF8"}, {"latin1", "LATIN1"}};
-    if (id != PG_DATE_STYLE && id != PG_CLIENT_ENCODING) {
-        return value;
-    }
-    for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++) {
-        bool date = i < 2;
-        if (date == (id == PG_DATE_STYLE) &&
-            (strcasecmp(value, spellings[i][0]) == 0 || strcmp(value, spellings[i][1]) == 0)) {
-            return spellings[i][1];
-        }
-    }
-    return NULL;
-}
-
-static bool set_parameter(struct pg *pg, const char *name, const char *value)
-{
-    enum pg_parameter_id id;
-    struct pg_parameter *parameter = find_parameter(pg, name, &id);
-    const char *spelled = parameter == NULL ? NULL : canonical(id, value);
-    if (parameter == NULL) {
-        pg_error(pg, "42704", "unrecognized configuration parameter \"%s\"", name);
+    uint32_t at;
+    if (pg->status == 'I') {
+        pg_error(pg, "25P01", "savepoints can only be used in transaction blocks");
         return false;
     }
-    if (spelled == NULL) {
-        pg_error(pg, "22023", "invalid value for parameter \"%s\": \"%s\"", name, value);
+    if (command->kind == PG_SAVEPOINT) {
+        if (pg->saved_count == PG_SAVEPOINTS_MAX) {
+            pg_error(pg, "53200", "the model has no room for more savepoints");
+            return false;
+        }
+        snprintf(pg->saved_names[pg->saved_count], PG_NAME_BYTES, "%s", command->tag);
+        pg->saved[pg->saved_count++] = pg->now;
+        pg_complete(pg, "SAVEPOINT");
+        return true;
+    }
+    if (!find_savepoint(pg, command->tag, &at)) {
         return false;
     }
-    snprintf(parameter->current, sizeof(parameter->current), "%s", spelled);
+    if (command->kind == PG_RELEASE) {
+        pg->saved_count = at;
+        pg_complete(pg, "RELEASE");
+        return true;
+    }
+    pg->now = pg->saved[at];
+    pg->saved_count = at + 1;
+    pg_drop_portals(pg);
+    pg->status = 'T';
+    pg_complete(pg, "ROLLBACK");
     return true;
-}
-
-bool pg_start_parameter(struct pg *pg, const char *name, const char *value)
-{
-    enum pg_parameter_id id;
-    struct pg_parameter *parameter = find_parameter(pg, name, &id);
-    const char *spelled = parameter == NULL ? "" : canonical(id, value);
-    if (parameter == NULL || spelled == NULL) {
-        return parameter == NULL;
-    }
-    snprintf(parameter->start, sizeof(parameter->start), "%s", spelled);
-    memcpy(parameter->committed, parameter->start, sizeof(parameter->start));
-    memcpy(parameter->current, parameter->start, sizeof(parameter->start));
-    memcpy(parameter->reported, parameter->start, sizeof(parameter->start));
-    return true;
-}
-
-static void report(struct pg *pg, const char *name, const char *value)
-{
-    uint32_t mark = writer_begin(&pg->out, 'S');
-    writer_cstr(&pg->out, name);
-    writer_cstr(&pg->out, value);
-    writer_end(&pg->out, mark);
-}
-
-/* ReportChangedGUCOptions: before ReadyForQuery, what differs from what was reported last. */
-void pg_report_parameters(struct pg *pg)
-{
-    for (uint32_t i = 0; i < PG_PARAMETER_COUNT; i++) {
-        struct pg_parameter *parameter = &pg->parameters[i];
-        if (strcmp(parameter->current, parameter->reported) != 0) {
-            report(pg, pg_parameter_names[i], parameter->current);
-            memcpy(parameter->reported, parameter->current, sizeof(parameter->reported));
-        }
-    }
-}
-
-void pg_greet(struct pg *pg)
-{
-    for (uint32_t i = 0; i < PG_PARAMETER_COUNT; i++) {
-        report(pg, pg_parameter_names[i], pg->parameters[i].current);
-    }
-    report(pg, "server_version", "15.0");
-    report(pg, "server_encoding", "UTF8");
-    report(pg, "is_superuser", "off");
 }
 
 /* --- rows ------------------------------------------------------------------------------------- */
@@ -207,7 +177,7 @@ void pg_row_description(struct pg *pg)
     writer_end(&pg->out, mark);
 }
 
-static void data(struct pg *pg, char type, const char *tag, uint32_t row, uint32_t width)
+void pg_data(struct pg *pg, char type, const char *tag, uint32_t row, uint32_t width)
 {
     char text[128];
     int len = snprintf(text, sizeof(text), "%s#%u", tag, row);
@@ -236,7 +206,7 @@ static void select_rows(struct pg *pg, const char *tag)
     uint32_t row = portal == NULL ? 0 : portal->next_row, count = 0;
     uint32_t limit = portal == NULL || pg->row_limit == 0 ? UINT32_MAX : pg->row_limit;
     while (row < command->rows && count < limit) {
-        data(pg, 'D', tag, row++, command->width);
+        pg_data(pg, 'D', tag, row++, command->width);
         count++;
     }
     if (portal != NULL) {
@@ -246,7 +216,7 @@ static void select_rows(struct pg *pg, const char *tag)
             return;
         }
     }
-    complete_rows(pg, "SELECT", count);
+    pg_complete_rows(pg, "SELECT", count);
 }
 
 static void copy_response(struct pg *pg, char type)
@@ -262,16 +232,16 @@ static void copy_out(struct pg *pg, const char *tag)
 {
     copy_response(pg, 'H');
     for (uint32_t i = 0; i < pg->command.rows; i++) {
-        data(pg, 'd', tag, i, pg->command.width);
+        pg_data(pg, 'd', tag, i, pg->command.width);
     }
     writer_end(&pg->out, writer_begin(&pg->out, 'c'));
-    complete_rows(pg, "COPY", pg->command.rows);
+    pg_complete_rows(pg, "COPY", pg->command.rows);
 }
 
 void pg_copy_end(struct pg *pg)
 {
     pg->copying = false;
-    complete_rows(pg, "COPY", pg->copy_rows);
+    pg_complete_rows(pg, "COPY", pg->copy_rows);
 }
 
 /* --- commands --------------------------------------------------------------------------------- */
@@ -279,17 +249,17 @@ void pg_copy_end(struct pg *pg)
 static void begin(struct pg *pg)
 {
     if (pg->status == 'T') {
-        write_report(pg, 'N', "WARNING", "25001", "there is already a transaction in progress");
+        pg_write_report(pg, 'N', "WARNING", "25001", "there is already a transaction in progress");
     }
     pg->status = 'T';
-    complete(pg, "BEGIN");
+    pg_complete(pg, "BEGIN");
 }
 
 static void end_transaction(struct pg *pg, bool commit)
 {
     bool failed = pg->status == 'E';
     if (pg->status == 'I') {
-        write_report(pg, 'N', "WARNING", "25P01", "there is no transaction in progress");
+        pg_write_report(pg, 'N', "WARNING", "25P01", "there is no transaction in progress");
     }
     if (commit && !failed) {
         pg_commit(pg);
@@ -297,7 +267,7 @@ static void end_transaction(struct pg *pg, bool commit)
         roll_back(pg);
         pg->status = 'I';
     }
-    complete(pg, commit && !failed ? "COMMIT" : "ROLLBACK");
+    pg_complete(pg, commit && !failed ? "COMMIT" : "ROLLBACK");
 }
 
 /* DropAllPreparedStatements: the unnamed one is not among them. */
@@ -311,7 +281,7 @@ static void forget_statements(struct pg *pg)
 static bool deallocate_all(struct pg *pg)
 {
     forget_statements(pg);
-    complete(pg, "DEALLOCATE ALL");
+    pg_complete(pg, "DEALLOCATE ALL");
     return true;
 }
 
@@ -320,7 +290,7 @@ static bool deallocate(struct pg *pg, const char *name)
     for (uint32_t i = 0; i < PG_STATEMENTS_MAX; i++) {
         if (pg->statements[i].used && strcmp(pg->statements[i].name, name) == 0) {
             pg->statements[i].used = false;
-            complete(pg, "DEALLOCATE");
+            pg_complete(pg, "DEALLOCATE");
             return true;
         }
     }
@@ -328,75 +298,27 @@ static bool deallocate(struct pg *pg, const char *name)
     return false;
 }
 
-static bool discard(struct pg *pg, const char *what)
+static bool discard_all(struct pg *pg)
 {
-    if (strcmp(what, "SEQUENCES") == 0) {
-        complete(pg, "DISCARD SEQUENCES");
-        return true;
-    }
     if (pg->status != 'I') {
         pg_error(pg, "25001", "DISCARD ALL cannot run inside a transaction block");
         return false;
     }
-    for (uint32_t i = 0; i < PG_PARAMETER_COUNT; i++) {
-        struct pg_parameter *parameter = &pg->parameters[i];
-        memcpy(parameter->current, parameter->start, sizeof(parameter->current));
-    }
+    pg_reset_all(pg);
     forget_statements(pg);
+    pg_discard_session(pg);
     pg_commit(pg);
-    complete(pg, "DISCARD ALL");
+    pg_complete(pg, "DISCARD ALL");
     return true;
 }
 
-static bool show(struct pg *pg, const char *name)
+void pg_value(struct pg *pg, const char *text)
 {
-    enum pg_parameter_id id;
-    struct pg_parameter *parameter = find_parameter(pg, name, &id);
-    if (parameter == NULL) {
-        pg_error(pg, "42704", "unrecognized configuration parameter \"%s\"", name);
-        return false;
-    }
-    data(pg, 'D', parameter->current, 0, 0);
-    complete(pg, "SHOW");
-    return true;
-}
-
-static void column(struct pg *pg, const char *text)
-{
+    uint32_t mark = writer_begin(&pg->out, 'D');
+    writer_u16(&pg->out, 1);
     writer_u32(&pg->out, (uint32_t)strlen(text));
     writer_bytes(&pg->out, text, strlen(text));
-}
-
-/* What of the session differs from its start; there is nothing else that could stay. */
-static void tell_state(struct pg *pg, uint32_t arguments)
-{
-    uint32_t rows = 0;
-    for (uint32_t i = 0; i < PG_PARAMETER_COUNT && arguments > 0; i++) {
-        const struct pg_parameter *parameter = &pg->parameters[i];
-        if (strcmp(parameter->current, parameter->start) != 0) {
-            uint32_t mark = writer_begin(&pg->out, 'D');
-            writer_u16(&pg->out, 3);
-            column(pg, "s");
-            column(pg, pg_parameter_names[i]);
-            column(pg, parameter->current);
-            writer_end(&pg->out, mark);
-            rows++;
-        }
-    }
-    complete(pg, rows == 0 ? "SELECT 0" : "SELECT 1");
-}
-
-static bool reset(struct pg *pg, const char *name)
-{
-    enum pg_parameter_id id;
-    struct pg_parameter *parameter = find_parameter(pg, name, &id);
-    if (parameter == NULL) {
-        pg_error(pg, "42704", "unrecognized configuration parameter \"%s\"", name);
-        return false;
-    }
-    memcpy(parameter->current, parameter->start, sizeof(parameter->current));
-    complete(pg, "RESET");
-    return true;
+    writer_end(&pg->out, mark);
 }
 
 static bool perform(struct pg *pg, const struct pg_command *command, const char *tag)
@@ -409,7 +331,7 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
         select_rows(pg, tag);
         return true;
     case PG_INSERT:
-        complete(pg, "INSERT 0 1");
+        pg_complete(pg, "INSERT 0 1");
         return true;
     case PG_ERROR:
         pg_error(pg, "22012", "error asked for by %s", tag);
@@ -417,8 +339,8 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
     case PG_NOTICE: {
         char text[128];
         snprintf(text, sizeof(text), "notice for %s", tag);
-        write_report(pg, 'N', "NOTICE", "00000", text);
-        complete(pg, "DO");
+        pg_write_report(pg, 'N', "NOTICE", "00000", text);
+        pg_complete(pg, "DO");
         return true;
     }
     case PG_COPY_IN:
@@ -431,25 +353,39 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
         copy_out(pg, tag);
         return true;
     case PG_SET:
-        if (!set_parameter(pg, command->tag, command->value)) {
+        if (!pg_set(pg, command->tag, command->value, command->flag)) {
             return false;
         }
-        complete(pg, "SET");
+        pg_complete(pg, "SET");
         return true;
-    case PG_SET_CONFIG:
-        if (!set_parameter(pg, pg->arguments[0], pg->arguments[1])) {
+    case PG_SET_CONFIG: {
+        bool bound = command->argument_count == 2;
+        const char *value = bound ? pg->arguments[1] : command->value;
+        if (!pg_set(pg, bound ? pg->arguments[0] : command->tag, value, command->flag)) {
             return false;
         }
-        data(pg, 'D', pg->arguments[1], 0, 0);
-        complete(pg, "SELECT 1");
+        pg_data(pg, 'D', value, 0, 0);
+        pg_complete(pg, "SELECT 1");
         return true;
+    }
     case PG_RESET:
-        return reset(pg, command->tag);
+        return pg_reset(pg, command->tag);
+    case PG_RESET_ALL:
+        pg_reset_all(pg);
+        pg_complete(pg, "RESET");
+        return true;
     case PG_SHOW:
-        return show(pg, command->tag);
+        return pg_show(pg, command->tag);
+    case PG_CURRENT_SETTING:
+        pg_current_setting(pg, command->tag);
+        return true;
     case PG_STATE:
-        tell_state(pg, command->argument_count);
+        pg_tell_state(pg, command->text, pg->arguments[0]);
         break;
+    case PG_SAVEPOINT:
+    case PG_ROLLBACK_TO:
+    case PG_RELEASE:
+        return use_savepoint(pg, command);
     case PG_BEGIN:
         begin(pg);
         break;
@@ -457,8 +393,8 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
     case PG_ROLLBACK:
         end_transaction(pg, command->kind == PG_COMMIT);
         return true;
-    case PG_DISCARD:
-        return discard(pg, tag);
+    case PG_DISCARD_ALL:
+        return discard_all(pg);
     case PG_DEALLOCATE_ALL:
         return deallocate_all(pg);
     case PG_DEALLOCATE:
@@ -466,6 +402,24 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
     case PG_SYNTAX_ERROR:
         pg_error(pg, "42601", "syntax error at or near \"%s\"", tag);
         return false;
+    case PG_PREPARE:
+    case PG_EXECUTE:
+    case PG_CREATE_TEMP:
+    case PG_SELECT_TEMP:
+    case PG_DROP_TEMP:
+    case PG_DECLARE:
+    case PG_FETCH:
+    case PG_CLOSE:
+    case PG_TRY_LOCK:
+    case PG_UNLOCK:
+    case PG_UNLOCK_ALL:
+    case PG_NEXTVAL:
+    case PG_CURRVAL:
+    case PG_DISCARD_SEQUENCES:
+    case PG_LISTEN:
+    case PG_UNLISTEN:
+    case PG_NOTIFY:
+        return pg_perform_session(pg, command, tag);
     }
     return true;
 }
@@ -473,9 +427,23 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
 bool pg_execute(struct pg *pg)
 {
     const struct pg_command *command = &pg->command;
-    if (pg->status == 'E' && command->kind != PG_COMMIT && command->kind != PG_ROLLBACK) {
+    if (pg->status == 'E' && command->kind != PG_COMMIT && command->kind != PG_ROLLBACK &&
+        command->kind != PG_ROLLBACK_TO) {
         pg_error(pg, "25P02", "current transaction is aborted");
         return false;
+    }
+    if (command->kind == PG_EXECUTE) {
+        const struct pg_statement *statement = pg_executed(pg, command);
+        if (statement == NULL) {
+            pg_error(pg, "26000", "prepared statement \"%s\" does not exist", command->tag);
+            return false;
+        }
+        if (statement->command.argument_count != command->argument_count) {
+            pg_error(pg, "42601", "wrong number of parameters for prepared statement");
+            return false;
+        }
+        memcpy(pg->arguments[0], command->value, PG_VALUE_BYTES);
+        pg->command = statement->command;
     }
     if (command->ms > 0 && !pg->slept) {
         pg->asleep = true;
@@ -483,4 +451,18 @@ bool pg_execute(struct pg *pg)
     }
     pg->slept = false;
     return perform(pg, command, strcmp(command->tag, "$1") == 0 ? pg->arguments[0] : command->tag);
+}
+
+/* What it wrote was not said yet. */
+void pg_fail_late(struct pg *pg, const char *sqlstate, const char *message)
+{
+    bool simple = !pg->extended;
+    pg->out.len = pg->flushed = 0;
+    pg_error(pg, sqlstate, "%s", message);
+    if (simple) {
+        pg_report_parameters(pg);
+        uint32_t mark = writer_begin(&pg->out, 'Z');
+        writer_u8(&pg->out, (uint8_t)pg->status);
+        writer_end(&pg->out, mark);
+    }
 }

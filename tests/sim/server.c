@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "protocol/startup.h"
+#include "tests/sim/check.h"
 #include "tests/sim/net.h"
 #include "tests/sim/pg.h"
 #include "tests/sim/sim.h"
@@ -21,11 +22,26 @@ struct backend {
     uint64_t nap; /* counts sleeps, so that an old alarm does not wake a new sleep */
 };
 
+enum { SERVER_DATABASES = 2 };
+
 struct server {
     struct sim *sim;
     struct backend *backends;
     uint32_t next_pid;
+    struct world {
+        struct pg_world pg;
+        struct server *server;
+    } worlds[SERVER_DATABASES];
 };
+
+static void on_noted(void *object, const char *channel, const char *payload)
+{
+    struct world *world = object;
+    uint32_t database = (uint32_t)(world - world->server->worlds);
+    check_notified(world->server->sim, database, channel, payload);
+}
+
+static void on_wake(struct pg *pg);
 
 struct server *server_new(struct sim *sim)
 {
@@ -35,6 +51,11 @@ struct server *server_new(struct sim *sim)
     }
     server->sim = sim;
     server->next_pid = 100;
+    for (uint32_t i = 0; i < SERVER_DATABASES; i++) {
+        server->worlds[i].server = server;
+        server->worlds[i].pg =
+            (struct pg_world){.object = &server->worlds[i], .noted = on_noted, .wake = on_wake};
+    }
     return server;
 }
 
@@ -58,9 +79,26 @@ uint32_t server_backend_count(const struct server *server)
     return count;
 }
 
+const struct pg *server_quiet_backend(const struct server *server, uint32_t pid)
+{
+    for (const struct backend *at = server->backends; at != NULL; at = at->next) {
+        const struct pg *pg = &at->pg;
+        if (at->pid == pid) {
+            bool quiet = at->started && !at->gone && !at->scheduled && !at->input_ended &&
+                         !pg->ended && !pg->asleep && !pg->touched && !pg->skipping &&
+                         pg->run == PG_RUN_NOTHING && pg->in.len == 0 && pg->out.len == 0 &&
+                         pg->inbox.len == 0 && at->wire->to_peer.bytes.len == 0 &&
+                         at->wire->to_engine.bytes.len == 0;
+            return quiet ? pg : NULL;
+        }
+    }
+    return NULL;
+}
+
 static void leave(struct backend *backend)
 {
     backend->gone = true;
+    pg_leave(&backend->pg);
     wire_peer_close(backend->wire);
     backend->wire->to_engine.ended = true;
 }
@@ -82,6 +120,7 @@ static void die(struct backend *backend)
     sim_log(sim, "backend %u dies behind %u of %u bytes", backend->pid, part, len);
     wire_peer_send(backend->wire, backend->pg.out.bytes, part);
     backend->gone = true;
+    pg_leave(&backend->pg);
     if (sim_random(sim, 2) == 0) {
         wire_peer_reset(backend->wire);
     } else {
@@ -99,6 +138,11 @@ static void want_run(struct backend *backend)
         sim_after(sim, sim_random(sim, 8) == 0 ? sim_random(sim, 3000) : sim_random(sim, 60), run,
                   backend, 0);
     }
+}
+
+static void on_wake(struct pg *pg)
+{
+    want_run(pg->object);
 }
 
 static void alarm_rings(struct sim *sim, void *object, uint64_t nap)
@@ -165,6 +209,9 @@ static void run(struct sim *sim, void *object, uint64_t argument)
     }
     if (backend->gone) {
         return;
+    }
+    if (pg_at_rest(pg) && !pg->asleep) {
+        pg_deliver(pg);
     }
     send_flushed(backend);
     if (pg->ended || (backend->input_ended && !pg->asleep && !backend->scheduled)) {
@@ -248,6 +295,16 @@ static void write_greeting(struct backend *backend, uint32_t minor_asked)
     backend->pg.flushed = out->len;
 }
 
+static const char *startup_database(const struct startup *startup)
+{
+    for (uint32_t i = 0; i < startup->parameter_count; i++) {
+        if (strcmp(startup->parameters[i].name, "database") == 0) {
+            return startup->parameters[i].value;
+        }
+    }
+    return "";
+}
+
 /* The startup packet, when it is whole. */
 static void take_startup(struct backend *backend)
 {
@@ -273,6 +330,10 @@ static void take_startup(struct backend *backend)
     for (uint32_t i = 0; i < startup.parameter_count; i++) {
         pg_start_parameter(&backend->pg, startup.parameters[i].name, startup.parameters[i].value);
     }
+    uint32_t database = strcmp(startup_database(&startup), "db1") == 0 ? 1 : 0;
+    backend->pg.pid = backend->pid;
+    backend->pg.object = backend;
+    pg_join(&backend->pg, &backend->server->worlds[database].pg);
     sim_log(sim, "backend %u starts", backend->pid);
     backend->started = true;
     bytes_drop(in, len);

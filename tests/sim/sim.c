@@ -16,9 +16,10 @@
 
 enum {
     LIVENESS_US = 60 * 1000 * 1000,
-    LOOK_US = 1000 * 1000,       /* between two looks at liveness */
-    SPREAD_US = 50 * 1000,       /* within which clients connect */
-    QUIET_US = 30 * 1000 * 1000, /* after the last client has left */
+    LOOK_US = 1000 * 1000,           /* between two looks at liveness */
+    SPREAD_US = 50 * 1000,           /* within which clients connect */
+    QUIET_US = 30 * 1000 * 1000,     /* after the last client has left */
+    HUB_QUIET_US = 90 * 1000 * 1000, /* a listening link stays for a minute */
 };
 
 uint64_t sim_random(struct sim *sim, uint64_t bound)
@@ -140,6 +141,9 @@ static void begin(struct sim *sim, uint64_t seed)
     sim->random.state = random_next(&sim->random); /* else neighbours would share their stream */
     sim->now_us = 1000000;
     swarm_draw(&sim->swarm, &sim->random);
+    if (seed >= SIM_STATE_SEED) {
+        swarm_draw_state(&sim->swarm, &sim->random);
+    }
     sim->options = swarm_options(&sim->swarm);
     sim->shared = shared_new(sim->swarm.workers);
     if (sim->shared == NULL) {
@@ -168,7 +172,7 @@ bool sim_run(struct sim *sim, uint64_t seed, uint64_t steps_max)
         sim->now_us = item.at_us;
         item.call(sim, item.object, item.argument);
         if (quiet_us == UINT64_MAX && clients_done(sim)) {
-            quiet_us = sim->now_us + QUIET_US;
+            quiet_us = sim->now_us + (sim->swarm.state_listens ? HUB_QUIET_US : QUIET_US);
         }
         if (++items > steps_max) {
             sim_fail(sim, "LIVENESS: no end after %" PRIu64 " steps", steps_max);
@@ -195,4 +199,5 @@ void sim_fini(struct sim *sim)
     server_free(sim->server);
     wires_free(sim);
     free(sim->items);
+    free(sim->notes);
 }

@@ -34,6 +34,7 @@ enum {
     SIM_WAITING_MAX = 128,
     SIM_LOG_LINES = 400,
     SIM_LINE_BYTES = 160,
+    SIM_STATE_SEED = 10000, /* seeds below were kept before clients had any: they draw none */
 };
 
 /* What one run lets happen. Chances are per mille. */
@@ -63,6 +64,11 @@ struct swarm {
     uint32_t server_fatal_chance, server_cut_chance; /* per message handled by a backend */
     uint32_t idle_fatal_chance;                      /* a backend ends after it has been idle */
     bool pauses; /* clients think for long, in and out of transactions */
+    /* Session state, said in SQL (client_state.c): drawn for seeds from SIM_STATE_SEED on. */
+    bool state;
+    bool state_settings, state_savepoints, state_prepares, state_temps, state_cursors;
+    bool state_locks, state_listens, state_sequences;
+    uint32_t opaque_chance; /* of a command that is no SQL */
 };
 
 /* Who waited before the step under way (check_order.c). */
@@ -73,6 +79,13 @@ struct order {
         const struct pool *pool;
         uint64_t since_us;
     } waiting[SIM_WAITING_MAX];
+};
+
+/* A notification that was committed. */
+struct note {
+    uint64_t at_us;
+    uint32_t database, channel;
+    char payload[64];
 };
 
 struct sim {
@@ -95,6 +108,8 @@ struct sim {
     size_t item_count, item_capacity;
     uint64_t item_number, steps;
     struct order order;
+    struct note *notes;
+    uint32_t note_count, note_capacity;
 
     bool verbose, failed;
     char failure[512];
@@ -103,7 +118,7 @@ struct sim {
     char log[SIM_LOG_LINES][SIM_LINE_BYTES];
 
     /* For the summary. */
-    uint64_t responses, rows, errors, grants, moves, fatals, cancels, lost, refused;
+    uint64_t responses, rows, errors, grants, moves, fatals, cancels, lost, refused, heard;
 };
 
 typedef void sim_call(struct sim *sim, void *object, uint64_t argument);
@@ -136,6 +151,7 @@ bool sim_chance(struct sim *sim, uint32_t per_mille);
 
 /* Draws what the run lets happen. */
 void swarm_draw(struct swarm *swarm, struct random *random);
+void swarm_draw_state(struct swarm *swarm, struct random *random);
 void swarm_print(const struct swarm *swarm);
 /* A snapshot of options for it. */
 struct options *swarm_options(const struct swarm *swarm);

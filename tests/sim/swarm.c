@@ -106,6 +106,28 @@ void swarm_draw(struct swarm *swarm, struct random *random)
     draw_faults(swarm, random);
 }
 
+void swarm_draw_state(struct swarm *swarm, struct random *random)
+{
+    swarm->state = true;
+    swarm->state_settings = maybe(random);
+    swarm->state_savepoints = maybe(random);
+    swarm->state_prepares = maybe(random);
+    swarm->state_temps = maybe(random);
+    swarm->state_cursors = maybe(random);
+    swarm->state_locks = maybe(random);
+    swarm->state_listens = maybe(random);
+    swarm->state_sequences = maybe(random);
+    /* What SQL prepares in a text that is not understood has its own name at the server, which the
+     * protocol's names do not meet. */
+    swarm->opaque_chance = one_of(random, 0, 20, 300);
+    swarm->opaque_chance = swarm->state_prepares ? 0 : swarm->opaque_chance;
+    if (swarm->state_prepares && swarm->pool.prepared_statements > 0) {
+        swarm->pool.prepared_statements += 8; /* a text's own names push none of them out */
+    }
+    swarm->pool.max_pinned = one_of(random, below(random, 2), 1 + below(random, 3), 100);
+    swarm->pool.has_max_pinned = true;
+}
+
 bool swarm_server_fails(const struct swarm *swarm)
 {
     return swarm->dial_fail_chance + swarm->dial_hang_chance + swarm->login_refuse_chance +
@@ -136,6 +158,12 @@ void swarm_print(const struct swarm *swarm)
            swarm->cancels ? " cancels" : "", swarm->batches ? " batches" : "",
            swarm->big_rows ? " big_rows" : "", swarm->startup_parameters ? " startup" : "",
            swarm->error_chance);
+    printf("  state:%s%s%s%s%s%s%s%s opaque %u max_pinned %u\n",
+           swarm->state_settings ? " settings" : "", swarm->state_savepoints ? " savepoints" : "",
+           swarm->state_prepares ? " prepares" : "", swarm->state_temps ? " temps" : "",
+           swarm->state_cursors ? " cursors" : "", swarm->state_locks ? " locks" : "",
+           swarm->state_listens ? " listens" : "", swarm->state_sequences ? " sequences" : "",
+           swarm->opaque_chance, pool->max_pinned);
     printf("  faults: cut %u half_close %u hostile %u slow %u dial %u/%u refuse %u fatal %u/%u "
            "server_cut %u\n",
            swarm->client_cut_chance, swarm->half_close_chance, swarm->hostile_chance,
