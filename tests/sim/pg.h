@@ -34,8 +34,8 @@
  *    listen NAME, unlisten NAME, unlisten *, notify NAME, 'TAG'
  *    the question of pool/state.c, answered from what the backend has
  *
- * What other backends have a say in (locks, sequences, notifications) lies in a pg_world. The oracle
- * has none: it writes a value "?.." for check_state.c to judge the true one by.
+ * What other backends have a say in (locks, sequences, notifications) lies in a pg_world. The
+ * oracle has none: it writes a value "?.." for check_state.c to judge the true one by.
  *
  * A TAG may be $1. Every tag begins with the id of the client that asked ("w" and 16 hex digits).
  */

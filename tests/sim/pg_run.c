@@ -321,9 +321,44 @@ void pg_value(struct pg *pg, const char *text)
     writer_end(&pg->out, mark);
 }
 
+static bool perform_setting(struct pg *pg, const struct pg_command *command)
+{
+    switch ((int)command->kind) {
+    case PG_SET:
+        if (!pg_set(pg, command->tag, command->value, command->flag)) {
+            return false;
+        }
+        pg_complete(pg, "SET");
+        return true;
+    case PG_SET_CONFIG: {
+        bool bound = command->argument_count == 2;
+        const char *value = bound ? pg->arguments[1] : command->value;
+        if (!pg_set(pg, bound ? pg->arguments[0] : command->tag, value, command->flag)) {
+            return false;
+        }
+        pg_data(pg, 'D', value, 0, 0);
+        pg_complete(pg, "SELECT 1");
+        return true;
+    }
+    case PG_RESET:
+        return pg_reset(pg, command->tag);
+    case PG_RESET_ALL:
+        pg_reset_all(pg);
+        pg_complete(pg, "RESET");
+        return true;
+    case PG_SHOW:
+        return pg_show(pg, command->tag);
+    case PG_CURRENT_SETTING:
+        pg_current_setting(pg, command->tag);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool perform(struct pg *pg, const struct pg_command *command, const char *tag)
 {
-    switch (command->kind) {
+    switch ((int)command->kind) {
     case PG_EMPTY:
         writer_end(&pg->out, writer_begin(&pg->out, 'I'));
         return true;
@@ -353,32 +388,12 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
         copy_out(pg, tag);
         return true;
     case PG_SET:
-        if (!pg_set(pg, command->tag, command->value, command->flag)) {
-            return false;
-        }
-        pg_complete(pg, "SET");
-        return true;
-    case PG_SET_CONFIG: {
-        bool bound = command->argument_count == 2;
-        const char *value = bound ? pg->arguments[1] : command->value;
-        if (!pg_set(pg, bound ? pg->arguments[0] : command->tag, value, command->flag)) {
-            return false;
-        }
-        pg_data(pg, 'D', value, 0, 0);
-        pg_complete(pg, "SELECT 1");
-        return true;
-    }
+    case PG_SET_CONFIG:
     case PG_RESET:
-        return pg_reset(pg, command->tag);
     case PG_RESET_ALL:
-        pg_reset_all(pg);
-        pg_complete(pg, "RESET");
-        return true;
     case PG_SHOW:
-        return pg_show(pg, command->tag);
     case PG_CURRENT_SETTING:
-        pg_current_setting(pg, command->tag);
-        return true;
+        return perform_setting(pg, command);
     case PG_STATE:
         pg_tell_state(pg, command->text, pg->arguments[0]);
         break;
@@ -402,23 +417,7 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
     case PG_SYNTAX_ERROR:
         pg_error(pg, "42601", "syntax error at or near \"%s\"", tag);
         return false;
-    case PG_PREPARE:
-    case PG_EXECUTE:
-    case PG_CREATE_TEMP:
-    case PG_SELECT_TEMP:
-    case PG_DROP_TEMP:
-    case PG_DECLARE:
-    case PG_FETCH:
-    case PG_CLOSE:
-    case PG_TRY_LOCK:
-    case PG_UNLOCK:
-    case PG_UNLOCK_ALL:
-    case PG_NEXTVAL:
-    case PG_CURRVAL:
-    case PG_DISCARD_SEQUENCES:
-    case PG_LISTEN:
-    case PG_UNLISTEN:
-    case PG_NOTIFY:
+    default:
         return pg_perform_session(pg, command, tag);
     }
     return true;

@@ -17,7 +17,7 @@ void server_connect(struct server *server, struct wire *wire);
 /* Backends that serve a login now. */
 struct pg;
 
-/* The backend of that pid if it lives and nothing is under way to it, in it or from it; else NULL. */
+/* The backend of that pid if it lives and nothing is under way to it, in it or from it; or NULL. */
 const struct pg *server_quiet_backend(const struct server *server, uint32_t pid);
 
 uint32_t server_backend_count(const struct server *server);

@@ -3,6 +3,8 @@
  *    clients (client*.c) <-> wires (net.c) <-> shells (shell.c) with engines <-> wires <-> server.c
  *         |                                            |                          pg*.c: PostgreSQL
  *         +-- oracle (check_transcript.c), witness     +-- pool size, order, quiesce (check_*.c)
+ *         +-- locks, sequence, notifications           +-- what links remember (check_link.c)
+ *             (check_session.c)
  *
  * One thread, one generator, no sockets: a seed decides everything, so a seed that fails fails
  * again. What may happen in a run (faults, small limits, kinds of clients) is drawn first
