@@ -193,11 +193,8 @@ def proxy_dsn(kind, cluster):
             "auth.method": "trust",
             "databases.app.pool.mode": kind,
             "databases.app.pool.size": POOL_SIZE[kind],
-<<<<<<< HEAD
             "databases.app.pool.max_pinned": 16,
-=======
             "databases.app.pool.check_state": "true",
->>>>>>> 54c0c48 (wip)
         }
         with Howdah(databases={"app": cluster.dsn("postgres", "app")}, settings=settings) as howdah:
             try:
