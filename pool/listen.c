@@ -552,6 +552,14 @@ bool listen_waits(const struct session *session)
     return session->listener != NULL && list_linked(&session->listener->waiting);
 }
 
+void listen_unlinked(struct engine *engine, struct session *session)
+{
+    if (session->listener != NULL && session->listener->queue.len > 0) {
+        engine_flush_scratch(engine, &session->conn);
+        tell_queue(engine, session->listener);
+    }
+}
+
 bool listen_settle(struct engine *engine, struct session *session)
 {
     struct listener *listener = session->listener;
@@ -592,6 +600,7 @@ static bool hears_now(const struct session *session)
 {
     const struct link *link = session->link;
     return !session->ready_held && session->listener->queue.len == 0 &&
+           session->begin == BEGIN_NONE &&
            (link == NULL || (due_empty(&link->due) && link->status == 'I' && !link->unsynced &&
                              link->body_left == 0 && session->body_left == 0));
 }

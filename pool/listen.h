@@ -77,6 +77,10 @@ bool listen_answered(struct engine *engine, struct session *session, const char 
  * ReadyForQuery has been passed on if it was held, and what had come meanwhile. */
 bool listen_settle(struct engine *engine, struct session *session);
 
+/* A transaction that no server knew of has ended: what was notified meanwhile is told, behind what
+ * the engine's scratch has for the client. */
+void listen_unlinked(struct engine *engine, struct session *session);
+
 /* Whether it waits for the hub, with its link. */
 bool listen_waits(const struct session *session);
 

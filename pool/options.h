@@ -57,6 +57,7 @@ struct pool_options {
     uint32_t max_pinned;          /* pinned sessions, beside size; without has_max_pinned: size */
     bool has_max_pinned;
     bool check_state; /* pool/state_check.h */
+    bool deferred_begin; /* in transaction mode (pool/deferred_begin.h) */
 };
 
 /* Per-user overrides (the file's "users"); a field with its `has_` unset keeps the database's. */

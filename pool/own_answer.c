@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "pool/core.h"
+#include "pool/deferred_begin.h"
 #include "pool/link.h"
 #include "pool/own_explain.h"
 #include "pool/own_extended.h"
@@ -27,8 +28,8 @@ static const char prefix[] = "howdah.";
 char own_status(const struct session *session)
 {
     const struct link *link = session->link;
-    if (link == NULL) {
-        return 'I';
+    if (link == NULL || deferred_begin_is_open(session)) {
+        return deferred_begin_status(session);
     }
     /* What the server has taken without an error since can only have ended the failed transaction,
      * or gone back to a savepoint. */
@@ -112,6 +113,7 @@ static void refuse_query(struct engine *engine, struct session *session,
         own_errored(session);
     }
     if (link == NULL || own_status(session) != 'T') {
+        deferred_begin_refused(session);
         report_write(&engine->scratch, report);
         end_query(engine, session);
         return;

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "pool/account.h"
 #include "pool/core.h"
+#include "pool/deferred_begin.h"
 #include "pool/link.h"
 #include "pool/own.h"
 #include "pool/own_answer.h"
@@ -46,6 +47,7 @@ static bool refuse(struct engine *engine, struct session *session, const struct 
         own_errored(session);
     }
     if (link == NULL || (own_status(session) != 'T' && !link->unsynced)) {
+        deferred_begin_refused(session);
         report_write(&engine->scratch, report);
         session->skipping = link == NULL;
         if (link != NULL) {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "pool/core.h"
+#include "pool/deferred_begin.h"
 #include "pool/link.h"
 #include "pool/listen.h"
 #include "pool/names.h"
@@ -305,6 +306,21 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     return forward;
 }
 
+/* The server refuses a BEGIN that the client was told of. False: it ends the connection with it. */
+static bool begin_refused(struct relay *relay, uint8_t *at, uint32_t total)
+{
+    struct report_fields fields;
+    if (relay->link->owner == NULL ||
+        !report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields) ||
+        fields.severity[0] != 'E') {
+        return false;
+    }
+    end_run(relay, at);
+    relay->stop = true;
+    deferred_begin_failed(relay->engine, relay->link, at, total);
+    return true;
+}
+
 /* --- one message ------------------------------------------------------------------------------ */
 
 /* In statement mode a transaction block ends before the client is told that it has one. */
@@ -452,6 +468,10 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     }
     enum due_verdict verdict = due_judge(head, type);
     bool forward = head != NULL && is_forwarded(head);
+    if (type == BACKEND_ERROR_RESPONSE && whole && head != NULL && head->begins &&
+        begin_refused(relay, at, total)) {
+        return 0;
+    }
     if (type == BACKEND_ERROR_RESPONSE) {
         forward = take_error(relay, at, total, whole, verdict);
         if (verdict == DUE_VERDICT_VIOLATION && !link->terminated) {

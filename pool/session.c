@@ -11,6 +11,7 @@
 #include "pool/cancel.h"
 #include "pool/core.h"
 #include "pool/custom.h"
+#include "pool/deferred_begin.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/listen.h"
@@ -160,7 +161,8 @@ void session_drain(struct engine *engine, struct session *session)
     const struct link *link = session->link;
     /* A walsender has no transactions to wait for. */
     bool between =
-        session->replication || (link == NULL ? !session->waits : link_may_release(link));
+        session->replication || (link == NULL ? !session->waits && !deferred_begin_is_open(session)
+                                              : link_may_release(link));
     if (between && session->conn.held_len == 0 && session->admin == NULL) {
         session_fail(engine, session, &report);
     }
@@ -267,10 +269,11 @@ static uint32_t take_sync(struct engine *engine, struct session *session, struct
 /* Without a link. */
 static void tell_ready(struct engine *engine, struct session *session)
 {
-    session_write_ready(engine, 'I');
+    char status = deferred_begin_status(session);
+    session_write_ready(engine, status);
     engine_flush_scratch(engine, &session->conn);
     if (session->own != NULL) {
-        own_ready(engine, session, 'I');
+        own_ready(engine, session, status);
     }
 }
 
@@ -430,6 +433,13 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
         }
         return 0;
     }
+    if (session->begin == BEGIN_DEFERRED && !deferred_begin_send(engine, session)) {
+        return 0;
+    }
+    if (deferred_begin_waits(link)) {
+        session->blocked = true; /* link_after_reply comes back to it */
+        return 0;
+    }
     if (type != FRONTEND_QUERY) {
         uint32_t run = portal_run_take(engine, session, block, message, have);
         if (run > 0) {
@@ -476,13 +486,20 @@ static uint32_t refuse_pinning(struct engine *engine, struct session *session,
     return take_skipping(engine, session, type, total, have);
 }
 
-/* Without a link: some messages need none. Returns bytes taken, 0 when a link is needed. */
+/* Without a link: some messages need none. Returns bytes taken; 0 when a link is needed, or, with
+ * *ret_whole above `have`, so many bytes. */
 static uint32_t take_without_link(struct engine *engine, struct session *session,
-                                  const uint8_t *message, uint32_t total, uint32_t have)
+                                  const uint8_t *message, uint32_t total, uint32_t have,
+                                  uint32_t *ret_whole)
 {
     uint8_t type = message[0];
     if (session->skipping) {
         return take_skipping(engine, session, type, total, have);
+    }
+    uint32_t taken =
+        session->waits ? 0 : deferred_begin_take(engine, session, message, total, have, ret_whole);
+    if (taken > 0 || *ret_whole > have) {
+        return taken;
     }
     switch (type) {
     case FRONTEND_SYNC:
@@ -543,8 +560,8 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
     }
     if (session->link == NULL || session->link->setup) {
         if (session->link == NULL) {
-            uint32_t taken = take_without_link(engine, session, at, total, have);
-            if (taken > 0) {
+            uint32_t taken = take_without_link(engine, session, at, total, have, ret_whole);
+            if (taken > 0 || *ret_whole > have) {
                 return taken;
             }
         }

@@ -19,6 +19,7 @@
 #include "pool/conn.h"
 #include "pool/due.h"
 #include "pool/engine.h"
+#include "router/plan.h"
 
 struct admin;
 struct link;
@@ -27,7 +28,6 @@ struct listener;
 struct login;
 struct names;
 struct own;
-struct plan;
 struct pool;
 struct report;
 struct session_statement;
@@ -44,6 +44,13 @@ enum session_state {
     SESSION_READY,
     SESSION_CANCEL, /* it carried a CancelRequest, and ends when the server has that */
     SESSION_CLOSING,
+};
+
+/* A transaction that no server knows of (pool/deferred_begin.h). */
+enum session_begin {
+    BEGIN_NONE,
+    BEGIN_DEFERRED, /* the client is in a transaction: BEGIN goes with its first statement */
+    BEGIN_FAILED,   /* that could not be sent: the client is in a failed transaction */
 };
 
 /* What becomes of the rest of a message's body as it arrives. */
@@ -94,7 +101,9 @@ struct session {
     bool replication;
     uint32_t touched; /* enum plan_touch: what the server is to be asked about (pool/state.h) */
     struct settings *restores; /* of the startup's, to be set again behind a RESET; or NULL */
-    bool resets_custom;        /* a custom setting was reset, or all: pool/state.c */
+    uint8_t begin;             /* enum session_begin */
+    struct plan_modes begin_modes;
+    bool resets_custom;                 /* a custom setting was reset, or all: pool/state.c */
     bool restores_local, restores_late; /* until the transaction ends; only behind its Sync */
     struct plan *plain_plan; /* of the unnamed statement, where none are kept; a reference */
     struct plan *set_alone;  /* of the one SET under way outside a transaction; a reference */

@@ -8,6 +8,7 @@
 #include "pool/admin.h"
 #include "pool/cancel.h"
 #include "pool/core.h"
+#include "pool/deferred_begin.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/listen.h"
@@ -116,8 +117,11 @@ static uint64_t check_idle(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     const struct pool_options *limits = &session->pool->limits;
-    bool in_transaction = link != NULL && due_empty(&link->due) && link->status != 'I';
-    bool idle = !session->waits && (link == NULL || (due_empty(&link->due) && link->status == 'I'));
+    bool in_transaction = link == NULL ? !session->waits && deferred_begin_is_open(session)
+                                       : due_empty(&link->due) &&
+                                             (link->status != 'I' || session->begin != BEGIN_NONE);
+    bool idle = !session->waits && !in_transaction &&
+                (link == NULL || (due_empty(&link->due) && link->status == 'I'));
     uint32_t timeout_ms = in_transaction ? limits->idle_transaction_timeout_ms
                           : idle         ? limits->client_idle_timeout_ms
                                          : 0;
@@ -125,7 +129,7 @@ static uint64_t check_idle(struct engine *engine, struct session *session)
         return TIMER_NEVER;
     }
     uint64_t from_us = session->active_us;
-    if (in_transaction && link->used_us > from_us) {
+    if (in_transaction && link != NULL && link->used_us > from_us) {
         from_us = link->used_us;
     }
     if (engine->now_us < after_ms(from_us, timeout_ms)) {

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "pool/core.h"
+#include "pool/deferred_begin.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/listen.h"
@@ -87,6 +88,7 @@ void session_refuse(struct engine *engine, struct session *session, const struct
     } else if (report != NULL) {
         report_write(&engine->scratch, report);
     }
+    deferred_begin_refused(session);
     session->skipping = true;
     session->refused = true;
     engine_flush_scratch(engine, &session->conn);

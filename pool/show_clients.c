@@ -72,7 +72,8 @@ static const char *client_state(const struct session *session)
     if (session->waits) {
         return "waiting";
     }
-    if (session->state == SESSION_READY && session->link == NULL && session->admin == NULL) {
+    if (session->state == SESSION_READY && session->link == NULL && session->admin == NULL &&
+        session->begin == BEGIN_NONE) {
         return "idle";
     }
     return session->state < SESSION_LOGIN ? "login" : "active";

@@ -611,6 +611,10 @@ int classify(const struct parse_tree *tree, struct plan *plan)
         raise_class(&all, class);
         all.touches |= touches;
     }
+    if (count == 1 &&
+        tree->nodes[parse_field(tree, statements + 1, "stmt")].type == PARSE_TRANSACTION_STMT) {
+        classify_control(tree, parse_field(tree, statements + 1, "stmt"), plan);
+    }
     if (all.is_plain && count != 1) {
         free((char *)all.plain.name);
         free((char *)all.plain.value);

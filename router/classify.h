@@ -18,8 +18,8 @@
 #include "router/parse.h"
 #include "router/plan.h"
 
-/* Sets class, touches, locks_rows, statement_count, the settings and the steps of a plan, which has
- * none so far. ERR_NO_MEMORY: the plan is as before. */
+/* Sets class, touches, locks_rows, control, statement_count, the settings and the steps of a plan,
+ * which has none so far. ERR_NO_MEMORY: the plan is as before. */
 int classify(const struct parse_tree *tree, struct plan *plan);
 
 /* Its part for the steps and is_ours (router/classify_step.c). */
@@ -37,5 +37,8 @@ bool classify_has_option(const struct parse_tree *tree, uint32_t stmt, const cha
  * ERR_UNSUPPORTED: it has none (SET TIME ZONE INTERVAL ..); ERR_NO_MEMORY. */
 int classify_set_value(const struct parse_tree *tree, uint32_t stmt, const char *name,
                        char **ret_value);
+
+/* The control, chain and modes of a TransactionStmt that is a text's only statement. */
+void classify_control(const struct parse_tree *tree, uint32_t stmt, struct plan *plan);
 
 #endif

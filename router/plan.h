@@ -100,6 +100,35 @@ struct plan_step {
     bool strange;      /* a SET that is understood by no means: of several values, FROM CURRENT */
 };
 
+/* What a text does that is one statement of transaction control and nothing else. SAVEPOINT and the
+ * like, COMMIT PREPARED and ROLLBACK PREPARED are not among them. */
+enum plan_control {
+    PLAN_CONTROL_NONE,
+    PLAN_CONTROL_BEGIN,
+    PLAN_CONTROL_START, /* START TRANSACTION: another tag */
+    PLAN_CONTROL_COMMIT,
+    PLAN_CONTROL_ROLLBACK,
+    PLAN_CONTROL_PREPARE, /* PREPARE TRANSACTION */
+};
+
+enum plan_isolation {
+    PLAN_ISOLATION_DEFAULT,
+    PLAN_READ_UNCOMMITTED,
+    PLAN_READ_COMMITTED,
+    PLAN_REPEATABLE_READ,
+    PLAN_SERIALIZABLE,
+};
+
+/* A yes or no that need not be said. */
+enum plan_choice { PLAN_CHOICE_DEFAULT, PLAN_CHOICE_NO, PLAN_CHOICE_YES };
+
+/* The modes that a BEGIN names. */
+struct plan_modes {
+    uint8_t isolation;  /* enum plan_isolation */
+    uint8_t read_only;  /* enum plan_choice */
+    uint8_t deferrable; /* enum plan_choice */
+};
+
 struct plan {
     struct map_node node; /* in the cache, by its skeleton's hash */
     struct list recent;
@@ -108,9 +137,12 @@ struct plan {
     uint32_t leaves;         /* those of them by which it may leave what pins its session */
     uint8_t class;           /* enum plan_class */
     uint8_t statement_count; /* 255: as many or more */
-    char *database; /* to which nobody may be connected meanwhile: DROP DATABASE .. ; or NULL */
-    bool locks_rows;         /* FOR UPDATE and its kin */
-    bool is_ours;            /* all of it is answered here: no server is asked */
+    char *database;  /* to which nobody may be connected meanwhile: DROP DATABASE .. ; or NULL */
+    bool locks_rows; /* FOR UPDATE and its kin */
+    bool is_ours;    /* all of it is answered here: no server is asked */
+    uint8_t control; /* enum plan_control */
+    bool chain;      /* with PLAN_CONTROL_COMMIT and ROLLBACK: AND CHAIN */
+    struct plan_modes modes; /* with PLAN_CONTROL_BEGIN and START; the last word counts */
 
     /* Of a text that is one SET, RESET or SELECT set_config('name', 'value', literal) and nothing
      * else: it, with settings_count 1. Of others: the names alone (value NULL) of custom settings

@@ -55,6 +55,10 @@ static bool set_pool(struct pool_options *pool, const char *key, const char *val
         {"prepared_statements", &pool->prepared_statements},
         {"max_pinned", &pool->max_pinned},
     };
+    if (strcmp(key, "deferred_begin") == 0) {
+        pool->deferred_begin = strcmp(value, "1") == 0;
+        return true;
+    }
     pool->has_max_pinned |= strcmp(key, "max_pinned") == 0;
     if (strcmp(key, "mode") == 0) {
         pool->mode = (enum pool_mode)choice(value, modes);

@@ -168,9 +168,11 @@ static bool follow(struct client *client, const struct report_fields *fields)
     uint8_t next = pg_next_type(pg);
     /* In a failed transaction a statement cannot be prepared on a connection that lacks it, so
      * there a Describe that a direct connection would answer fails as all else does, and so does a
-     * Parse of a name that is taken. */
+     * Parse of a name that is taken; and where no server knows of it, a text that begins with
+     * COMMIT and has more behind it. */
     if (pg->status == 'E' && !pg->skipping && strcmp(fields->sqlstate, "25P02") == 0 &&
-        (next == FRONTEND_PARSE || next == FRONTEND_BIND || next == FRONTEND_DESCRIBE)) {
+        (next == FRONTEND_QUERY || next == FRONTEND_PARSE || next == FRONTEND_BIND ||
+         next == FRONTEND_DESCRIBE)) {
         pg_refuse_next(pg, fields->sqlstate, fields->message);
         return true;
     }
@@ -181,8 +183,8 @@ static bool follow(struct client *client, const struct report_fields *fields)
         pg_refuse_next(pg, fields->sqlstate, fields->message);
         return true;
     }
-    if (pg_at_rest(pg) && next != 0 && !needs_nothing(next) &&
-        may_refuse(client, fields->sqlstate) &&
+    if (pg_at_rest(pg) && (pg->status == 'I' || client->sim->swarm.pool.deferred_begin) &&
+        next != 0 && !needs_nothing(next) && may_refuse(client, fields->sqlstate) &&
         strncmp(fields->message, "error asked for", 15) != 0) {
         client->sim->refused++;
         pg_refuse_next(pg, fields->sqlstate, fields->message);

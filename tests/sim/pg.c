@@ -112,7 +112,7 @@ static bool ends_transaction(const struct pg_command *command)
 static bool taken_now(struct pg *pg, const struct pg_command *command)
 {
     if (pg->status == 'E' && !ends_transaction(command) && command->kind != PG_EMPTY) {
-        pg_error(pg, "25P02", "current transaction is aborted");
+        pg_error(pg, "25P02", PG_ABORTED);
         return false;
     }
     return true;
@@ -451,6 +451,8 @@ static void take(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t body
         ready(pg);
         return;
     }
+    pg->empty =
+        pg->empty && (pg->status == 'E' || type == FRONTEND_PARSE || type == FRONTEND_FLUSH);
     if (type == FRONTEND_QUERY && !pg->skipping) {
         take_query(pg, &reader);
         return;
@@ -504,8 +506,8 @@ uint8_t pg_next_type(const struct pg *pg)
 
 bool pg_at_rest(const struct pg *pg)
 {
-    return pg->status == 'I' && !pg->touched && !pg->skipping && pg->run == PG_RUN_NOTHING &&
-           !pg->ended;
+    return (pg->status == 'I' || pg->empty) && !pg->touched && !pg->skipping &&
+           pg->run == PG_RUN_NOTHING && !pg->ended;
 }
 
 bool pg_step(struct pg *pg)
@@ -553,8 +555,9 @@ void pg_refuse_next(struct pg *pg, const char *sqlstate, const char *message)
     }
     uint8_t type = *bytes_at(&pg->in);
     pg->extended = type != FRONTEND_QUERY;
-    if (type == FRONTEND_PARSE && strcmp(sqlstate, "25P02") == 0 &&
-        bytes_at(&pg->in)[MESSAGE_HEADER_BYTES] == '\0') {
+    bool ends_unnamed = type == FRONTEND_QUERY ||
+                        (type == FRONTEND_PARSE && bytes_at(&pg->in)[MESSAGE_HEADER_BYTES] == '\0');
+    if (ends_unnamed && strcmp(sqlstate, "25P02") == 0) {
         drop_unnamed(pg); /* before it is refused */
     }
     pg_error(pg, sqlstate, "%s", message);

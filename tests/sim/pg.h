@@ -64,6 +64,9 @@ enum {
     PG_OUTPUT_BYTES = 8192, /* PQ_SEND_BUFFER_SIZE, src/backend/libpq/pqcomm.c */
 };
 
+/* What is said of all that comes in a failed transaction, but for its end. */
+#define PG_ABORTED "current transaction is aborted, commands ignored until end of transaction block"
+
 enum pg_parameter_id {
     PG_DATE_STYLE,
     PG_TIME_ZONE,
@@ -191,6 +194,7 @@ struct pg {
     bool skipping; /* to Sync */
     bool extended; /* messages of the extended query came since the last Sync */
     bool touched;  /* … other than Parse, which needs no connection when it is known */
+    bool empty;    /* a transaction in which nothing was sent yet that needs a connection */
     bool asleep, slept;
     bool copying;
     bool ended; /* Terminate, or FATAL was said */

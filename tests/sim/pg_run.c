@@ -251,6 +251,7 @@ static void begin(struct pg *pg)
     if (pg->status == 'T') {
         pg_write_report(pg, 'N', "WARNING", "25001", "there is already a transaction in progress");
     }
+    pg->empty = pg->status == 'I';
     pg->status = 'T';
     pg_complete(pg, "BEGIN");
 }
@@ -428,7 +429,7 @@ bool pg_execute(struct pg *pg)
     const struct pg_command *command = &pg->command;
     if (pg->status == 'E' && command->kind != PG_COMMIT && command->kind != PG_ROLLBACK &&
         command->kind != PG_ROLLBACK_TO) {
-        pg_error(pg, "25P02", "current transaction is aborted");
+        pg_error(pg, "25P02", PG_ABORTED);
         return false;
     }
     if (command->kind == PG_EXECUTE) {

@@ -104,6 +104,7 @@ void swarm_draw(struct swarm *swarm, struct random *random)
     draw_pool(swarm, random);
     draw_features(swarm, random);
     draw_faults(swarm, random);
+    swarm->pool.deferred_begin = below(random, 4) != 0; /* last: older seeds are as they were */
 }
 
 void swarm_draw_state(struct swarm *swarm, struct random *random)

@@ -15,6 +15,22 @@ static const char *const touch_names[] = {
     "SAVEPOINT", "ALONE",  "COPY_FROM", "OPAQUE",  "EXPLAIN",    "HOWDAH",  "BAD_HINT",
 };
 
+static const char *const control_names[] = {"", "begin", "start", "commit", "rollback", "prepare"};
+static const char *const isolation_names[] = {
+    "", " read_uncommitted", " read_committed", " repeatable_read", " serializable",
+};
+static const char *const read_only_names[] = {"", " read_write", " read_only"};
+static const char *const deferrable_names[] = {"", " not_deferrable", " deferrable"};
+
+static void write_control(FILE *out, const struct plan *plan)
+{
+    if (plan->control != PLAN_CONTROL_NONE) {
+        fprintf(out, " | %s%s%s%s%s", control_names[plan->control], plan->chain ? " chain" : "",
+                isolation_names[plan->modes.isolation], read_only_names[plan->modes.read_only],
+                deferrable_names[plan->modes.deferrable]);
+    }
+}
+
 void plan_text(const struct plan *plan, char *text, size_t room)
 {
     FILE *out = fmemopen(text, room, "w");
@@ -37,6 +53,7 @@ void plan_text(const struct plan *plan, char *text, size_t room)
     if (plan->database != NULL) {
         fprintf(out, " | nobody in %s", plan->database);
     }
+    write_control(out, plan);
     for (uint32_t i = 0; i < plan->settings_count; i++) {
         const struct plan_setting *setting = &plan->settings[i];
         if (!plan->is_plain_setting) {
