@@ -58,6 +58,11 @@
 /* A receive is never offered less room than this */
 #define LIMIT_READ_BYTES_MIN 8192
 
+/* What a client may have sent since the last ReadyForQuery to be sent once more when a prepared
+ * statement turns out to be out of date; so much is kept beside each server connection that has
+ * prepared statements, several times what drivers send at once */
+#define LIMIT_HEAL_BYTES 4096
+
 /* What a client may send ahead while it waits for a server connection, before we stop reading */
 #define LIMIT_HELD_BYTES 16384
 

@@ -91,6 +91,7 @@ void link_free(struct engine *engine, struct link *link)
     settings_unref(&engine->settings, link->settings_before);
     settings_unref(&engine->settings, link->baseline);
     free(link->deferred_error);
+    heal_free(&link->heal);
     state_free(link);
     conn_fini(engine, &link->conn);
     engine->link_count--;
@@ -460,6 +461,7 @@ void link_release(struct engine *engine, struct link *link)
 
 void link_give_back(struct engine *engine, struct link *link)
 {
+    heal_forget(&link->heal);
     link->owner = NULL;
     if (!link->conn.reading) {
         conn_set_reading(engine, &link->conn, true);

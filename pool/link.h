@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "pool/conn.h"
 #include "pool/due.h"
+#include "pool/heal.h"
 #include "pool/statement.h"
 
 struct derivation;
@@ -50,8 +51,9 @@ struct link {
     struct list in_pool;
     struct session *owner; /* while LENT; NULL when the client died and its statement still runs */
     struct due due;
-    char status; /* of the last ReadyForQuery: 'I', 'T', 'E' */
-    bool setup;  /* settings are being applied for the owner */
+    struct heal heal; /* what its session has sent that is not answered */
+    char status;      /* of the last ReadyForQuery: 'I', 'T', 'E' */
+    bool setup;       /* settings are being applied for the owner */
     bool setup_failed;
     bool used;       /* in this lease */
     bool pinned;     /* counts in the account's pinned, not in its total */

@@ -503,6 +503,7 @@ bool names_query(struct engine *engine, struct session *session, const struct pl
     }
     session->ahead = false;
     session->query_is_read = false;
+    session->query_is_one = plan->statement_count == 1 && names[0].kind != SQL_NAME_PREPARE;
     touch(engine, session, plan, names, count);
     sequence_before(engine, session, plan);
     if (rewrite(engine, session, text, len, names, count)) {

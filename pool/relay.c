@@ -28,8 +28,9 @@ struct relay {
     struct engine *engine;
     struct link *link;
     struct block *block;
-    uint8_t *run;   /* what lies from here to the cursor passes on */
-    uint32_t whole; /* bytes needed to go on; 0 = any */
+    uint8_t *run;             /* what lies from here to the cursor passes on */
+    uint32_t whole;           /* bytes needed to go on; 0 = any */
+    const uint8_t *described; /* the last ParameterDescription; NULL = none */
     bool stop;
 };
 
@@ -262,6 +263,27 @@ static void setup_error(struct relay *relay, const uint8_t *body, uint32_t body_
     pool_copy_bytes(&link->deferred_error, &link->deferred_error_bytes, body, body_bytes);
 }
 
+/* Whether the error at `at` is not told, since what the client has sent from `ret_again_at` on is
+ * sent again. It must not hear the ParameterDescription either that came before it. */
+static bool heals(struct relay *relay, const uint8_t *at, const struct report_fields *fields,
+                  uint32_t *ret_again_at)
+{
+    struct link *link = relay->link;
+    if (!heal_is_due(relay->engine, link, fields)) {
+        return false;
+    }
+    bool described = due_head(&link->due)->what == DUE_DESCRIBE_STATEMENT &&
+                     strcmp(fields->sqlstate, "26000") != 0;
+    if ((described && (relay->described == NULL || relay->described != relay->run)) ||
+        !heal_can(link, ret_again_at)) {
+        return false;
+    }
+    if (described) {
+        relay->run = (uint8_t *)at;
+    }
+    return true;
+}
+
 /* ErrorResponse. Returns whether it passes on. */
 static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool whole,
                        enum due_verdict verdict)
@@ -271,7 +293,8 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     bool setup = head != NULL && (head->flags & DUE_FLAG_SETUP) != 0;
     bool asked = head != NULL && (head->flags & DUE_FLAG_ASK) != 0;
     bool quiet = head != NULL && (head->flags & (DUE_FLAG_RESTORE | DUE_FLAG_QUIET)) != 0;
-    bool forward = !setup && !asked && !quiet;
+    bool forward = !setup && !asked && !quiet, healing = false;
+    uint32_t again_at;
     struct report_fields fields = {.sqlstate = ""};
     link->due.copy_in = false;
     link->spoilt |= link->state == LINK_RESET; /* what should be gone may still be there */
@@ -284,6 +307,8 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
         link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
         if (setup) {
             setup_error(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+        } else if (!link->terminated && heals(relay, at, &fields, &again_at)) {
+            healing = true;
         } else if (link->terminated || (!asked && !quiet)) {
             end_run(relay, at);
             forward = !error_replaced(relay, head, &fields) && !error_renamed(relay, at, total);
@@ -292,13 +317,13 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     if (asked) {
         state_error(link, fields.sqlstate);
     }
-    if (whole && head != NULL && strcmp(fields.sqlstate, "0A000") == 0 &&
-        (head->what == DUE_BIND || head->what == DUE_DESCRIBE_STATEMENT)) {
-        prepare_outdated(relay->engine, link);
-    }
     link->query_timed_out = false;
     if (verdict == DUE_VERDICT_ERROR) {
         link_skip_to_sync(relay->engine, link);
+    }
+    if (healing) {
+        heal_again(relay->engine, link, again_at);
+        return false;
     }
     if (link->owner != NULL && link->owner->ahead && !asked && !setup && !quiet) {
         ahead_refused(link);
@@ -448,6 +473,28 @@ static void entry_ends(struct relay *relay)
     link_entry_done(relay->engine, link, &entry);
 }
 
+/* A ParameterDescription waits for what comes behind it, for an error may take it back (heals).
+ * False: more of that must be here. */
+static bool take_description(struct relay *relay, uint8_t *at, uint32_t total, uint32_t have)
+{
+    uint32_t body_bytes, need = total + MESSAGE_HEADER_BYTES;
+    if (total > LIMIT_SERVER_WHOLE_BYTES) {
+        return true;
+    }
+    if (have >= need && at[total] == BACKEND_ERROR_RESPONSE &&
+        message_header(message_backend_bounds, at + total, &body_bytes) &&
+        body_bytes <= LIMIT_SERVER_WHOLE_BYTES) {
+        need += body_bytes;
+    }
+    if (have < need) {
+        relay->whole = need;
+        return false;
+    }
+    end_run(relay, at);
+    relay->described = at;
+    return true;
+}
+
 /* Judges one message whose header (or whole, where that is needed) is here. Returns the bytes it
  * takes of the message, or 0 when it cannot be taken yet. */
 static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
@@ -462,6 +509,9 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     uint8_t type = at[0];
     bool whole = have >= total;
     const struct due_entry *head = due_head(&link->due);
+    if (type == BACKEND_PARAMETER_DESCRIPTION && !take_description(relay, at, total, have)) {
+        return 0;
+    }
     if (!whole && must_be_whole(head, type, body_bytes)) {
         relay->whole = total;
         return 0;

@@ -620,10 +620,21 @@ static void watch_held(struct engine *engine, struct session *session, uint32_t 
     conn_set_reading(engine, conn, !full && !slow && !session->gone);
 }
 
+/* Only who has named statements may be healed. */
+static inline void note_sent(struct session *session, const uint8_t *bytes, uint32_t len)
+{
+    struct heal *heal = &session->link->heal;
+    if (session->statements.count > 0) {
+        heal_note(heal, bytes, len);
+    } else {
+        heal->incomplete = true;
+    }
+}
+
 void session_bytes(struct engine *engine, struct session *session, struct block *block,
                    uint8_t *bytes, uint32_t len)
 {
-    uint32_t used = 0, whole = 0;
+    uint32_t used = 0, whole = 0, linked_at = 0;
     struct conn *conn = &session->conn;
     session->active_us = engine->now_us;
     while (used < len && !conn->closing) {
@@ -633,9 +644,13 @@ void session_bytes(struct engine *engine, struct session *session, struct block 
             break;
         }
         used += taken;
+        linked_at = session->link == NULL ? used : linked_at;
     }
     if (conn->closing) {
         return;
+    }
+    if (used > linked_at && session->virtual_names) {
+        note_sent(session, bytes + linked_at, used - linked_at);
     }
     if (session->pool != NULL) {
         session->pool->stats.bytes_received += used;

@@ -115,6 +115,8 @@ struct session {
     bool alters;             /* its transaction has changed the catalog: pool/prepare.h */
     bool notifies;           /* its transaction has NOTIFY in it */
     bool unlistens;          /* the statement that is being sent has UNLISTEN in it */
+    bool healed;             /* what it has sent is being sent again: pool/heal.h */
+    bool query_is_one;  /* the simple query that was sent last is one statement with one name */
     bool ready_held;    /* a ReadyForQuery waits for pool/listen.h; nothing is taken meanwhile */
     bool query_is_read; /* what runs now may be cancelled when the client is gone */
     bool cancel_sent;

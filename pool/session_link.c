@@ -136,14 +136,16 @@ void session_idle(struct engine *engine, struct session *session)
     session->query_is_read = false;
     session->batch_writes = false;
     session->discards = session->discard_flushed = false; /* it was answered, or skipped */
+    session->healed = session->healed && session->conn.held_len > 0;
+    heal_forget(&link->heal);
+    if (link->status == 'I') { /* first: the client is told of its commit at the end of the step */
+        prepare_altered(engine, session);
+    }
     if (asks(engine, session) || listen_settle(engine, session)) {
         return;
     }
     if (session->pins != 0 && !link->pinned) {
         lend_pinned(engine, link);
-    }
-    if (link->status == 'I') {
-        prepare_altered(engine, session);
     }
     if (link->status == 'I' && session->transaction_from_us != 0) {
         pool->stats.transactions++;

@@ -51,7 +51,7 @@ bool report_parse(const uint8_t *body, size_t body_bytes, struct report_fields *
 {
     struct reader reader = reader_of(body, body_bytes);
     const char *localized = "";
-    *ret_fields = (struct report_fields){"", "", "", "", ""};
+    *ret_fields = (struct report_fields){"", "", "", "", "", "", ""};
     for (;;) {
         uint8_t kind = reader_u8(&reader);
         if (reader.failed || kind == 0) {
@@ -76,6 +76,12 @@ bool report_parse(const uint8_t *body, size_t body_bytes, struct report_fields *
             break;
         case 'H':
             ret_fields->hint = text;
+            break;
+        case 'W':
+            ret_fields->context = text;
+            break;
+        case 'R':
+            ret_fields->routine = text;
             break;
         }
     }

@@ -26,6 +26,7 @@ void report_write(struct writer *writer, const struct report *report);
 struct report_fields {
     const char *severity; /* 'V', else 'S' */
     const char *sqlstate, *message, *detail, *hint;
+    const char *context, *routine; /* of PostgreSQL's source: in no language */
 };
 
 /* Appends an ErrorResponse with the fields of another one and a severity of ours. */

@@ -3,8 +3,7 @@
 
 Every script runs on a direct connection and through Howdah, where other clients take all links of
 the pool in turn between any two of its steps and leave behind settings, roles, statements and
-temporary tables of their own. What the client sees must be the same. Cause 6, a statement that is
-prepared anew after DDL, is not mended yet (docs/compatibility.md).
+temporary tables of their own. What the client sees must be the same.
 """
 
 import os
@@ -167,6 +166,35 @@ def _():
           parse("p", "SELECT $1::text || 'x'") + sync(), "EXECUTE p('a')", "DEALLOCATE p",
           bind("", "p", [b"a"]) + execute() + sync(), "PREPARE s AS SELECT 2", "DEALLOCATE s", "EXECUTE s(1)",
           "PREPARE s AS SELECT 3", "EXECUTE s", "DEALLOCATE ALL", "EXECUTE s", "DEALLOCATE s"])
+
+
+@suite.check("cause 6: who prepares anew after DDL gets what the text means now, whoever changed it")
+def _():
+    make = "DROP TABLE IF EXISTS changed; CREATE TABLE changed (a int, b text); INSERT INTO changed VALUES (1, 'one')"
+    text = "SELECT * FROM changed"
+    anew = [parse("s", text) + describe("S", "s") + sync(), bind("", "s") + execute() + sync(),
+            parse("q", text) + bind("", "q") + describe("P", "") + execute() + sync(), "BEGIN",
+            parse("r", text) + bind("", "r") + describe("P", "") + execute() + sync(), "COMMIT"]
+    for ddl in ("ALTER TABLE changed ADD c date", "ALTER TABLE changed ALTER a TYPE bigint", make):
+        for seen in (True, False):
+            stage.sql(make)
+            with stage.proxy(size=POOL_SIZE) as proxy:
+                intruders = Intruders(proxy)
+                client = stage.client(proxy)
+                known = parse("s2", text) + bind("", "s2") + execute() + sync()
+                for other in intruders.clients:
+                    other.send(known + query("SELECT pg_sleep(0.002)"))
+                for other in intruders.clients:
+                    other.ready(2)
+                if seen:
+                    client.rows(ddl)
+                else:
+                    stage.sql(ddl)
+                got = play(client, anew, intruders.move)
+            with stage.direct() as client:
+                wanted = play(client, anew, lambda: None)
+            for number, (one, other) in enumerate(zip(got, wanted)):
+                equal(one, other, f"{ddl}, step {number}")
 
 
 @suite.check("cause 7: the unnamed statement lives across Sync")

@@ -185,5 +185,183 @@ def _():
             equal(ask(client, parse("s", TEXT) + describe("S", "s") + sync()), wanted)
 
 
+# --- changes that are not seen here ---------------------------------------------------------------
+
+DDL = "ALTER TABLE t ADD c date; ALTER TABLE t ALTER a TYPE bigint"
+LOSE = "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"
+
+
+def healed(steps, before):
+    """After `before`, another client's function deallocates all that the server has prepared; the client
+    must hear what it would hear on a direct connection."""
+    stage.sql(SETUP)
+    with stage.proxy(size=1) as proxy:
+        client = stage.client(proxy)
+        for step in before:
+            ask(client, step)
+        ask(stage.client(proxy), query(LOSE))
+        got = [ask(client, step) for step in steps]
+    stage.sql(SETUP)
+    with stage.direct() as direct:
+        for step in before:
+            ask(direct, step)
+        wanted = [ask(direct, step) for step in steps]
+    for number, (one, two) in enumerate(zip(got, wanted)):
+        equal(one, two, f"step {number}")
+
+
+PARSE, PREPARE = parse("s", TEXT) + sync(), query("PREPARE s AS SELECT * FROM t")
+OLD = {
+    "Bind": [PARSE, [run() + sync(), run() + sync()]],
+    "Describe": [PARSE, [describe("S", "s") + sync(), run() + sync()]],
+    "Describe, Flush and Sync": [PARSE, [describe("S", "s") + flush() + sync(), run() + flush() + sync()]],
+    "Describe and Bind": [PARSE, [describe("S", "s") + run() + sync()]],
+    "twice in a batch": [PARSE, [run() + run() + sync()]],
+    "behind another Parse": [PARSE, [parse("n", "SELECT 1") + describe("S", "s") + run("n") + sync()]],
+    "with what follows": [PARSE, [run() + parse("n", "SELECT 1") + run("n") + sync(), run("n") + sync()]],
+    "with an error behind it": [PARSE, [run() + parse("n", "SELECT nope") + run("n") + sync(), run() + sync()]],
+    "with a transaction behind it": [
+        PARSE,
+        [run() + parse("", "BEGIN") + run("") + sync(), query("SELECT 1"), query("ROLLBACK")],
+    ],
+    "by SQL": [PREPARE, [query("EXECUTE s"), query("EXECUTE s")]],
+    "prepared by SQL, bound": [PREPARE, [run() + sync()]],
+    "parsed, executed by SQL": [PARSE, [query("EXECUTE s")]],
+}
+
+for how, (first, steps) in OLD.items():
+
+    @suite.check(f"a statement from before the table was changed: {how}")
+    def _(first=first, steps=steps):
+        stage.sql(SETUP)
+        with stage.proxy(size=1) as proxy:
+            client = stage.client(proxy)
+            ask(client, first)
+            ask(client, run() + sync() if first == PARSE else query("EXECUTE s"))
+            stage.sql(DDL)
+            got = [ask(client, step) for step in steps]
+        with stage.direct() as direct:
+            ask(direct, first)
+            equal(got, [ask(direct, step) for step in steps])
+
+    @suite.check(f"a statement that the server has lost: {how}")
+    def _(first=first, steps=steps):
+        healed(steps, [first])
+
+
+for how, steps in ANEW.items():
+    if how not in ("in a transaction", "a pipeline"):
+
+        @suite.check(f"prepared anew after a change by others: {how}")
+        def _(steps=steps):
+            for ddl in (DDL, "DROP TABLE t; CREATE TABLE t AS SELECT 7 AS x"):
+                stage.sql(SETUP)
+                with stage.proxy(size=1) as proxy:
+                    other = stage.client(proxy)
+                    ask(other, parse("s", TEXT) + run() + sync())
+                    ask(other, query("PREPARE q AS SELECT * FROM t"))
+                    stage.sql(ddl)
+                    client = stage.client(proxy)
+                    got = [ask(client, step) for step in steps]
+                with stage.direct() as direct:
+                    equal(got, [ask(direct, step) for step in steps])
+
+
+@suite.check("a lost statement is deallocated, and prepared again")
+def _():
+    steps = [query("DEALLOCATE s"), PREPARE, PREPARE, query("EXECUTE s"), query("DEALLOCATE ALL"), query("EXECUTE s")]
+    healed(steps, [PREPARE, query("PREPARE x AS SELECT 1"), query("DEALLOCATE x")])
+
+
+@suite.check("a parameter's type was dropped and made anew by others")
+def _():
+    text = "SELECT $1::mood"
+    make = "DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('sad', 'glad')"
+    stage.sql(make)
+    with stage.proxy(size=1) as proxy:
+        client = stage.client(proxy)
+        ask(client, parse("s", text) + run("s", "sad") + sync())
+        stage.sql(make)
+        heard = ask(client, bind("", "s", [b"glad"]) + execute() + sync())
+    true(heard[1].endswith("glad'") and len(heard) == 4, str(heard))
+
+
+def codes(heard):
+    """What was heard, errors by their code."""
+    return [line.split("C='")[1][:5] if line[0] == "E" else line[0] for line in heard]
+
+
+@suite.check("in a transaction the server's own error is told, and behind it all is well")
+def _():
+    stage.sql(SETUP)
+    with stage.proxy(size=1) as proxy:
+        client = stage.client(proxy)
+        for lost in (False, True):
+            client.rows("BEGIN")
+            ask(client, parse(f"s{lost}", TEXT) + run(f"s{lost}") + sync())
+            client.rows("COMMIT")
+            client.rows("BEGIN")
+            if lost:
+                client.rows(LOSE)
+            else:
+                stage.sql(DDL)
+            heard = ask(client, run(f"s{lost}") + sync())
+            equal(codes(heard), ["26000" if lost else "0A000", "Z"])
+            true(heard[1] == "Z b'E'", heard[1])
+            client.rows("ROLLBACK")
+            equal(codes(ask(client, run(f"s{lost}") + sync())), ["2", "T", "D", "C", "Z"])
+
+
+@suite.check("EXECUTE in a Parse fails once, as its Bind has succeeded")
+def _():
+    stage.sql(SETUP)
+    for change, code in ((DDL, "0A000"), (LOSE, "26000")):
+        with stage.proxy(size=1) as proxy:
+            client = stage.client(proxy)
+            ask(client, PREPARE)
+            (stage.sql if change == DDL else stage.client(proxy).rows)(change)
+            data = parse("", "EXECUTE s") + bind() + execute() + sync()
+            equal(codes(ask(client, data)), ["1", "2", code, "Z"])
+            equal(codes(ask(client, data)), ["1", "2", "D", "C", "Z"])
+
+
+@suite.check("what would lose an effect, comes before other batches, or is too large, is not sent again")
+def _():
+    insert = parse("", "INSERT INTO t (a) VALUES (5)") + run("")
+    large = bind("", "s", []) + describe("P", "") + execute() + parse("", "SELECT '" + "x" * 5000 + "'")
+    cases = {
+        "effect": (insert + run() + sync(), ["1", "2", "n", "C", "0A000", "Z"]),
+        "bound": (parse("", "SELECT 1") + bind("p") + run() + sync(), ["1", "2", "0A000", "Z"]),
+        "batches": (run() + sync() + query("SELECT 1"), ["0A000", "Z", "T", "D", "C", "Z"]),
+        "large": (large + sync(), ["0A000", "Z"]),
+    }
+    for data, wanted in cases.values():
+        stage.sql(SETUP)
+        with stage.proxy(size=1) as proxy:
+            client = stage.client(proxy)
+            ask(client, PARSE)
+            ask(client, run() + sync())
+            stage.sql(DDL)
+            equal(codes(ask(client, data)), wanted)
+            equal(client.scalar("SELECT count(*) FROM t"), "1")
+            equal(codes(ask(client, run() + sync())), ["2", "T", "D", "C", "Z"])
+
+
+@suite.check("a function within an EXECUTE that meets a change of its own is not run twice")
+def _():
+    stage.sql(SETUP)
+    stage.sql("CREATE SEQUENCE IF NOT EXISTS runs")
+    with stage.proxy(size=1) as proxy:
+        client = stage.client(proxy)
+        before = stage.sql("SELECT nextval('runs')")[0][0]
+        client.rows(
+            "CREATE OR REPLACE FUNCTION fails() RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('runs');"
+            " RAISE EXCEPTION 'cached plan must not change result type' USING ERRCODE = '0A000'; END $$"
+        )
+        client.rows("PREPARE s AS SELECT fails()")
+        equal(client.query("EXECUTE s").sqlstate, "0A000")
+        equal(stage.sql("SELECT nextval('runs')")[0][0], str(int(before) + 2))
+
+
 if __name__ == "__main__":
     suite.main()

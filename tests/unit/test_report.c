@@ -94,7 +94,7 @@ Test(report, fields_twice_and_empty_ones)
 Test(report, another_s_fields_get_our_severity)
 {
     struct writer writer;
-    struct report_fields fields = {"FATAL", "", "text", "", ""}, read;
+    struct report_fields fields = {"FATAL", "", "text", "", "", "", ""}, read;
     writer_init(&writer);
     report_write_fields(&writer, "ERROR", &fields);
     cr_assert(report_parse(writer.bytes + 5, writer.len - 5, &read));

@@ -1,0 +1,70 @@
+/* Healing: what failed because a server's prepared statement was out of date is sent once more.
+ *
+ * After DDL a server refuses a statement whose columns have changed (0A000, RevalidateCachedQuery
+ * in src/backend/utils/cache/plancache.c), and a function may have deallocated what a link was
+ * known to have (26000). Neither is the client's doing. So what it has sent since the last
+ * ReadyForQuery is kept beside the link, up to LIMIT_HEAL_BYTES, and when a Bind, a Describe or a
+ * query that is one EXECUTE fails so, it and what follows are put back in front of what the client
+ * sends next, and taken again: the statement is then prepared anew (pool/prepare.h).
+ *
+ *    client   B E S                               D Z        the answers of the second time
+ *    link     B E S   E(0A000) Z     C P B E S    3 1 2 D Z
+ *                     swallowed      from the copy
+ *
+ * Only outside transactions, if nothing has run that the error rolls back, nothing is under way
+ * behind the failure, and the client has heard nothing of it; once, the second error is told.
+ */
+#ifndef POOL_HEAL_H
+#define POOL_HEAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/limits.h"
+
+struct engine;
+struct link;
+struct report_fields;
+struct session;
+
+struct heal {
+    uint8_t *bytes; /* LIMIT_HEAL_BYTES; NULL until first used */
+    uint32_t len;
+    bool incomplete; /* more was sent than stands here */
+};
+
+/* heal_note where there is no room yet, or not enough. */
+void heal_note_more(struct heal *heal, const uint8_t *bytes, uint32_t len);
+
+/* The session's messages, or parts of them, were taken with the link. */
+static inline void heal_note(struct heal *heal, const uint8_t *bytes, uint32_t len)
+{
+    if (heal->bytes == NULL || len > LIMIT_HEAL_BYTES - heal->len) {
+        heal_note_more(heal, bytes, len);
+        return;
+    }
+    memcpy(heal->bytes + heal->len, bytes, len);
+    heal->len += len;
+}
+
+/* All of it was answered. */
+static inline void heal_forget(struct heal *heal)
+{
+    heal->len = 0;
+    heal->incomplete = false;
+}
+
+void heal_free(struct heal *heal);
+
+/* Whether an error that the head of the ledger gets tells of a statement out of date. What the link
+ * has prepared is then not relied on any more. */
+bool heal_is_due(struct engine *engine, struct link *link, const struct report_fields *fields);
+
+/* Whether it can be healed; the copy's position of what is to be sent again. */
+bool heal_can(const struct link *link, uint32_t *ret_at);
+
+/* Puts it back, once the ledger has skipped to the Sync; the session will go on with it. */
+void heal_again(struct engine *engine, struct link *link, uint32_t at);
+
+#endif
