@@ -1,171 +1,18 @@
 #include "daemon/lookup.h"
 
-#include <errno.h>
 #include <libpq-fe.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/error.h"
-#include "pool/options.h"
+#include "daemon/pq.h"
 #include "protocol/crypto.h"
 
 /* rolcanlogin is not asked of rolpassword's owner by the server before the login: here it is. */
 static const char authid_query[] =
     "SELECT rolname, rolpassword, rolvaliduntil FROM pg_catalog.pg_authid "
     "WHERE rolname OPERATOR(pg_catalog.=) $1 AND rolcanlogin";
-
-/* What a login may have set (ALTER ROLE … SET) is taken back before anything is asked. */
-static const char prepare_session[] =
-    "SELECT pg_catalog.set_config('search_path', '', false), "
-    "pg_catalog.set_config('statement_timeout', '2000', false), "
-    "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
-    "pg_catalog.set_config('datestyle', 'ISO, YMD', false), "
-    "pg_catalog.set_config('timezone', 'UTC', false)";
-
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-/* Waits for the socket until the deadline: 0 or ERR_QUERY_TIMEOUT. */
-static int wait_for(int fd, short events, uint64_t deadline_us)
-{
-    for (;;) {
-        uint64_t now = now_us();
-        if (now >= deadline_us) {
-            return ERR_QUERY_TIMEOUT;
-        }
-        struct pollfd poller = {.fd = fd, .events = events};
-        int ready = poll(&poller, 1, (int)((deadline_us - now + 999) / 1000));
-        if (ready > 0) {
-            return 0;
-        }
-        if (ready < 0 && errno != EINTR) {
-            return ERR_SERVER_LOST;
-        }
-    }
-}
-
-/* --- connecting ------------------------------------------------------------------------------ */
-
-static const char *mode_word(enum tls_mode mode)
-{
-    switch (mode) {
-    case TLS_DISABLE:
-        return "disable";
-    case TLS_ALLOW:
-        return "allow";
-    case TLS_PREFER:
-        return "prefer";
-    case TLS_REQUIRE:
-        return "require";
-    case TLS_VERIFY_CA:
-        return "verify-ca";
-    case TLS_VERIFY_FULL:
-        return "verify-full";
-    }
-    return "prefer";
-}
-
-struct parameters {
-    const char *keys[24], *values[24];
-    uint32_t count;
-};
-
-static void add(struct parameters *parameters, const char *key, const char *value)
-{
-    if (value != NULL) {
-        parameters->keys[parameters->count] = key;
-        parameters->values[parameters->count++] = value;
-    }
-}
-
-static PGconn *begin(const struct lookup_source *source)
-{
-    const struct server_options *server = source->server;
-    struct parameters parameters = {.count = 0};
-    char port[8];
-    snprintf(port, sizeof(port), "%u", server->port);
-    add(&parameters, "host", server->host);
-    add(&parameters, "hostaddr", server->hostaddr);
-    add(&parameters, "port", port);
-    add(&parameters, "dbname", server->dbname != NULL ? server->dbname : source->database);
-    add(&parameters, "user", source->user);
-    add(&parameters, "password", source->password);
-    add(&parameters, "passfile", "/dev/null/none"); /* one that can't exist: libpq is silent then */
-    add(&parameters, "sslmode", mode_word(server->sslmode));
-    add(&parameters, "sslrootcert", server->sslrootcert);
-    add(&parameters, "sslcert", server->sslcert);
-    add(&parameters, "sslkey", server->sslkey);
-    add(&parameters, "gssencmode", "disable");
-    add(&parameters, "options", "");
-    add(&parameters, "application_name", "howdah secrets");
-    if (server->channel_binding == CHANNEL_BINDING_REQUIRE) {
-        add(&parameters, "channel_binding", "require");
-    }
-    /* No expand_dbname: a database's name that looks like a connection string is a name. */
-    return PQconnectStartParams(parameters.keys, parameters.values, 0);
-}
-
-static int connect_until(PGconn *connection, uint64_t deadline_us)
-{
-    PostgresPollingStatusType status = PGRES_POLLING_WRITING;
-    while (PQstatus(connection) != CONNECTION_BAD && status != PGRES_POLLING_FAILED) {
-        if (status == PGRES_POLLING_OK) {
-            return 0;
-        }
-        short events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-        int code = wait_for(PQsocket(connection), events, deadline_us);
-        if (code != 0) {
-            return code;
-        }
-        status = PQconnectPoll(connection);
-    }
-    return ERR_CONNECT;
-}
-
-/* --- asking ---------------------------------------------------------------------------------- */
-
-/* Gets the last result of what was sent. ERR_QUERY_TIMEOUT, ERR_SERVER_LOST. */
-static int get_result(PGconn *connection, uint64_t deadline_us, PGresult **ret_result)
-{
-    PGresult *last = NULL;
-    for (;;) {
-        int pending = PQflush(connection);
-        while (PQisBusy(connection)) {
-            short events = (short)(POLLIN | (pending > 0 ? POLLOUT : 0));
-            int code = wait_for(PQsocket(connection), events, deadline_us);
-            if (code == 0 && PQconsumeInput(connection) == 0) {
-                code = ERR_SERVER_LOST;
-            }
-            if (code != 0) {
-                PQclear(last);
-                return code;
-            }
-            pending = PQflush(connection);
-        }
-        PGresult *result = PQgetResult(connection);
-        if (result == NULL) {
-            *ret_result = last;
-            return last != NULL ? 0 : ERR_SERVER_LOST;
-        }
-        PQclear(last);
-        last = result;
-    }
-}
-
-static int run(PGconn *connection, const char *query, const char *parameter, PGresult **ret_result)
-{
-    const char *values[] = {parameter};
-    int sent = PQsendQueryParams(connection, query, parameter != NULL ? 1 : 0, NULL,
-                                 parameter != NULL ? values : NULL, NULL, NULL, 0);
-    return sent ? get_result(connection, now_us() + LOOKUP_QUERY_US, ret_result) : ERR_SERVER_LOST;
-}
 
 static void set_detail(struct lookup_result *result, int code, const char *text)
 {
@@ -242,7 +89,7 @@ static bool ask(PGconn *connection, const char *query, const char *user,
                 struct lookup_result *result)
 {
     PGresult *rows = NULL;
-    int code = run(connection, query, user, &rows);
+    int code = pq_run(connection, query, user, LOOKUP_QUERY_US, &rows);
     if (code != 0) {
         set_detail(result, code,
                    code == ERR_QUERY_TIMEOUT ? "the query took too long"
@@ -259,49 +106,14 @@ static bool ask(PGconn *connection, const char *query, const char *user,
     return PQstatus(connection) == CONNECTION_OK;
 }
 
-static void ignore_notice(void *argument, const PGresult *notice)
-{
-    (void)argument;
-    (void)notice;
-}
-
-/* Connects and makes the session plain; what went wrong is in the results. */
-static PGconn *open_session(const struct lookup_source *source, struct lookup_result *ret_failure)
-{
-    PGconn *connection = begin(source);
-    if (connection == NULL) {
-        set_detail(ret_failure, ERR_NO_MEMORY, error_message(ERR_NO_MEMORY));
-        return NULL;
-    }
-    PQsetNoticeReceiver(connection, ignore_notice, NULL);
-    int code = connect_until(connection, now_us() + LOOKUP_CONNECT_US);
-    if (code != 0) {
-        set_detail(ret_failure, code == ERR_NO_MEMORY ? code : ERR_CONNECT,
-                   code == ERR_QUERY_TIMEOUT ? "connecting took too long"
-                                             : PQerrorMessage(connection));
-        PQfinish(connection);
-        return NULL;
-    }
-    PGresult *result = NULL;
-    PQsetnonblocking(connection, 1);
-    code = run(connection, prepare_session, NULL, &result);
-    if (code != 0 || PQresultStatus(result) != PGRES_TUPLES_OK) {
-        set_detail(ret_failure, code != 0 ? code : ERR_SERVER_LOST, PQerrorMessage(connection));
-        PQclear(result);
-        PQfinish(connection);
-        return NULL;
-    }
-    PQclear(result);
-    return connection;
-}
-
 void lookup_run(const struct lookup_source *source, char *const *users, uint32_t user_count,
                 struct lookup_result *ret_results)
 {
     const char *query = source->query != NULL ? source->query : authid_query;
     struct lookup_result failure = {.code = 0};
     memset(ret_results, 0, user_count * sizeof(*ret_results));
-    PGconn *connection = open_session(source, &failure);
+    PGconn *connection = NULL;
+    failure.code = pq_open(&source->login, "howdah secrets", &connection, failure.detail);
     for (uint32_t i = 0; i < user_count; i++) {
         if (connection == NULL) {
             ret_results[i] = failure;

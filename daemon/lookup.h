@@ -1,9 +1,8 @@
-/* Asking a PostgreSQL server for users' secrets, over libpq, in a thread of the pool.
+/* Asking a PostgreSQL server for users' secrets, over a session of daemon/pq.h, in a thread of the
+ * pool.
  *
- * The connection inherits nothing from any client: its parameters are given explicitly, the
- * process's PG… variables are gone (daemon/process.h), search_path is empty, and its statements
- * name what they use by schema. Everything has a deadline. A row is believed only if it is the
- * only one and has the asked name in its first column.
+ * Everything has a deadline. A row is believed only if it is the only one and has the asked name in
+ * its first column.
  */
 #ifndef DAEMON_LOOKUP_H
 #define DAEMON_LOOKUP_H
@@ -11,23 +10,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct server_options;
+#include "daemon/pq.h"
 
 enum {
     LOOKUP_BATCH_MAX = 32, /* keys to one connection */
     LOOKUP_SECRET_BYTES = 1024,
-    LOOKUP_DETAIL_BYTES = 256,
+    LOOKUP_DETAIL_BYTES = PQ_DETAIL_BYTES,
 };
 
-#define LOOKUP_CONNECT_US (5 * 1000000ULL)
 #define LOOKUP_QUERY_US (2 * 1000000ULL)
 
 /* Where, as whom, and what to ask; borrowed strings. */
 struct lookup_source {
-    const struct server_options *server;
-    const char *database;
-    const char *user, *password; /* NULL: not given; libpq's default user, no password */
-    const char *query;           /* NULL: the built-in one, on pg_authid */
+    struct pq_login login;
+    const char *query; /* NULL: the built-in one, on pg_authid */
 };
 
 struct lookup_result {

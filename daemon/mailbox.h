@@ -24,6 +24,7 @@
 #include "base/handle.h"
 #include "pool/engine.h"
 
+struct catalog;
 struct secret_copy;
 struct snapshot;
 struct tls_sock;
@@ -34,12 +35,14 @@ enum message_kind {
     MESSAGE_CLIENT,
     MESSAGE_SNAPSHOT,
     MESSAGE_SECRET,
+    MESSAGE_CATALOG,
     MESSAGE_RELOADED,
     MESSAGE_DRAIN,
     MESSAGE_STOP,
     MESSAGE_PING,
     MESSAGE_ASK_SECRET,
     MESSAGE_FORGET_SECRET,
+    MESSAGE_ASK_CATALOG,
     MESSAGE_ASK_RELOAD,
     MESSAGE_ASK_SHUTDOWN,
     MESSAGE_DRAINED,
@@ -63,7 +66,12 @@ struct message {
         char *setting; /* of ASK_RELOAD: "key=value" to be laid over; NULL: none */
         struct {
             char *database, *user;
-        } ask; /* of ASK_SECRET, FORGET_SECRET */
+        } ask; /* of ASK_SECRET, FORGET_SECRET, ASK_CATALOG (whose user is "") */
+        struct {
+            char *database;
+            struct catalog *catalog; /* a reference; NULL: it can't be had */
+            uint64_t generation;
+        } facts; /* of CATALOG */
     };
 };
 

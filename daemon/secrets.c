@@ -235,26 +235,11 @@ static bool same_text(const char *left, const char *right)
 
 /* The login that asks: auth.query_user, else the service login, else the DSN's own user. */
 static void choose_login(const struct options *options, const struct database_options *database,
-                         struct job *job)
+                         const char *name, struct job *job)
 {
-    const struct server_options *server = &database->servers[0];
-    const char *service = database->service_user;
-    const char *user = service != NULL ? service : server->user;
-    if (options->auth.query != NULL && options->auth.query_user != NULL) {
-        user = options->auth.query_user;
-    }
-    job->source.user = user;
-    job->has_login = user != NULL;
-    if (user == NULL) {
-        return;
-    }
-    if (same_text(user, service) && database->service_password != NULL) {
-        job->source.password = database->service_password;
-    } else if (same_text(user, server->user) && server->password != NULL) {
-        job->source.password = server->password;
-    } else if (options->users_secrets != NULL) {
-        job->source.password = userlist_find(options->users_secrets, user);
-    }
+    const char *asker = options->auth.query != NULL ? options->auth.query_user : NULL;
+    job->source.login = pq_login_of(options, database, name, asker);
+    job->has_login = job->source.login.user != NULL;
 }
 
 /* The DSN's own password for its own user; NULL when it has none for this one. */
@@ -359,7 +344,7 @@ static uint32_t running_for(const struct secrets *secrets, const char *database)
     uint32_t count = 0;
     LIST_EACH (&secrets->running, node) {
         const struct job *job = CONTAINER_OF(node, struct job, node);
-        count += strcmp(job->source.database, database) == 0;
+        count += strcmp(job->source.login.database, database) == 0;
     }
     return count;
 }
@@ -378,7 +363,6 @@ static void fill_job(struct secrets *secrets, struct job *job, const struct entr
             job->entries[job->count++] = entry;
         }
     }
-    job->source.database = name;
 }
 
 static void pump(struct secrets *secrets);
@@ -405,9 +389,8 @@ static bool start_job(struct secrets *secrets, const struct entry *first)
     job->secrets = secrets;
     job->request.data = job;
     job->snapshot = snapshot_ref(first->snapshot);
-    job->source.server = &database->servers[0];
     job->source.query = options->auth.query;
-    choose_login(options, database, job);
+    choose_login(options, database, first->database, job);
     list_push_back(&secrets->running, &job->node);
     fill_job(secrets, job, first);
     secrets->running_count++;

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "daemon/catalogs.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
@@ -37,6 +38,7 @@ struct server {
     uint32_t worker_count, threads_started;
     struct listeners listeners;
     struct secrets *secrets;
+    struct catalogs *catalogs;
     struct reload *reload;
     struct notify notify;
 
@@ -141,6 +143,7 @@ static void on_reloaded(void *argument, struct snapshot *snapshot)
     snapshot_unref(server->snapshot);
     server->snapshot = snapshot;
     secrets_forget(server->secrets);
+    catalogs_tell_missing(server->catalogs, options);
     for (uint32_t i = 0; i < server->worker_count; i++) {
         struct message message = {.kind = MESSAGE_SNAPSHOT, .snapshot = snapshot_ref(snapshot)};
         worker_post(&server->workers[0], &server->workers[i], &message);
@@ -176,6 +179,11 @@ void server_control(struct server *server, const struct message *message)
         free(message->ask.database);
         free(message->ask.user);
         return;
+    case MESSAGE_ASK_CATALOG:
+        catalogs_ask(server->catalogs, server->snapshot, message->ask.database, message->worker);
+        free(message->ask.database);
+        free(message->ask.user);
+        return;
     case MESSAGE_ASK_RELOAD: {
         const struct reload_asker asker = {.worker = message->worker, .handle = message->handle};
         reload_ask(server->reload, &asker, message->setting);
@@ -202,6 +210,7 @@ void server_control(struct server *server, const struct message *message)
     case MESSAGE_CLIENT:
     case MESSAGE_SNAPSHOT:
     case MESSAGE_SECRET:
+    case MESSAGE_CATALOG:
     case MESSAGE_RELOADED:
     case MESSAGE_DRAIN:
     case MESSAGE_STOP:
@@ -273,7 +282,8 @@ static int make_workers(struct server *server)
     }
     server->secrets = secrets_new(&server->workers[0], setup.seed);
     crypto_wipe(&setup, sizeof(setup));
-    return server->secrets != NULL ? 0 : ERR_NO_MEMORY;
+    server->catalogs = catalogs_new(&server->workers[0], server->shared);
+    return server->secrets != NULL && server->catalogs != NULL ? 0 : ERR_NO_MEMORY;
 }
 
 static void run_worker(void *argument)
@@ -340,6 +350,7 @@ static int serve(struct server *server)
     snprintf(ready, sizeof(ready), "howdah %s ready on %s with %u worker%s", HOWDAH_VERSION, text,
              server->worker_count, server->worker_count == 1 ? "" : "s");
     log_announce(server->log, ready);
+    catalogs_tell_missing(server->catalogs, options);
     notify_ready(&server->notify, "Serving");
     worker_run(&server->workers[0]);
     return EXIT_SUCCESS;
@@ -409,6 +420,7 @@ int server_run(const struct config_sources *sources, struct log *log)
 out:
     reload_free(server->reload);
     secrets_free(server->secrets);
+    catalogs_free(server->catalogs);
     shared_free(server->shared);
     free(server->workers);
     snapshot_unref(server->snapshot);

@@ -20,6 +20,7 @@
 #include "daemon/tls_socket.h"
 #include "pool/admin.h"
 #include "protocol/crypto.h"
+#include "router/catalog.h"
 
 enum {
     EVENTS_MAX = 256,
@@ -60,7 +61,7 @@ static char *copy_text(const char *text)
     return copy;
 }
 
-static void ask_secret(struct worker *worker, enum message_kind kind, const struct action *action)
+static void ask_control(struct worker *worker, enum message_kind kind, const struct action *action)
 {
     struct message message = {.kind = kind, .worker = worker->index, .handle = action->handle};
     message.ask.database = copy_text(action->database);
@@ -84,10 +85,13 @@ static void act(struct worker *worker, const struct action *action)
 {
     switch (action->kind) {
     case ACTION_ASK_SECRET:
-        ask_secret(worker, MESSAGE_ASK_SECRET, action);
+        ask_control(worker, MESSAGE_ASK_SECRET, action);
         return;
     case ACTION_FORGET_SECRET:
-        ask_secret(worker, MESSAGE_FORGET_SECRET, action);
+        ask_control(worker, MESSAGE_FORGET_SECRET, action);
+        return;
+    case ACTION_ASK_CATALOG:
+        ask_control(worker, MESSAGE_ASK_CATALOG, action);
         return;
     case ACTION_DERIVE:
         derive_start(worker, action->handle);
@@ -186,6 +190,17 @@ static void take_secret(struct worker *worker, const struct message *message)
     secret_copy_free(message->secret);
 }
 
+static void take_catalog(struct worker *worker, const struct message *message)
+{
+    struct event event = {.kind = EVENT_CATALOG,
+                          .text = message->facts.database,
+                          .catalog = message->facts.catalog,
+                          .generation = message->facts.generation};
+    worker_step(worker, &event);
+    catalog_unref(message->facts.catalog);
+    free(message->facts.database);
+}
+
 static void handle_message(struct worker *worker, const struct message *message)
 {
     struct event event = {.kind = EVENT_DRAIN};
@@ -206,6 +221,9 @@ static void handle_message(struct worker *worker, const struct message *message)
     case MESSAGE_SECRET:
         take_secret(worker, message);
         return;
+    case MESSAGE_CATALOG:
+        take_catalog(worker, message);
+        return;
     case MESSAGE_RELOADED:
         engine_reload_done(worker->engine, message->handle, message->why_not,
                            worker_now_us(worker));
@@ -224,6 +242,7 @@ static void handle_message(struct worker *worker, const struct message *message)
         return;
     case MESSAGE_ASK_SECRET:
     case MESSAGE_FORGET_SECRET:
+    case MESSAGE_ASK_CATALOG:
     case MESSAGE_ASK_RELOAD:
     case MESSAGE_ASK_SHUTDOWN:
     case MESSAGE_DRAINED:
@@ -504,11 +523,15 @@ static void discard_mail(struct worker *worker)
             snapshot_unref(message->snapshot);
         } else if (message->kind == MESSAGE_SECRET) {
             secret_copy_free(message->secret);
+        } else if (message->kind == MESSAGE_CATALOG) {
+            catalog_unref(message->facts.catalog);
+            free(message->facts.database);
         } else if (message->kind == MESSAGE_RELOADED) {
             free(message->why_not);
         } else if (message->kind == MESSAGE_ASK_RELOAD) {
             free(message->setting);
-        } else if (message->kind == MESSAGE_ASK_SECRET || message->kind == MESSAGE_FORGET_SECRET) {
+        } else if (message->kind == MESSAGE_ASK_SECRET || message->kind == MESSAGE_FORGET_SECRET ||
+                   message->kind == MESSAGE_ASK_CATALOG) {
             free(message->ask.database);
             free(message->ask.user);
         }

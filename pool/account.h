@@ -28,6 +28,11 @@ struct account {
     atomic_uint idle[LIMIT_WORKERS];
     _Atomic uint64_t retry_at_us; /* hosts only: no dial before */
     atomic_uint failures;         /* hosts only: dials failed in a row */
+
+    /* Of "facts" only: pool/pool_facts.h. */
+    atomic_uint ddl_open;          /* sessions whose transaction has DDL in it */
+    _Atomic uint64_t ddl_count;    /* such transactions that have ended */
+    _Atomic uint64_t facts_due_us; /* when the catalog is to be looked at again */
 };
 
 struct pid_directory;
@@ -44,7 +49,8 @@ uint32_t shared_worker_count(const struct shared *shared);
 struct pid_directory *shared_pids(const struct shared *shared);
 
 /* The account of that name, made when it is new; NULL when memory is out. Names: "pool/db/user",
- * "db/db", "user/user", "host/host:port". Lives as long as `shared`. */
+ * "db/db", "user/user", "host/host:port",
+ * "facts/db". Lives as long as `shared`. */
 struct account *shared_account(struct shared *shared, const char *kind, const char *first,
                                const char *second);
 

@@ -7,7 +7,8 @@
  *
  * Names come from plans (SET, set_config) and, for functions that a text calls and for DO blocks,
  * from whatever in the text's literals and parameters looks like one. To ask for a name that is
- * none costs nothing: its answer is NULL. A function's own body is not looked at.
+ * none costs nothing: its answer is NULL. What functions themselves name is a catalog fact
+ * (pool/pool_facts.h).
  */
 #ifndef POOL_CUSTOM_H
 #define POOL_CUSTOM_H

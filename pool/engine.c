@@ -18,6 +18,7 @@
 #include "pool/link.h"
 #include "pool/options.h"
 #include "pool/pool.h"
+#include "pool/pool_facts.h"
 #include "pool/session.h"
 #include "pool/show.h"
 #include "protocol/crypto.h"
@@ -391,6 +392,9 @@ static void process_event(struct engine *engine, const struct event *event)
         return;
     case EVENT_OPTIONS:
         take_options(engine, event->options);
+        return;
+    case EVENT_CATALOG:
+        pool_facts_take(engine, event->text, event->catalog, event->generation);
         return;
     case EVENT_DRAIN:
         engine->patient = event->code != 0;

@@ -42,6 +42,7 @@
 #include "base/handle.h"
 #include "base/limits.h"
 
+struct catalog;
 struct engine;
 struct iovec;
 struct letter;
@@ -88,6 +89,9 @@ enum event_kind {
     EVENT_DERIVED, /* keys: the answer to ACTION_DERIVE for this connection */
     EVENT_OS_USER, /* text: the answer to ACTION_ASK_OS_USER; NULL = nobody has that number */
     EVENT_MAIL,    /* letter: from another engine; the engine owns it now */
+    EVENT_CATALOG, /* text, catalog, generation: the answer to ACTION_ASK_CATALOG for the database
+                    * `text`, or news; catalog is NULL where it can't be had. The engine takes its
+                    * own reference */
     EVENT_OPTIONS, /* options: a new snapshot; the engine takes its own reference */
     EVENT_DRAIN,   /* no new clients; sessions end after their transaction, or (code not 0) when
                     * their clients leave, then ACTION_DRAINED */
@@ -107,6 +111,10 @@ struct event {
         const uint8_t *keys; /* 64 bytes: ClientKey, ServerKey (RFC 5802) */
         struct letter *letter;
         struct options *options;
+        struct {
+            struct catalog *catalog;
+            uint64_t generation; /* pool/pool_facts.h */
+        };
     };
 };
 
@@ -132,6 +140,7 @@ enum { ACTION_TEXT_BYTES = 512 };
 enum action_kind {
     ACTION_ASK_SECRET,    /* the secret of `user` for `database` -> EVENT_SECRET */
     ACTION_FORGET_SECRET, /* what was said of `user` for `database` proved nobody: ask anew */
+    ACTION_ASK_CATALOG,   /* see whether the facts of `database` still hold -> EVENT_CATALOG */
     ACTION_DERIVE,        /* PBKDF2 off the loop -> EVENT_DERIVED; inputs: engine_derivation() */
     ACTION_ASK_OS_USER,   /* the name of the operating system's user `uid` -> EVENT_OS_USER */
     ACTION_MAIL,          /* letter -> EVENT_MAIL at worker `worker` */

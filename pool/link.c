@@ -719,6 +719,7 @@ void link_event(struct engine *engine, struct link *link, const struct event *ev
     case EVENT_SECRET:
     case EVENT_OS_USER:
     case EVENT_MAIL:
+    case EVENT_CATALOG:
     case EVENT_OPTIONS:
     case EVENT_DRAIN:
     case EVENT_TICK:

@@ -347,10 +347,11 @@ static bool is_understood(const struct plan *plan, const struct sql_name *names,
 }
 
 /* What a statement with names does besides: PREPARE leaves nothing of its own at the server. */
-static void touch(struct engine *engine, struct session *session, const struct plan *plan,
+static void touch(struct engine *engine, struct session *session, struct plan *plan,
                   const struct sql_name *names, uint32_t count)
 {
-    struct plan rest = *plan;
+    struct plan room;
+    struct plan rest = *state_by_facts(engine, session, plan, &room);
     bool physical = is_physical(session);
     rest.touches &= physical ? UINT32_MAX : ~(uint32_t)PLAN_TOUCH_PREPARE;
     state_touch(engine, session, &rest);
@@ -472,7 +473,7 @@ static bool rewrite(struct engine *engine, struct session *session, const char *
     return going;
 }
 
-bool names_query(struct engine *engine, struct session *session, const struct plan *plan,
+bool names_query(struct engine *engine, struct session *session, struct plan *plan,
                  const uint8_t *message, uint32_t total, uint32_t *ret_taken)
 {
     struct sql_name names[SQL_NAMES_MAX];
@@ -485,7 +486,9 @@ bool names_query(struct engine *engine, struct session *session, const struct pl
         session->refused_pin = pin_limit_refuses(session, plan->leaves & PLAN_TOUCH_PREPARE);
         if (session->refused_pin == 0) {
             prepare_alters(session, plan);
-            state_touch(engine, session, plan);
+            struct plan room;
+            const struct plan *seen = state_by_facts(engine, session, plan, &room);
+            state_touch(engine, session, seen);
             sequence_before(engine, session, plan);
         }
         return false;
@@ -611,7 +614,8 @@ void names_bound(struct engine *engine, struct session *session, const struct st
     if (is_understood(plan, found, count)) {
         touch(engine, session, plan, found, count);
     } else {
-        state_touch(engine, session, plan);
+        struct plan room;
+        state_touch(engine, session, state_by_facts(engine, session, plan, &room));
     }
     plan_unref(plan);
     drop_choice(engine, &names->bound);

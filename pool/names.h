@@ -32,7 +32,7 @@ struct statement;
 
 /* A simple query (whole, with its header) whose plan says that it has such names. False: it passes
  * as it is. True: *ret_taken is its length; or 0, it waits or the session is closing. */
-bool names_query(struct engine *engine, struct session *session, const struct plan *plan,
+bool names_query(struct engine *engine, struct session *session, struct plan *plan,
                  const uint8_t *message, uint32_t total, uint32_t *ret_taken);
 
 /* Of a held query that could not be prepared for: its error was told, and it is to be skipped. */

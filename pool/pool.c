@@ -12,6 +12,7 @@
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/listen.h"
+#include "pool/pool_facts.h"
 #include "pool/session.h"
 #include "protocol/crypto.h"
 
@@ -111,6 +112,7 @@ static void set_options(struct engine *engine, struct pool *pool,
     pool->database = database;
     pool->server = &database->servers[0];
     take_limits(engine, pool);
+    pool_facts_options(pool);
 }
 
 struct pool *pool_get(struct engine *engine, const char *database, const char *user, int *ret_code)
@@ -139,6 +141,7 @@ struct pool *pool_get(struct engine *engine, const char *database, const char *u
     pool->database = found;
     pool->server = &found->servers[0];
     if (!take_names(pool, database, user) || !take_accounts(engine, pool) ||
+        !pool_facts_begin(engine, pool) ||
         map_add(&engine->pools, &pool->node, pool_hash(engine, database, user)) != 0) {
         pool->retired = true;
         pool_free(engine, pool);
@@ -165,6 +168,7 @@ void pool_free(struct engine *engine, struct pool *pool)
         settings_unref(&engine->settings, pool->welcomes[i].canonical);
     }
     settings_unref(&engine->settings, pool->baseline);
+    pool_facts_fini(pool);
     if (pool->password != NULL) {
         crypto_wipe(pool->password, strlen(pool->password));
     }
@@ -398,6 +402,7 @@ void pool_change_server(struct engine *engine, struct pool *pool)
     if (server->password != NULL || pool->dsn_password) {
         pool_set_password(pool, server->password);
     }
+    pool_facts_forget(pool);
     pool->dsn_password = server->password != NULL;
     pool->has_keys = false;
     pool->epoch++;

@@ -17,6 +17,7 @@
 #include "pool/options.h"
 
 struct account;
+struct catalog;
 struct engine;
 struct hub;
 struct link;
@@ -37,6 +38,16 @@ struct welcome {
 };
 
 enum { POOL_WELCOMES = 16 };
+
+/* See pool/pool_facts.h. */
+struct pool_facts {
+    struct catalog *catalog; /* NULL: none was had so far */
+    struct account *account;
+    uint64_t generation; /* the account's ddl_count when they were loaded */
+    bool has_login;      /* as whom to ask the server is known */
+    bool asked;
+    bool failed; /* they couldn't be had, and there are none from before */
+};
 
 /* A ticket of a worker in the home's line. */
 struct ticket {
@@ -70,6 +81,8 @@ struct pool {
     struct ticket *line;
     uint32_t line_capacity, line_first, line_count;
     uint32_t asked[LIMIT_WORKERS]; /* letters "give one" under way */
+
+    struct pool_facts facts;
 
     struct hub *hub; /* listens for its sessions (pool/listen.h); NULL = nobody listens */
 

@@ -21,6 +21,7 @@
 #include "pool/pid_message.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
+#include "pool/pool_facts.h"
 #include "pool/portal_run.h"
 #include "pool/prepare.h"
 #include "pool/restore.h"
@@ -100,6 +101,9 @@ void session_close(struct engine *engine, struct session *session)
     if (session->waits) {
         lend_leave(engine, session);
     }
+    if (session->changes_facts) {
+        pool_facts_changed(engine, session);
+    }
     list_remove(&session->waiting);
     session->state = SESSION_CLOSING;
     prepare_altered(engine, session);
@@ -128,6 +132,9 @@ void session_closed(struct engine *engine, struct session *session)
     if (link != NULL) { /* conn_close for want of memory went around session_close */
         session->link = NULL;
         link_abandon(engine, link);
+    }
+    if (session->changes_facts) {
+        pool_facts_changed(engine, session);
     }
     if (session->waits) {
         lend_leave(engine, session);

@@ -111,6 +111,7 @@ struct session {
     bool asks_sequences;     /* it has called currval or lastval */
     uint8_t refused_pin;     /* of the statement at hand: pool/pin_limit.h; 0 = it may run */
     bool checks_state;       /* pool/state_check.h */
+    bool changes_facts;      /* its transaction has DDL in it: pool/pool_facts.h */
     bool ran;                /* a statement was sent since the server was last asked */
     bool alters;             /* its transaction has changed the catalog: pool/prepare.h */
     bool notifies;           /* its transaction has NOTIFY in it */

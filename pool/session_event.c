@@ -216,6 +216,7 @@ void session_event(struct engine *engine, struct session *session, const struct 
     case EVENT_SENT:
     case EVENT_DIALED:
     case EVENT_MAIL:
+    case EVENT_CATALOG:
     case EVENT_OPTIONS:
     case EVENT_DRAIN:
     case EVENT_TICK:

@@ -14,6 +14,7 @@
 #include "pool/listen.h"
 #include "pool/options.h"
 #include "pool/pool.h"
+#include "pool/pool_facts.h"
 #include "pool/prepare.h"
 #include "pool/state.h"
 #include "protocol/message.h"
@@ -140,6 +141,9 @@ void session_idle(struct engine *engine, struct session *session)
     heal_forget(&link->heal);
     if (link->status == 'I') { /* first: the client is told of its commit at the end of the step */
         prepare_altered(engine, session);
+    }
+    if (session->changes_facts && link->status == 'I') {
+        pool_facts_changed(engine, session);
     }
     if (asks(engine, session) || listen_settle(engine, session)) {
         return;

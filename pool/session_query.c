@@ -12,6 +12,7 @@
 #include "pool/own_answer.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
+#include "pool/pool_facts.h"
 #include "pool/restore.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
@@ -164,10 +165,14 @@ bool session_query_is_plain(struct engine *engine, struct session *session, cons
     if (have < total || message[total - 1] != '\0' || !is_free(session)) {
         return false;
     }
-    const struct plan *plan =
+    struct plan *plan =
         state_known_plan(engine, session, (const char *)message + MESSAGE_HEADER_BYTES,
                          total - MESSAGE_HEADER_BYTES - 1);
     if (plan == NULL || plan->touches != 0) {
+        return false;
+    }
+    struct facts facts = pool_facts_of(engine, session, plan);
+    if (facts.touches != 0 || facts.class != plan->class) {
         return false;
     }
     session->query_is_read = plan->class <= PLAN_READ;

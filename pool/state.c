@@ -12,6 +12,7 @@
 #include "pool/listen.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
+#include "pool/pool_facts.h"
 #include "pool/prepare.h"
 #include "pool/restore.h"
 #include "pool/sequence.h"
@@ -56,6 +57,9 @@ enum {
                     PLAN_TOUCH_UNKNOWN | PLAN_TOUCH_OPAQUE | PLAN_TOUCH_DISCARD | PLAN_TOUCH_LOAD |
                     PLAN_TOUCH_SEED,
 };
+
+/* Where functions may have set what no plan names. */
+enum { CUSTOM_TOUCHES = PLAN_TOUCH_SETTINGS | PLAN_TOUCH_LOCAL | PLAN_TOUCH_UNKNOWN };
 
 /* More settings than this in one answer are no session's. */
 enum { SETTINGS_MAX = 512 };
@@ -124,6 +128,19 @@ static bool leaves_nothing(const struct plan *plan)
     return plan->is_plain_setting && plan->settings[0].local && !has_dot(plan->settings[0].name);
 }
 
+const struct plan *state_by_facts(struct engine *engine, const struct session *session,
+                                  struct plan *plan, struct plan *room)
+{
+    struct facts facts = pool_facts_of(engine, session, plan);
+    if (facts.touches == plan->touches && facts.class == plan->class) {
+        return plan;
+    }
+    *room = *plan;
+    room->touches = facts.touches;
+    room->class = facts.class;
+    return room;
+}
+
 /* What no statement takes away again: a library that was loaded, the state of random(). */
 enum { SPOILING_TOUCHES = PLAN_TOUCH_LOAD | PLAN_TOUCH_SEED };
 
@@ -131,6 +148,9 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
 {
     uint32_t touches = plan->touches & STATE_TOUCHES;
     listen_touch(session, plan);
+    if (plan->changes_facts) {
+        pool_facts_change(session);
+    }
     bool discards = plan->statement_count == 1 && (touches & PLAN_TOUCH_DISCARD) != 0;
     session->discards |= discards;
     if (discards && session->set_alone != NULL) { /* what holds then is not the SET's any more */
@@ -149,6 +169,9 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
                      ((touches & PLAN_TOUCH_SEED) != 0 ? PIN_SEED : 0);
     state_pins_changed(engine, session);
     custom_note_plan(engine, session, plan);
+    if ((touches & CUSTOM_TOUCHES) != 0) {
+        pool_facts_customs(engine, session);
+    }
 }
 
 void state_touch_all(struct session *session)
@@ -173,8 +196,8 @@ struct plan *state_plan(struct engine *engine, const struct session *session, co
     return plan_of(&engine->plans, &context, text, len);
 }
 
-const struct plan *state_known_plan(struct engine *engine, const struct session *session,
-                                    const char *text, uint32_t len)
+struct plan *state_known_plan(struct engine *engine, const struct session *session,
+                              const char *text, uint32_t len)
 {
     const struct plan_context context = state_plan_context(session);
     return plan_known(&engine->plans, &context, text, len);
@@ -192,9 +215,13 @@ static bool is_certain(const struct plan *plan)
 }
 
 /* A plain read changes nothing here, unless it ends a pin (pool/sequence.h). */
-static inline bool is_plain_read(const struct session *session, const struct plan *plan)
+static inline bool is_plain_read(struct engine *engine, const struct session *session,
+                                 struct plan *plan)
 {
-    return plan->class == PLAN_READ && plan->touches == 0 && session->pins == 0;
+    if (plan->class != PLAN_READ || plan->touches != 0 || session->pins != 0) {
+        return false;
+    }
+    return pool_facts_of(engine, session, plan).class == PLAN_READ;
 }
 
 bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len,
@@ -202,8 +229,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
 {
     const struct link *link = session->link;
     struct plan *plan = state_plan(engine, session, text, message_text_bytes(text, len));
-    bool reads = plan->class <= PLAN_READ;
-    if (is_plain_read(session, plan)) {
+    if (is_plain_read(engine, session, plan)) {
         plan_unref(plan);
         return true;
     }
@@ -226,9 +252,14 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
         return false;
     }
     prepare_alters(session, plan);
+    struct plan room;
+    const struct plan *seen = state_by_facts(engine, session, plan, &room);
     if (session->owns_link) {
         session->link->spoilt |= (plan->touches & SPOILING_TOUCHES) != 0;
         custom_spoils(session, plan, text, message_text_bytes(text, len));
+        if (plan->changes_facts) {
+            pool_facts_change(session);
+        }
     } else if (is_certain(plan) && link->status == 'I' && due_empty(&link->due) &&
                session->touched == 0) {
         custom_note_plan(engine, session, plan);
@@ -236,9 +267,10 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
         session->set_alone = plan;
         return false;
     } else {
-        state_touch(engine, session, plan);
-        sequence_before(engine, session, plan);
+        state_touch(engine, session, seen);
+        sequence_before(engine, session, seen->class > plan->class ? seen : plan);
     }
+    bool reads = seen->class <= PLAN_READ;
     plan_unref(plan);
     return reads;
 }
@@ -283,14 +315,16 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
         state_touch_all(session);
         return false;
     }
-    if (is_plain_read(session, plan)) {
+    if (is_plain_read(engine, session, plan)) {
         return true;
     }
-    state_touch(engine, session, plan);
+    struct plan room;
+    const struct plan *seen = state_by_facts(engine, session, plan, &room);
+    state_touch(engine, session, seen);
     restore_note(engine, session, plan);
     prepare_alters(session, plan);
     vacate_before(engine, session, plan);
-    return plan->class <= PLAN_READ;
+    return seen->class <= PLAN_READ;
 }
 
 void state_discarded(struct engine *engine, struct session *session)

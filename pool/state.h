@@ -39,7 +39,12 @@ enum {
 #undef PIN
 };
 
-/* A statement with this plan is sent to the session's server. */
+/* The plan as the facts of the session's catalog have it (pool/pool_facts.h): itself, or a copy in
+ * `room`, which borrows all from it. */
+const struct plan *state_by_facts(struct engine *engine, const struct session *session,
+                                  struct plan *plan, struct plan *room);
+
+/* A statement with this plan, as state_by_facts has it, is sent to the session's server. */
 void state_touch(struct engine *engine, struct session *session, const struct plan *plan);
 
 /* How the session's server reads texts. */
@@ -50,8 +55,8 @@ struct plan *state_plan(struct engine *engine, const struct session *session, co
                         uint32_t len);
 
 /* The same where it takes but a look; borrowed until the next plan is made; else NULL. */
-const struct plan *state_known_plan(struct engine *engine, const struct session *session,
-                                    const char *text, uint32_t len);
+struct plan *state_known_plan(struct engine *engine, const struct session *session,
+                              const char *text, uint32_t len);
 
 /* A simple query is sent; its text ends at its NUL. Returns whether it only reads. One that names
  * prepared statements, or is answered here (pool/own_answer.h), is left to the caller: *ret_named

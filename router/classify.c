@@ -6,12 +6,13 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "router/classify_names.h"
 #include "router/control.h"
 #include "router/functions.h"
 
 enum {
     /* Custom settings that one text may name; more and it is taken for one that may do anything. */
-    NAMES_MAX = 64,
+    CUSTOM_MAX = 64,
     /* CURSOR_OPT_HOLD, src/include/nodes/parsenodes.h */
     CURSOR_HOLD = 0x20,
     /* Of texts whose statements are looked at one by one, too. */
@@ -35,8 +36,14 @@ struct work {
     bool locks_rows;
     bool drops_on_commit; /* what this statement makes */
     int code;
-    char *names[NAMES_MAX]; /* of custom settings */
-    uint32_t name_count;
+    char *custom[CUSTOM_MAX]; /* names of custom settings */
+    uint32_t custom_count;
+    bool calls_others; /* functions that are not known as PostgreSQL's own */
+    bool calls_procedure;
+    bool changes_facts;
+    uint32_t own_touches; /* of all statements so far, as in struct plan */
+    enum plan_class own_class;
+    struct classify_names names;
     char *database;
     bool is_plain; /* of a text's only statement */
     struct plan_setting plain;
@@ -101,13 +108,13 @@ static void note_custom(struct work *work, const char *name)
     if (strchr(name, '.') == NULL) {
         return;
     }
-    if (work->name_count == NAMES_MAX) {
+    if (work->custom_count == CUSTOM_MAX) {
         work->touches |= PLAN_TOUCH_UNKNOWN;
         return;
     }
     char *copy = setting_copy(work, name);
     if (copy != NULL) {
-        work->names[work->name_count++] = copy;
+        work->custom[work->custom_count++] = copy;
     }
 }
 
@@ -230,7 +237,7 @@ static void look_for_plain_set_config(struct work *work, uint32_t stmt)
     uint32_t args[3];
     set_config_arguments(tree, call, args);
     if (strcmp(last, "set_config") != 0 || (work->touches & PLAN_TOUCH_UNKNOWN) != 0 ||
-        args[0] == 0) {
+        work->calls_others || args[0] == 0) {
         return;
     }
     const char *name = literal_text(tree, args[0]), *value = literal_text(tree, args[1]);
@@ -266,10 +273,10 @@ static void call_function(struct work *work, uint32_t name_list)
         schema = part++ == 0 ? schema : name;
         name = parse_field_text(tree, i, "sval");
     }
-    const struct function_fact *fact = function_find(name);
+    const struct function_fact *fact = work->calls_procedure ? NULL : function_find(name);
     if (fact == NULL || part > 2 || strcmp(schema, "pg_catalog") != 0) {
-        raise_class(work, PLAN_WRITE);
-        work->touches |= PLAN_TOUCH_UNKNOWN;
+        work->calls_others = true;
+        classify_name(&work->names, PLAN_NAME_FUNCTION, name);
         return;
     }
     raise_class(work, fact->class);
@@ -290,8 +297,7 @@ static void look_at_operator(struct work *work, uint32_t name_list)
 {
     if (name_list != 0 && parse_child_count(work->tree, name_list) > 1 &&
         strcmp(parse_field_text(work->tree, name_list + 1, "sval"), "pg_catalog") != 0) {
-        raise_class(work, PLAN_WRITE);
-        work->touches |= PLAN_TOUCH_UNKNOWN;
+        work->calls_others = true; /* catalog->everywhere has what any operator does */
     }
 }
 
@@ -520,7 +526,34 @@ static bool detaches_concurrently(const struct parse_tree *tree, uint32_t stmt)
     return false;
 }
 
-/* One statement, in a work of its own. */
+/* Whether what the catalog says of functions and relations may be otherwise after it. */
+static bool changes_facts(const struct work *work, enum parse_type type)
+{
+    static const uint8_t others[] = {
+#define TYPE(name) PARSE_##name,
+#include "router/harmless_ddl.def"
+#undef TYPE
+    };
+    bool makes_table = type == PARSE_CREATE_STMT || type == PARSE_CREATE_TABLE_AS_STMT ||
+                       type == PARSE_SELECT_STMT || type == PARSE_VIEW_STMT;
+    if (work->class != PLAN_DDL || (makes_table && (work->touches & PLAN_TOUCH_TEMP) != 0)) {
+        return type == PARSE_DO_STMT || work->class == PLAN_OPAQUE;
+    }
+    return memchr(others, type, sizeof(others)) == NULL;
+}
+
+/* What functions may do of which nothing is known. */
+static void assume_the_worst(struct work *work, enum parse_type type)
+{
+    if (!work->calls_others) {
+        return;
+    }
+    work->touches |= PLAN_TOUCH_UNKNOWN;
+    if (type != PARSE_PREPARE_STMT) { /* nothing is run yet */
+        raise_class(work, PLAN_WRITE);
+    }
+}
+
 static void classify_statement(struct work *work, uint32_t stmt)
 {
     const struct parse_tree *tree = work->tree;
@@ -535,7 +568,9 @@ static void classify_statement(struct work *work, uint32_t stmt)
     } else {
         work->class = (enum plan_class)kinds[type].class;
         work->touches = kinds[type].touches;
+        work->calls_procedure = type == PARSE_CALL_STMT;
         scan(work, stmt, tree->nodes[stmt].end, !only_stores(type));
+        work->calls_procedure = false;
         look_closer(work, type, stmt);
         if (type == PARSE_ALTER_TABLE_STMT && detaches_concurrently(tree, stmt)) {
             work->touches |= PLAN_TOUCH_ALONE;
@@ -544,9 +579,14 @@ static void classify_statement(struct work *work, uint32_t stmt)
             work->class = PLAN_SESSION; /* nothing is run yet */
         }
     }
+    if (!only_stores(type) && type != PARSE_LOCK_STMT &&
+        (work->touches & PLAN_TOUCH_EXPLAIN) == 0) {
+        classify_relations(tree, stmt, work->class >= PLAN_DDL, &work->names);
+    }
     if (work->touches != 0 && work->class == PLAN_READ) {
         work->class = PLAN_WRITE;
     }
+    work->changes_facts |= changes_facts(work, type);
 }
 
 /* What may outlive the transaction and pin. Locks were noted where they are taken; temporary
@@ -563,8 +603,8 @@ static void note_leaves(struct work *work, enum parse_type type)
 
 static void free_settings(struct work *work)
 {
-    for (uint32_t i = 0; i < work->name_count; i++) {
-        free(work->names[i]);
+    for (uint32_t i = 0; i < work->custom_count; i++) {
+        free(work->custom[i]);
     }
     if (work->is_plain) {
         free((char *)work->plain.name);
@@ -575,7 +615,7 @@ static void free_settings(struct work *work)
 /* The work's texts become the plan's. */
 static int keep_settings(struct work *work, struct plan *plan)
 {
-    uint32_t count = work->is_plain ? 1 : work->name_count;
+    uint32_t count = work->is_plain ? 1 : work->custom_count;
     struct plan_setting *settings = count == 0 ? NULL : calloc(count, sizeof(*settings));
     if (count != 0 && settings == NULL) {
         return ERR_NO_MEMORY;
@@ -586,9 +626,9 @@ static int keep_settings(struct work *work, struct plan *plan)
         plan->is_plain_setting = true;
     } else {
         for (uint32_t i = 0; i < count; i++) {
-            settings[i] = (struct plan_setting){.name = work->names[i]};
+            settings[i] = (struct plan_setting){.name = work->custom[i]};
         }
-        work->name_count = 0;
+        work->custom_count = 0;
     }
     plan->settings = settings;
     plan->settings_count = count;
@@ -605,8 +645,11 @@ int classify(const struct parse_tree *tree, struct plan *plan)
         uint32_t touches = all.touches, stmt = parse_field(tree, at, "stmt");
         all.class = PLAN_EMPTY;
         all.touches = 0;
-        all.drops_on_commit = false;
+        all.drops_on_commit = all.calls_others = false;
         classify_statement(&all, stmt);
+        all.own_class = all.class > all.own_class ? all.class : all.own_class;
+        all.own_touches |= all.touches;
+        assume_the_worst(&all, (enum parse_type)tree->nodes[stmt].type);
         note_leaves(&all, (enum parse_type)tree->nodes[stmt].type);
         raise_class(&all, class);
         all.touches |= touches;
@@ -628,6 +671,12 @@ int classify(const struct parse_tree *tree, struct plan *plan)
         code = keep_settings(&all, plan);
     }
     if (code == 0) {
+        code = classify_names_keep(&all.names, plan);
+    }
+    if (code == 0) {
+        plan->own_class = (uint8_t)all.own_class;
+        plan->own_touches = all.own_touches;
+        plan->changes_facts = all.changes_facts;
         plan->class = (uint8_t)all.class;
         plan->touches = all.touches;
         plan->leaves = all.leaves & all.touches;
@@ -641,5 +690,6 @@ int classify(const struct parse_tree *tree, struct plan *plan)
     if (code != 0) {
         classify_free_steps(plan);
     }
+    classify_names_fini(&all.names);
     return code;
 }

@@ -65,6 +65,10 @@ static void plan_free(struct plan *plan)
         free((char *)plan->settings[i].value);
     }
     classify_free_steps(plan);
+    for (uint32_t i = 0; i < plan->names_count; i++) {
+        free(plan->names[i].name);
+    }
+    free(plan->names);
     free(plan->settings);
     free(plan->hint);
     free(plan->database);
@@ -92,8 +96,8 @@ void plan_unref(struct plan *plan)
 
 static void make_opaque(struct plan *plan)
 {
-    plan->class = PLAN_OPAQUE;
-    plan->touches = PLAN_TOUCH_OPAQUE;
+    plan->class = plan->own_class = PLAN_OPAQUE;
+    plan->touches = plan->own_touches = PLAN_TOUCH_OPAQUE;
     plan->statement_count = UINT8_MAX;
 }
 

@@ -128,6 +128,18 @@ struct plan_modes {
     uint8_t read_only;  /* enum plan_choice */
     uint8_t deferrable; /* enum plan_choice */
 };
+enum plan_name_kind { PLAN_NAME_FUNCTION, PLAN_NAME_READ, PLAN_NAME_WRITE };
+
+/* What a statement names and runs, for the catalog's facts: functions that are not known as
+ * PostgreSQL's own, and relations that it reads or writes. Without schemas: the facts of a name are
+ * those of every schema. */
+struct plan_name {
+    char *name;
+    uint8_t kind; /* enum plan_name_kind */
+};
+
+/* Names that one text may have; of more, nothing is known. */
+enum { PLAN_NAMES_MAX = 64 };
 
 struct plan {
     struct map_node node; /* in the cache, by its skeleton's hash */
@@ -143,6 +155,20 @@ struct plan {
     uint8_t control; /* enum plan_control */
     bool chain;      /* with PLAN_CONTROL_COMMIT and ROLLBACK: AND CHAIN */
     struct plan_modes modes; /* with PLAN_CONTROL_BEGIN and START; the last word counts */
+
+    /* The same without what the functions in `names` do: class and touches take those for ones that
+     * do anything. router/facts.h puts together what they do by the catalog. */
+    uint32_t own_touches;
+    uint8_t own_class;
+    bool changes_facts; /* DDL after which the catalog's facts may be others */
+    bool many_names;    /* more than PLAN_NAMES_MAX: `names` has not all */
+    uint32_t names_count;
+    struct plan_name *names;
+
+    /* What router/facts.h found last, and in which catalog; 0: nothing yet. */
+    uint64_t facts_serial;
+    uint32_t facts_touches;
+    uint8_t facts_class;
 
     /* Of a text that is one SET, RESET or SELECT set_config('name', 'value', literal) and nothing
      * else: it, with settings_count 1. Of others: the names alone (value NULL) of custom settings

@@ -86,7 +86,8 @@ class Ground:
             "auth": {"method": "trust"},
             "admin": {"users": ["admin"]},
             "databases": {
-                f"diff{job}": {"primary": f"postgres://127.0.0.1:{self.cluster.port}/diff{job}p", "pool": pool}
+                f"diff{job}": {"primary": f"postgres://127.0.0.1:{self.cluster.port}/diff{job}p", "pool": pool,
+                               "service": {"user": "postgres"}}
                 for job in range(self.jobs)
             },
         }

@@ -328,6 +328,9 @@ static void do_action(struct world *world, uint32_t engine, const struct action 
         text_format(&world->lines, "    forgets the secret of %s at %s\n", action->user,
                     action->database);
         return;
+    case ACTION_ASK_CATALOG:
+        text_format(&world->lines, "    asks for the catalog of %s\n", action->database);
+        return;
     case ACTION_DERIVE:
         derive(world, engine, action->handle);
         return;

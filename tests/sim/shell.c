@@ -364,6 +364,7 @@ static void act(struct shell *shell, const struct action *action)
         return;
     case ACTION_ASK_SECRET:
     case ACTION_FORGET_SECRET:
+    case ACTION_ASK_CATALOG:
     case ACTION_DERIVE:
     case ACTION_ASK_OS_USER:
     case ACTION_RELOAD:

@@ -1,0 +1,234 @@
+#include "daemon/pq.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "pool/options.h"
+#include "protocol/userlist.h"
+
+#define PREPARE_US (2 * 1000000ULL)
+
+/* What a login may have set (ALTER ROLE … SET) is taken back before anything is asked. */
+static const char prepare_session[] =
+    "SELECT pg_catalog.set_config('search_path', '', false), "
+    "pg_catalog.set_config('statement_timeout', '2000', false), "
+    "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
+    "pg_catalog.set_config('datestyle', 'ISO, YMD', false), "
+    "pg_catalog.set_config('timezone', 'UTC', false)";
+
+static bool same_text(const char *left, const char *right)
+{
+    return left != NULL && right != NULL && strcmp(left, right) == 0;
+}
+
+struct pq_login pq_login_of(const struct options *options, const struct database_options *database,
+                            const char *name, const char *user)
+{
+    const struct server_options *server = &database->servers[0];
+    const char *service = database->service_user;
+    struct pq_login login = {.server = server, .database = name, .user = user};
+    if (user == NULL) {
+        login.user = service != NULL ? service : server->user;
+    }
+    if (login.user == NULL) {
+        return login;
+    }
+    if (same_text(login.user, service) && database->service_password != NULL) {
+        login.password = database->service_password;
+    } else if (same_text(login.user, server->user) && server->password != NULL) {
+        login.password = server->password;
+    } else if (options->users_secrets != NULL) {
+        login.password = userlist_find(options->users_secrets, login.user);
+    }
+    return login;
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Waits for the socket until the deadline: 0 or ERR_QUERY_TIMEOUT. */
+static int wait_for(int fd, short events, uint64_t deadline_us)
+{
+    for (;;) {
+        uint64_t now = now_us();
+        if (now >= deadline_us) {
+            return ERR_QUERY_TIMEOUT;
+        }
+        struct pollfd poller = {.fd = fd, .events = events};
+        int ready = poll(&poller, 1, (int)((deadline_us - now + 999) / 1000));
+        if (ready > 0) {
+            return 0;
+        }
+        if (ready < 0 && errno != EINTR) {
+            return ERR_SERVER_LOST;
+        }
+    }
+}
+
+/* --- connecting ------------------------------------------------------------------------------ */
+
+static const char *mode_word(enum tls_mode mode)
+{
+    switch (mode) {
+    case TLS_DISABLE:
+        return "disable";
+    case TLS_ALLOW:
+        return "allow";
+    case TLS_PREFER:
+        return "prefer";
+    case TLS_REQUIRE:
+        return "require";
+    case TLS_VERIFY_CA:
+        return "verify-ca";
+    case TLS_VERIFY_FULL:
+        return "verify-full";
+    }
+    return "prefer";
+}
+
+struct parameters {
+    const char *keys[24], *values[24];
+    uint32_t count;
+};
+
+static void add(struct parameters *parameters, const char *key, const char *value)
+{
+    if (value != NULL) {
+        parameters->keys[parameters->count] = key;
+        parameters->values[parameters->count++] = value;
+    }
+}
+
+static PGconn *begin(const struct pq_login *login, const char *application_name)
+{
+    const struct server_options *server = login->server;
+    struct parameters parameters = {.count = 0};
+    char port[8];
+    snprintf(port, sizeof(port), "%u", server->port);
+    add(&parameters, "host", server->host);
+    add(&parameters, "hostaddr", server->hostaddr);
+    add(&parameters, "port", port);
+    add(&parameters, "dbname", server->dbname != NULL ? server->dbname : login->database);
+    add(&parameters, "user", login->user);
+    add(&parameters, "password", login->password);
+    add(&parameters, "passfile", "/dev/null/none"); /* one that can't exist: libpq is silent then */
+    add(&parameters, "sslmode", mode_word(server->sslmode));
+    add(&parameters, "sslrootcert", server->sslrootcert);
+    add(&parameters, "sslcert", server->sslcert);
+    add(&parameters, "sslkey", server->sslkey);
+    add(&parameters, "gssencmode", "disable");
+    add(&parameters, "options", "");
+    add(&parameters, "application_name", application_name);
+    if (server->channel_binding == CHANNEL_BINDING_REQUIRE) {
+        add(&parameters, "channel_binding", "require");
+    }
+    /* No expand_dbname: a database's name that looks like a connection string is a name. */
+    return PQconnectStartParams(parameters.keys, parameters.values, 0);
+}
+
+static int connect_until(PGconn *connection, uint64_t deadline_us)
+{
+    PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+    while (PQstatus(connection) != CONNECTION_BAD && status != PGRES_POLLING_FAILED) {
+        if (status == PGRES_POLLING_OK) {
+            return 0;
+        }
+        short events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+        int code = wait_for(PQsocket(connection), events, deadline_us);
+        if (code != 0) {
+            return code;
+        }
+        status = PQconnectPoll(connection);
+    }
+    return ERR_CONNECT;
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+/* Gets the last result of what was sent. ERR_QUERY_TIMEOUT, ERR_SERVER_LOST. */
+static int get_result(PGconn *connection, uint64_t deadline_us, PGresult **ret_result)
+{
+    PGresult *last = NULL;
+    for (;;) {
+        int pending = PQflush(connection);
+        while (PQisBusy(connection)) {
+            short events = (short)(POLLIN | (pending > 0 ? POLLOUT : 0));
+            int code = wait_for(PQsocket(connection), events, deadline_us);
+            if (code == 0 && PQconsumeInput(connection) == 0) {
+                code = ERR_SERVER_LOST;
+            }
+            if (code != 0) {
+                PQclear(last);
+                return code;
+            }
+            pending = PQflush(connection);
+        }
+        PGresult *result = PQgetResult(connection);
+        if (result == NULL) {
+            *ret_result = last;
+            return last != NULL ? 0 : ERR_SERVER_LOST;
+        }
+        PQclear(last);
+        last = result;
+    }
+}
+
+int pq_run(struct pg_conn *connection, const char *query, const char *parameter,
+           uint64_t timeout_us, struct pg_result **ret_result)
+{
+    const char *values[] = {parameter};
+    int sent = PQsendQueryParams(connection, query, parameter != NULL ? 1 : 0, NULL,
+                                 parameter != NULL ? values : NULL, NULL, NULL, 0);
+    return sent ? get_result(connection, now_us() + timeout_us, ret_result) : ERR_SERVER_LOST;
+}
+
+static void ignore_notice(void *argument, const PGresult *notice)
+{
+    (void)argument;
+    (void)notice;
+}
+
+static int fail(PGconn *connection, int code, const char *text, char ret_detail[PQ_DETAIL_BYTES])
+{
+    snprintf(ret_detail, PQ_DETAIL_BYTES, "%.*s", (int)strcspn(text, "\n"), text);
+    PQfinish(connection);
+    return code;
+}
+
+int pq_open(const struct pq_login *login, const char *application_name,
+            struct pg_conn **ret_connection, char ret_detail[PQ_DETAIL_BYTES])
+{
+    PGconn *connection = begin(login, application_name);
+    if (connection == NULL) {
+        return fail(NULL, ERR_NO_MEMORY, error_message(ERR_NO_MEMORY), ret_detail);
+    }
+    PQsetNoticeReceiver(connection, ignore_notice, NULL);
+    int code = connect_until(connection, now_us() + PQ_CONNECT_US);
+    if (code != 0) {
+        return fail(connection, code == ERR_NO_MEMORY ? code : ERR_CONNECT,
+                    code == ERR_QUERY_TIMEOUT ? "connecting took too long"
+                                              : PQerrorMessage(connection),
+                    ret_detail);
+    }
+    PGresult *result = NULL;
+    PQsetnonblocking(connection, 1);
+    code = pq_run(connection, prepare_session, NULL, PREPARE_US, &result);
+    bool prepared = code == 0 && PQresultStatus(result) == PGRES_TUPLES_OK;
+    PQclear(result);
+    if (!prepared) {
+        return fail(connection, code != 0 ? code : ERR_SERVER_LOST, PQerrorMessage(connection),
+                    ret_detail);
+    }
+    *ret_connection = connection;
+    return 0;
+}

@@ -1,0 +1,46 @@
+/* A session of our own at a server, over libpq, for a thread of the pool: secrets, catalogs.
+ *
+ * It inherits nothing from any client: its parameters are given explicitly, the process's PG...
+ * variables are gone (daemon/process.h), search_path is empty, statements are read-only, and they
+ * name what they use by schema or find it in pg_catalog. Everything blocks, and has a deadline.
+ */
+#ifndef DAEMON_PQ_H
+#define DAEMON_PQ_H
+
+#include <stdint.h>
+
+struct database_options;
+struct options;
+struct pg_conn; /* libpq's PGconn and PGresult */
+struct pg_result;
+struct server_options;
+
+enum { PQ_DETAIL_BYTES = 256 };
+
+#define PQ_CONNECT_US (5 * 1000000ULL)
+
+/* Where and as whom; borrowed strings. */
+struct pq_login {
+    const struct server_options *server;
+    const char *database;        /* unless the server has a dbname */
+    const char *user, *password; /* NULL: not given; libpq's default user, no password */
+};
+
+/* As `user`, or (NULL) as the database's service login, else as the connection string's own user,
+ * else as nobody: then the login's user is NULL. `name` is the database's, as clients say it; the
+ * strings are the options' and the caller's. */
+struct pq_login pq_login_of(const struct options *options, const struct database_options *database,
+                            const char *name, const char *user);
+
+/* Logs in and makes the session plain: statements end after 2 s. The caller's to PQfinish;
+ * ERR_CONNECT, ERR_QUERY_TIMEOUT, ERR_SERVER_LOST or ERR_NO_MEMORY with why in `ret_detail`. */
+int pq_open(const struct pq_login *login, const char *application_name,
+            struct pg_conn **ret_connection, char ret_detail[PQ_DETAIL_BYTES]);
+
+/* The last result of a query, with one parameter or none (NULL): the caller's to PQclear, whatever
+ * its status. ERR_QUERY_TIMEOUT, ERR_SERVER_LOST: there is none, and the session is of no more
+ * use. */
+int pq_run(struct pg_conn *connection, const char *query, const char *parameter,
+           uint64_t timeout_us, struct pg_result **ret_result);
+
+#endif

@@ -1,0 +1,118 @@
+#include "router/classify_names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+void classify_name(struct classify_names *names, enum plan_name_kind kind, const char *name)
+{
+    for (uint32_t i = 0; i < names->count; i++) {
+        if (names->items[i].kind == kind && strcmp(names->items[i].name, name) == 0) {
+            return;
+        }
+    }
+    if (names->count == PLAN_NAMES_MAX) {
+        names->many = true;
+        return;
+    }
+    char *copy = strdup(name);
+    if (copy == NULL) {
+        names->failed = true;
+        return;
+    }
+    names->items[names->count++] = (struct plan_name){.name = copy, .kind = (uint8_t)kind};
+}
+
+/* Whether the common table expression `cte` is what a name at `at` means. */
+static bool reaches(const struct parse_tree *tree, uint32_t cte, uint32_t at)
+{
+    uint32_t with = tree->nodes[tree->nodes[cte].parent].parent;
+    uint32_t owner = tree->nodes[with].parent;
+    if (at <= owner || at >= tree->nodes[owner].end) {
+        return false;
+    }
+    bool inside = at > with && at < tree->nodes[with].end;
+    return !inside || at >= tree->nodes[cte].end || parse_field_number(tree, with, "recursive");
+}
+
+static bool is_cte(const struct parse_tree *tree, uint32_t stmt, uint32_t at, const char *name)
+{
+    for (uint32_t i = stmt; i < tree->nodes[stmt].end; i++) {
+        const struct parse_node *node = &tree->nodes[i];
+        if (node->kind == PARSE_TEXT && node->name != NULL && strcmp(node->name, "ctename") == 0 &&
+            strcmp(node->value.text, name) == 0 && reaches(tree, node->parent, at)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_written(const struct parse_tree *tree, uint32_t relation)
+{
+    const struct parse_node *node = &tree->nodes[relation];
+    const struct parse_node *parent = &tree->nodes[node->parent];
+    enum parse_type type = (enum parse_type)parent->type;
+    if (type == PARSE_COPY_STMT) {
+        return parse_field_number(tree, node->parent, "is_from") != 0;
+    }
+    if (parent->kind == PARSE_LIST) { /* of TRUNCATE */
+        return parent->name != NULL && strcmp(parent->name, "relations") == 0;
+    }
+    return node->name != NULL && strcmp(node->name, "relation") == 0 &&
+           (type == PARSE_INSERT_STMT || type == PARSE_UPDATE_STMT || type == PARSE_DELETE_STMT ||
+            type == PARSE_MERGE_STMT);
+}
+
+/* An alias of FOR UPDATE OF, or what SELECT INTO makes. */
+static bool is_no_table(const struct parse_tree *tree, uint32_t relation)
+{
+    const struct parse_node *node = &tree->nodes[relation];
+    const char *list = tree->nodes[node->parent].name;
+    return (node->name != NULL && strcmp(node->name, "rel") == 0) ||
+           (list != NULL && strcmp(list, "lockedRels") == 0);
+}
+
+void classify_relations(const struct parse_tree *tree, uint32_t stmt, bool writes,
+                        struct classify_names *names)
+{
+    for (uint32_t i = stmt; i < tree->nodes[stmt].end; i++) {
+        const struct parse_node *node = &tree->nodes[i];
+        if (node->kind != PARSE_TEXT || node->name == NULL || strcmp(node->name, "relname") != 0 ||
+            is_no_table(tree, node->parent)) {
+            continue;
+        }
+        bool is_target = writes || is_written(tree, node->parent);
+        bool is_plain = parse_field(tree, node->parent, "schemaname") == 0;
+        if (is_target || !is_plain || !is_cte(tree, stmt, node->parent, node->value.text)) {
+            classify_name(names, is_target ? PLAN_NAME_WRITE : PLAN_NAME_READ, node->value.text);
+        }
+    }
+}
+
+int classify_names_keep(struct classify_names *names, struct plan *plan)
+{
+    plan->many_names = names->many;
+    if (names->failed) {
+        return ERR_NO_MEMORY;
+    }
+    if (names->count == 0) {
+        return 0;
+    }
+    plan->names = malloc(names->count * sizeof(*plan->names));
+    if (plan->names == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    memcpy(plan->names, names->items, names->count * sizeof(*plan->names));
+    plan->names_count = names->count;
+    names->count = 0;
+    return 0;
+}
+
+void classify_names_fini(struct classify_names *names)
+{
+    for (uint32_t i = 0; i < names->count; i++) {
+        free(names->items[i].name);
+    }
+    names->count = 0;
+}

@@ -1,0 +1,36 @@
+/* What the statements of a parse tree name: for the catalog's facts (router/facts.h).
+ *
+ * Names of common table expressions are none of relations, as far as they reach: the statement that
+ * they stand before, and each other in the order of WITH.
+ */
+#ifndef ROUTER_CLASSIFY_NAMES_H
+#define ROUTER_CLASSIFY_NAMES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "router/parse.h"
+#include "router/plan.h"
+
+/* Zeroed is empty. */
+struct classify_names {
+    uint32_t count;
+    bool many;   /* there was no room for all */
+    bool failed; /* memory ran out */
+    struct plan_name items[PLAN_NAMES_MAX];
+};
+
+/* Notes a name once. */
+void classify_name(struct classify_names *names, enum plan_name_kind kind, const char *name);
+
+/* Notes the relations of one statement; `writes` where all of them may be written to. */
+void classify_relations(const struct parse_tree *tree, uint32_t stmt, bool writes,
+                        struct classify_names *names);
+
+/* Makes the names the plan's. ERR_NO_MEMORY. */
+int classify_names_keep(struct classify_names *names, struct plan *plan);
+
+/* Frees those that were not kept. */
+void classify_names_fini(struct classify_names *names);
+
+#endif

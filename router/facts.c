@@ -1,0 +1,77 @@
+#include "router/facts.h"
+
+#include <stddef.h>
+
+#include "base/assert.h"
+#include "router/catalog_own.h"
+
+static void add(struct catalog_effect *sum, const struct catalog_effect *effect)
+{
+    sum->touches |= effect->touches;
+    sum->flags |= effect->flags;
+}
+
+/* What is named and not known may do anything: it was made since the facts were. */
+static void add_name(const struct catalog *catalog, const struct plan_name *name,
+                     struct catalog_effect *sum)
+{
+    const struct catalog_function *function;
+    const struct catalog_relation *relation;
+    switch ((enum plan_name_kind)name->kind) {
+    case PLAN_NAME_FUNCTION:
+        function = catalog_find_function(catalog, name->name);
+        add(sum, function == NULL ? &catalog_worst : &function->effect);
+        return;
+    case PLAN_NAME_READ:
+        relation = catalog_find_relation(catalog, name->name);
+        add(sum, relation == NULL ? &catalog_worst : &relation->read);
+        return;
+    case PLAN_NAME_WRITE:
+        relation = catalog_find_relation(catalog, name->name);
+        add(sum, relation == NULL ? &catalog_worst : &relation->write);
+        return;
+    }
+    UNREACHABLE();
+}
+
+/* Whether the plan runs anything that a catalog can say something of. */
+static bool runs_others(const struct plan *plan)
+{
+    return plan->class == PLAN_READ || plan->class >= PLAN_WRITE || plan->names_count > 0;
+}
+
+static void keep(struct plan *plan, uint64_t serial, uint32_t touches, uint8_t class)
+{
+    plan->facts_serial = serial;
+    plan->facts_touches = touches;
+    plan->facts_class = class;
+}
+
+void facts_find(const struct catalog *catalog, struct plan *plan)
+{
+    struct catalog_effect sum = {.touches = plan->own_touches};
+    if (plan->class == PLAN_OPAQUE || plan->many_names || !runs_others(plan)) {
+        keep(plan, catalog->serial, plan->touches, plan->class);
+        return;
+    }
+    add(&sum, &catalog->everywhere);
+    if (plan->class == PLAN_DDL) {
+        add(&sum, &catalog->ddl);
+    }
+    for (uint32_t i = 0; i < plan->names_count; i++) {
+        add_name(catalog, &plan->names[i], &sum);
+    }
+    bool is_read = plan->own_class == PLAN_READ && sum.touches == 0 && sum.flags == 0;
+    uint8_t class = plan->own_class == PLAN_READ && !is_read ? PLAN_WRITE : plan->own_class;
+    keep(plan, catalog->serial, sum.touches, class);
+}
+
+struct facts facts_unknown(const struct plan *plan)
+{
+    struct facts facts = {plan->touches, plan->class};
+    if (plan->names_count > 0) {
+        facts.touches |= PLAN_TOUCH_UNKNOWN;
+        facts.class = plan->class == PLAN_READ ? PLAN_WRITE : plan->class;
+    }
+    return facts;
+}
