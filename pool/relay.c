@@ -331,11 +331,14 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     return forward;
 }
 
-/* The server refuses a BEGIN that the client was told of. False: it ends the connection with it. */
-static bool begin_refused(struct relay *relay, uint8_t *at, uint32_t total)
+/* A whole message: whether the server refuses a BEGIN that the client was told of. Not so if it
+ * ends the connection with it. */
+static bool refuses_begin(struct relay *relay, const struct due_entry *head, uint8_t *at,
+                          uint32_t total)
 {
     struct report_fields fields;
-    if (relay->link->owner == NULL ||
+    if (at[0] != BACKEND_ERROR_RESPONSE || head == NULL || !head->begins ||
+        relay->link->owner == NULL ||
         !report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields) ||
         fields.severity[0] != 'E') {
         return false;
@@ -344,6 +347,18 @@ static bool begin_refused(struct relay *relay, uint8_t *at, uint32_t total)
     relay->stop = true;
     deferred_begin_failed(relay->engine, relay->link, at, total);
     return true;
+}
+
+/* A whole CommandComplete. True: it is not the client's, but of what we have put around its LISTEN
+ * or UNLISTEN. */
+static bool take_completion(struct relay *relay, const struct due_entry *head, const uint8_t *body,
+                            uint32_t body_bytes)
+{
+    bool sifted = head->kind == DUE_SIFT && listen_sifts(relay->link, body, body_bytes);
+    if (head->kind >= DUE_SIFT) {
+        note_own(relay, body, body_bytes);
+    }
+    return sifted;
 }
 
 /* --- one message ------------------------------------------------------------------------------ */
@@ -518,8 +533,7 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     }
     enum due_verdict verdict = due_judge(head, type);
     bool forward = head != NULL && is_forwarded(head);
-    if (type == BACKEND_ERROR_RESPONSE && whole && head != NULL && head->begins &&
-        begin_refused(relay, at, total)) {
+    if (whole && refuses_begin(relay, head, at, total)) {
         return 0;
     }
     if (type == BACKEND_ERROR_RESPONSE) {
@@ -547,12 +561,9 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
         }
     }
     if ((type == BACKEND_READY_FOR_QUERY && forward && holds_ready(link)) ||
-        (type == BACKEND_COMMAND_COMPLETE && whole && head != NULL && head->kind == DUE_SIFT &&
-         listen_sifts(link, at + MESSAGE_HEADER_BYTES, body_bytes))) {
+        (type == BACKEND_COMMAND_COMPLETE && whole && head != NULL &&
+         take_completion(relay, head, at + MESSAGE_HEADER_BYTES, body_bytes))) {
         forward = false;
-    }
-    if (type == BACKEND_COMMAND_COMPLETE && whole && head != NULL && head->kind >= DUE_SIFT) {
-        note_own(relay, at + MESSAGE_HEADER_BYTES, body_bytes);
     }
     uint32_t now = whole ? total : have;
     link->body_left = total - now;

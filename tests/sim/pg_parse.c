@@ -210,7 +210,8 @@ static void parse(const char *text, struct pg_command *command)
         return;
     }
     if (command->kind == PG_SET && command->value[0] == '\0') {
-        snprintf(command->value, sizeof(command->value), "%s", command->text);
+        snprintf(command->value, sizeof(command->value), "%.*s", (int)sizeof(command->value) - 1,
+                 command->text);
     } else if (command->kind == PG_SET_CONFIG && command->tag[0] == '\0') {
         command->argument_count = 2;
     } else if (command->kind == PG_EXECUTE) {

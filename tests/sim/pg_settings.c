@@ -78,7 +78,9 @@ bool pg_reset(struct pg *pg, const char *name)
     if (is_unknown(pg, name, &id)) {
         return false;
     }
-    put(pg, id, pg->start[id], false);
+    char start[PG_VALUE_BYTES];
+    memcpy(start, pg->start[id], sizeof(start));
+    put(pg, id, start, false);
     pg_complete(pg, "RESET");
     return true;
 }
