@@ -56,7 +56,7 @@ struct pool_options {
     uint32_t prepared_statements; /* kept per server connection; 0 = names pass as they are */
     uint32_t max_pinned;          /* pinned sessions, beside size; without has_max_pinned: size */
     bool has_max_pinned;
-    bool check_state; /* pool/state_check.h */
+    bool check_state;    /* pool/state_check.h */
     bool deferred_begin; /* in transaction mode (pool/deferred_begin.h) */
 };
 
