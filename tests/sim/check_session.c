@@ -51,21 +51,33 @@ static bool gave_lock(struct client *client, unsigned key, bool got)
     return got == had;
 }
 
+/* The number behind a word; false when the text begins otherwise. */
+static bool read_number(const char *text, const char *word, uint32_t *ret_number)
+{
+    size_t len = strlen(word);
+    char *end;
+    if (strncmp(text, word, len) != 0 || text[len] < '0' || text[len] > '9') {
+        return false;
+    }
+    *ret_number = (uint32_t)strtoul(text + len, &end, 10);
+    return true;
+}
+
 bool check_chance(struct client *client, const char *wanted, const char *got)
 {
-    unsigned number = 0;
+    uint32_t number = 0;
     bool yes = strcmp(got, "t") == 0;
-    if (sscanf(wanted, "?lock %u", &number) == 1) {
+    if (read_number(wanted, "?lock ", &number)) {
         return took_lock(client, number, yes);
     }
-    if (sscanf(wanted, "?unlock %u", &number) == 1) {
+    if (read_number(wanted, "?unlock ", &number)) {
         return gave_lock(client, number, yes);
     }
     if (strcmp(wanted, "?unlock_all") == 0) {
         memset(client->locks, 0, sizeof(client->locks));
         return got[0] == '\0';
     }
-    if (sscanf(got, "%u", &number) != 1) {
+    if (!read_number(got, "", &number)) {
         return false;
     }
     if (strcmp(wanted, "?next") == 0) {
@@ -96,7 +108,7 @@ void check_notified(struct sim *sim, uint32_t database, const char *channel, con
     }
     struct note *note = &sim->notes[sim->note_count++];
     *note = (struct note){.at_us = sim->now_us, .database = database};
-    sscanf(channel, "ch%u", &note->channel);
+    read_number(channel, "ch", &note->channel);
     snprintf(note->payload, sizeof(note->payload), "%s", payload);
     sim_log(sim, "note %u: %s %s", sim->note_count - 1, channel, payload);
 }
@@ -110,8 +122,7 @@ static bool is_due(const struct client *client, const struct note *note, uint32_
 
 static const struct client *sender_of(const struct sim *sim, const struct note *note)
 {
-    uint64_t id = 0;
-    sscanf(note->payload, "w%16" SCNx64, &id);
+    uint64_t id = strtoull(note->payload + 1, NULL, 16); /* "w" and 16 digits, then a dot */
     for (uint32_t i = 0; i < sim->client_count; i++) {
         if (sim->clients[i]->id == id) {
             return sim->clients[i];
@@ -165,7 +176,7 @@ void check_notification(struct client *client, const uint8_t *message, size_t le
     const char *channel = reader_cstr(&reader);
     const char *payload = reader_cstr(&reader);
     uint32_t channel_number = 0;
-    sscanf(channel, "ch%u", &channel_number);
+    read_number(channel, "ch", &channel_number);
     channel_number = channel_number < CLIENT_CHANNELS ? channel_number : 0;
     uint32_t number = which_note(client, channel_number, payload);
     if (reader.failed || number == sim->note_count ||

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -116,11 +117,12 @@ static bool take_quoted(const char **at, char value[PG_VALUE_BYTES])
 static bool take_number(const char **at, struct pg_command *command, uint32_t index)
 {
     uint32_t *const numbers[] = {&command->rows, &command->width, &command->ms};
-    int used = 0;
-    if (index >= 3 || sscanf(*at, "%u%n", numbers[index], &used) != 1) {
+    char *end;
+    if (index >= 3 || **at < '0' || **at > '9') {
         return false;
     }
-    *at += used;
+    *numbers[index] = (uint32_t)strtoul(*at, &end, 10);
+    *at = end;
     return true;
 }
 
