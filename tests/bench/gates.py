@@ -13,13 +13,14 @@ import struct
 import subprocess
 import time
 
-from measure import LoadError, load, pgbench
+from measure import TRANSACTION, LoadError, load, pgbench
 from targets import Skip
 
 CLIENTS = 32
 SYSCALLS = ["epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "poll", "recvfrom", "recvmsg",
             "recvmmsg", "sendto", "sendmsg", "sendmmsg", "read", "readv", "write", "writev",
             "futex", "splice", "io_uring_enter", "timerfd_settime", "clock_gettime"]
+TRANSFERS = ["sendto", "sendmsg", "write", "writev", "recvfrom", "recvmsg", "read", "readv"]
 ATTACH_S = 0.4              # perf and strace need this long to be in place
 SANITIZERS = (b"libasan.so", b"libtsan.so", b"libubsan.so", b"__asan_init", b"__tsan_init")
 
@@ -49,6 +50,18 @@ def count_syscalls_a_login(world, target, seconds=1):
     counts, got = count_while(world, target, None,
                               lambda: load(world, target, "storm", str(seconds)))
     return {name: count / got["logins"] for name, count in counts.items()}
+
+
+def count_transfers_a_transaction(world, target, mode, short=20, long=220):
+    """Sends and receives that a transaction of four statements costs at one client."""
+    def count(transactions):
+        counts, _ = count_while(world, target, None, lambda: pgbench(
+            world, target, mode, 1, transactions=transactions, script=TRANSACTION))
+        return sum(counts.get(name, 0) for name in TRANSFERS)
+
+    count(short)    # opens the server connection
+    few, many = count(short), count(long)
+    return (many - few) / (long - short)
 
 
 def count_sends_a_megabyte(world, target, megabytes=100):

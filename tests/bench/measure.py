@@ -24,6 +24,15 @@ STREAMS = {
 }
 
 
+# What an ORM does: four round trips, each of which waits for its answer.
+TRANSACTION = """\\set aid random(1, 100000 * :scale)
+BEGIN;
+SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
+UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;
+COMMIT;
+"""
+
+
 class LoadError(Exception):
     """A load program failed; the text is what it said."""
 
@@ -60,10 +69,16 @@ class CpuMeter:
         return self.used_ns / 1000 / count if self.pid else None
 
 
-def pgbench(world, target, mode, clients, seconds=None, transactions=None):
-    """pgbench's select script; returns queries, a second, mean latency and CPU per query."""
+def pgbench(world, target, mode, clients, seconds=None, transactions=None, script=None):
+    """pgbench's select script, or another; returns queries (or runs of the script), a second, mean
+    latency and CPU per query."""
+    what = ["-S"]
+    if script:
+        what = ["-s", "1", "-f", world.path("script.sql")]
+        with open(what[-1], "w", encoding="ascii") as file:
+            file.write(script)
     length = ["-T", str(seconds)] if seconds else ["-t", str(transactions)]
-    argv = [world.cluster.tool("pgbench"), "-n", "-S", "-M", mode, "-c", str(clients), "-j",
+    argv = [world.cluster.tool("pgbench"), "-n", *what, "-M", mode, "-c", str(clients), "-j",
             str(min(2, clients)), *length]
     with CpuMeter(target) as meter:
         done = subprocess.run(argv, env=target.libpq_env(), stdout=subprocess.PIPE,

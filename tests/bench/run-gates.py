@@ -19,6 +19,8 @@ from targets import Skip, StartError, World     # noqa: E402
 SYSCALLS_MAX = 4.4              # a query at 32 clients; the relay's 4.2 (a receive and a send per
                                 # hop, and the share of an epoll_wait)
 SYSCALL_TRIES = 3
+TRANSFERS_MAX = 14.1            # BEGIN, select, update, COMMIT at one client: four times in and out,
+                                # at the server only three; the relay's 16
 LOGIN_SYSCALLS_MAX = 15         # reached are 13, of which the share of accepting and waiting moves
                                 # with the weather; PgBouncer takes 20
 SENDS_BY_RELAY_MAX = 1.15       # of COPY out, a megabyte; reached are 0.5 on a quiet machine, 1.0 on
@@ -48,6 +50,9 @@ class Gates:
             "syscalls-simple": lambda: self.syscalls("simple"),
             "syscalls-prepared": lambda: self.syscalls("prepared"),
             "syscalls-login": self.syscalls_login,
+            "transfers-transaction-simple": lambda: self.transfers("simple"),
+            "transfers-transaction-extended": lambda: self.transfers("extended"),
+            "transfers-transaction-prepared": lambda: self.transfers("prepared"),
             "sends-copy-out": self.sends_copy_out,
             "instructions-simple": lambda: self.instructions("simple"),
             "instructions-prepared": lambda: self.instructions("prepared"),
@@ -77,6 +82,13 @@ class Gates:
             least = min(gates.count_syscalls_a_login(self.world, target)["all"]
                         for _ in range(SYSCALL_TRIES))
         return least, LOGIN_SYSCALLS_MAX, "system calls a login"
+
+    def transfers(self, mode):
+        """Sends and receives of a transaction: BEGIN goes with its first statement."""
+        with self.world.start(self.subject) as target:
+            least = min(gates.count_transfers_a_transaction(self.world, target, mode)
+                        for _ in range(SYSCALL_TRIES))
+        return least, TRANSFERS_MAX, "sends and receives a transaction"
 
     def sends_copy_out(self):
         """Sends a megabyte of COPY out, by the relay's in the same minute."""
