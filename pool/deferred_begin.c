@@ -542,6 +542,7 @@ bool deferred_begin_send(struct engine *engine, struct session *session)
     frontend_bind(&engine->scratch, "", "");
     frontend_execute(&engine->scratch, "");
     link->unsynced = true;
+    link->heal.incomplete = true; /* what is sent again would find the transaction failed */
     link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn);
     return !session->conn.closing;

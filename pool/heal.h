@@ -31,7 +31,7 @@ struct session;
 struct heal {
     uint8_t *bytes; /* LIMIT_HEAL_BYTES; NULL until first used */
     uint32_t len;
-    bool incomplete; /* more was sent than stands here */
+    bool incomplete; /* more was sent than stands here, a deferred BEGIN perhaps */
 };
 
 /* heal_note where there is no room yet, or not enough. */

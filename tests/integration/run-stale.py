@@ -312,6 +312,22 @@ def _():
             equal(codes(ask(client, run(f"s{lost}") + sync())), ["2", "T", "D", "C", "Z"])
 
 
+@suite.check("the first statement of a transaction, with which its BEGIN is sent, fails with the server's own error")
+def _():
+    stage.sql(SETUP)
+    with stage.proxy(size=1) as proxy:
+        client = stage.client(proxy)
+        ask(client, parse("s", "INSERT INTO t (a) VALUES (5) RETURNING *") + sync())
+        stage.sql(DDL)
+        client.rows("BEGIN")
+        equal(codes(ask(client, run() + sync())), ["0A000", "Z"])
+        client.rows("ROLLBACK")
+        client.rows("BEGIN")
+        equal(codes(ask(client, run() + sync())), ["2", "T", "D", "C", "Z"])
+        client.rows("ROLLBACK")
+        equal(client.scalar("SELECT count(*) FROM t"), "1")
+
+
 @suite.check("EXECUTE in a Parse fails once, as its Bind has succeeded")
 def _():
     stage.sql(SETUP)
