@@ -23,12 +23,12 @@ def watched(limit, work, count, stage=stage):
     def watch():
         control = stage.direct()
         while not over.wait(0.003):
-            # without the watcher and the stage's own connection
+            # without the watcher, the stage's own connection, and the catalog's reader
             most.append(
                 int(
                     control.scalar(
                         "SELECT count(*) - 2 FROM pg_stat_activity WHERE datname = 'app'"
-                        " AND backend_type = 'client backend'"
+                        " AND backend_type = 'client backend' AND application_name <> 'howdah catalog'"
                     )
                 )
             )
