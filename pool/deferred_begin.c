@@ -499,6 +499,9 @@ uint32_t deferred_begin_take(struct engine *engine, struct session *session, con
          session->owns_link || !session->virtual_names)) {
         return 0;
     }
+    if (at[0] == FRONTEND_BIND && session->begin == BEGIN_NONE && !engine->statements.begins) {
+        return 0;
+    }
     switch (at[0]) {
     case FRONTEND_QUERY:
         return take_query(engine, session, at, total, have, ret_whole);

@@ -71,6 +71,8 @@ struct statement *statement_intern(struct statement_store *store, uint64_t readi
     statement->plan = NULL;
     statement->names_pids = pid_function_in(body, message_text_bytes(body, body_bytes));
     store->names_pids = store->names_pids || statement->names_pids;
+    enum sql_verb verb = sql_verb_read((const char *)body, message_text_bytes(body, body_bytes));
+    store->begins |= verb == SQL_VERB_BEGIN || verb == SQL_VERB_START_TRANSACTION;
     memcpy(statement->body, body, body_bytes);
     look_at(statement);
     if (map_add(&store->statements, &statement->node, hash) != 0) {
