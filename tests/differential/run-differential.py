@@ -488,11 +488,20 @@ def short_form():
     options = argparse.Namespace(classes=None, shrink=True, most=3, quiet=True)
     def campaign(mode, not_yet, seeds):
         options.classes = set(generator.CLASSES) - not_yet
+        again = []
+
+        def on_found(found, alone):
+            # What a Flush brings is cut into steps by time: on a busy machine a step may have less.
+            if alone:
+                again.append(found)
+            else:
+                print(f"# {mode}: seed {found.script['seed']} differed once, and was equal when played again")
+
         with Ground(2, mode) as ground:
             played = Campaign(ground, options)
-            played.run(1, seeds // 4 if SHORT else seeds, time.monotonic() + 40)
-        if played.found:
-            raise Failed(f"{len(played.found)} scripts differ; {played.found[0].text()}")
+            played.run(1, seeds // 4 if SHORT else seeds, time.monotonic() + 40, on_found)
+        if again:
+            raise Failed(f"{len(again)} scripts differ; {again[0].text()}")
         true(not played.broken, f"broken: {played.broken[:1]}")
         true(played.done > 20, f"only {played.done} scripts were played")
 
