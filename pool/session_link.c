@@ -145,16 +145,16 @@ void session_idle(struct engine *engine, struct session *session)
     if (session->changes_facts && link->status == 'I') {
         pool_facts_changed(engine, session);
     }
+    if (link->status == 'I' && session->transaction_from_us != 0) {
+        pool->stats.transactions++;
+        pool->stats.transaction_us += engine->now_us - session->transaction_from_us;
+        session->transaction_from_us = 0;
+    }
     if (asks(engine, session) || listen_settle(engine, session)) {
         return;
     }
     if (session->pins != 0 && !link->pinned) {
         lend_pinned(engine, link);
-    }
-    if (link->status == 'I' && session->transaction_from_us != 0) {
-        pool->stats.transactions++;
-        pool->stats.transaction_us += engine->now_us - session->transaction_from_us;
-        session->transaction_from_us = 0;
     }
     bool kept = !give_back(engine, session);
     bool skips = link->unsynced || link->due.skipping; /* a Sync of ours would end that */

@@ -45,7 +45,7 @@ struct statement_store {
     uint64_t hash_key;
     uint64_t next_id;
     bool names_pids; /* one of its statements does, or did */
-    bool begins; /* one of its statements is a BEGIN, or was (pool/deferred_begin.h) */
+    bool begins;     /* one of its statements is a BEGIN, or was (pool/deferred_begin.h) */
 };
 
 struct session_statement {

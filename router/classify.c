@@ -688,8 +688,29 @@ int classify(const struct parse_tree *tree, struct plan *plan)
     free(all.database);
     free_settings(&all);
     if (code != 0) {
-        classify_free_steps(plan);
+        classify_free(plan);
     }
     classify_names_fini(&all.names);
     return code;
+}
+
+void classify_free(struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->settings_count; i++) {
+        free((char *)plan->settings[i].name);
+        free((char *)plan->settings[i].value);
+    }
+    free(plan->settings);
+    plan->settings = NULL;
+    plan->settings_count = 0;
+    plan->is_plain_setting = false;
+    classify_free_steps(plan);
+    for (uint32_t i = 0; i < plan->names_count; i++) {
+        free(plan->names[i].name);
+    }
+    free(plan->names);
+    plan->names = NULL;
+    plan->names_count = 0;
+    free(plan->database);
+    plan->database = NULL;
 }

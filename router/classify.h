@@ -19,8 +19,11 @@
 #include "router/plan.h"
 
 /* Sets class, touches, locks_rows, control, statement_count, the settings and the steps of a plan,
- * which has none so far. ERR_NO_MEMORY: the plan is as before. */
+ * which has none so far. ERR_NO_MEMORY: it has none then either. */
 int classify(const struct parse_tree *tree, struct plan *plan);
+
+/* Frees what classify() made for a plan: its settings, steps, names and database. */
+void classify_free(struct plan *plan);
 
 /* Its part for the steps and is_ours (router/classify_step.c). */
 int classify_steps(const struct parse_tree *tree, struct plan *plan);

@@ -60,18 +60,8 @@ static struct plan *plan_new(const struct key *key)
 
 static void plan_free(struct plan *plan)
 {
-    for (uint32_t i = 0; i < plan->settings_count; i++) {
-        free((char *)plan->settings[i].name);
-        free((char *)plan->settings[i].value);
-    }
-    classify_free_steps(plan);
-    for (uint32_t i = 0; i < plan->names_count; i++) {
-        free(plan->names[i].name);
-    }
-    free(plan->names);
-    free(plan->settings);
+    classify_free(plan);
     free(plan->hint);
-    free(plan->database);
     free(plan->skeleton);
     free(plan);
 }

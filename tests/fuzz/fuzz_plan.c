@@ -67,12 +67,7 @@ static void compare_with_text(const struct plan *plan, const char *text)
     if (classify(&tree, &direct) != 0 || !same(plan, &direct)) {
         fuzz_fail("the text and its skeleton have different plans");
     }
-    for (uint32_t i = 0; i < direct.settings_count; i++) {
-        free((char *)direct.settings[i].name);
-        free((char *)direct.settings[i].value);
-    }
-    free(direct.settings);
-    classify_free_steps(&direct);
+    classify_free(&direct);
     parse_fini(&tree);
 }
 

@@ -441,6 +441,7 @@ def _():
             true(not thread.is_alive(), "a client waits for ever")
         equal(failed, [])
         clients[0].rows("BEGIN")
+        clients[0].rows("SELECT 1")
         admin.query("RECONNECT app")
         waiting = threading.Thread(target=lambda: proxy.admin("WAIT_CLOSE app"), daemon=True)
         waiting.start()
