@@ -572,15 +572,9 @@ void deferred_begin_failed(struct engine *engine, struct link *link, const uint8
         own_errored(session);
     }
     link_skip_to_sync(engine, link); /* while it has its owner: what was prepared never was */
+    session_unlink(session);
     session->begin = BEGIN_FAILED;
-    session->link = NULL;
-    session->touched = session->pins = 0; /* it had none: it had no link */
-    session->pinned_us = 0;
-    session->keeps_named = session->keeps_unnamed = false;
-    session->ahead = session->notifies = session->discards = session->unlistens = false;
     session->skipping = !asked;
-    session->body_fate = BODY_DISCARD;
-    link->owner = NULL;
     if (asked) {
         write_end(engine, session);
     }

@@ -164,20 +164,12 @@ bool heal_can(const struct link *link, uint32_t *ret_at)
 
 void heal_again(struct engine *engine, struct link *link, uint32_t at)
 {
-    static const uint8_t sync[] = {FRONTEND_SYNC, 0, 0, 0, 4};
     struct session *owner = link->owner;
     struct conn *conn = &owner->conn;
     struct heal *heal = &link->heal;
     uint32_t len = heal->len - at, total = len + conn->held_len;
-    if (due_empty(&link->due)) { /* the client has only flushed: the server skips to a Sync */
-        link_write(engine, link, sync, sizeof(sync));
-        link->due.skipping = false;
-        link->unsynced = false;
-        if (!link_due(engine, link, DUE_SYNC, DUE_SWALLOW, 0)) {
-            return;
-        }
-    } else {
-        due_head(&link->due)->kind = DUE_SWALLOW;
+    if (!link_swallow_sync(engine, link)) {
+        return;
     }
     struct block *block = blocks_private(&engine->blocks, total);
     if (block == NULL) {

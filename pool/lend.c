@@ -177,7 +177,8 @@ static bool grant(struct engine *engine, struct pool *pool, struct link *link,
              cancel_virtual_pid(engine->worker, session->conn.handle), link->backend_pid);
     pool->stats.wait_us += engine->now_us - session->wait_from_us;
     pool->stats.server_assignments++;
-    return link->settings == session->settings || link_setup(engine, link);
+    link->lacks_settings = link->settings != session->settings;
+    return !link->lacks_settings || session->state == SESSION_READY || link_setup(engine, link);
 }
 
 static struct session *next_waiting(struct pool *pool)

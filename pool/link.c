@@ -415,6 +415,19 @@ void link_skip_to_sync(struct engine *engine, struct link *link)
     link->due.skipping = due_empty(&link->due);
 }
 
+bool link_swallow_sync(struct engine *engine, struct link *link)
+{
+    static const uint8_t sync[] = {FRONTEND_SYNC, 0, 0, 0, 4};
+    if (!due_empty(&link->due)) {
+        due_head(&link->due)->kind = DUE_SWALLOW;
+        return true;
+    }
+    link_write(engine, link, sync, sizeof(sync));
+    link->due.skipping = false;
+    link->unsynced = false;
+    return link_due(engine, link, DUE_SYNC, DUE_SWALLOW, 0);
+}
+
 /* --- lending back ----------------------------------------------------------------------------- */
 
 static void limit_reset(struct engine *engine, struct link *link)

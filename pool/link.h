@@ -55,11 +55,12 @@ struct link {
     char status;      /* of the last ReadyForQuery: 'I', 'T', 'E' */
     bool setup;       /* settings are being applied for the owner */
     bool setup_failed;
-    bool used;       /* in this lease */
-    bool pinned;     /* counts in the account's pinned, not in its total */
-    bool may_pin;    /* counts in both: its session has run what is likely to pin it */
-    bool granted;    /* made or moved here for a ticket of this worker */
-    bool terminated; /* the server has said FATAL */
+    bool lacks_settings; /* of the owner's: they go ahead of its first message (pool/apply.h) */
+    bool used;           /* in this lease */
+    bool pinned;         /* counts in the account's pinned, not in its total */
+    bool may_pin;        /* counts in both: its session has run what is likely to pin it */
+    bool granted;        /* made or moved here for a ticket of this worker */
+    bool terminated;     /* the server has said FATAL */
     bool replication;
     bool erred;           /* an ErrorResponse came since this was last cleared */
     bool unsynced;        /* extended-query messages were sent and no Sync since */
@@ -78,7 +79,7 @@ struct link {
     bool body_forward;
 
     struct settings *settings; /* what differs from the baseline; NULL before login has ended */
-    struct settings *settings_before; /* during a setup: what holds again if it fails */
+    struct settings *settings_before; /* while settings are applied: what holds if that fails */
     struct settings *baseline;
     struct link_statements statements;
     struct statement *unnamed; /* what the unnamed statement is there; NULL = not known */
@@ -207,8 +208,18 @@ void link_settings_reset(struct engine *engine, struct link *link);
 /* Applies the owner's settings where they differ. True when the link suits already. */
 bool link_setup(struct engine *engine, struct link *link);
 
+/* The same as a part of what is sent next (pool/apply.h). False: the link has failed. */
+bool link_setup_ahead(struct engine *engine, struct link *link);
+
+/* Settings that were applied, or travelled, hold now, or (`failed`) those of before. */
+void link_settings_settle(struct engine *engine, struct link *link, bool failed);
+
 /* Drops pending entries of the ledger up to the next Sync, undoing what they would have changed. */
 void link_skip_to_sync(struct engine *engine, struct link *link);
+
+/* Behind link_skip_to_sync: nobody hears the ReadyForQuery of the Sync; if none was sent, one is.
+ * False: the link has failed. */
+bool link_swallow_sync(struct engine *engine, struct link *link);
 
 /* An entry has been answered. */
 void link_entry_done(struct engine *engine, struct link *link, const struct due_entry *entry);

@@ -57,9 +57,24 @@ static struct settings *settings_expected(struct engine *engine, const struct li
     return expected;
 }
 
+/* From now on the link is taken to have them. False: it has failed. */
+static bool expect(struct engine *engine, struct link *link, struct settings *wanted)
+{
+    struct settings *expected = settings_expected(engine, link, wanted);
+    if (expected == NULL) {
+        link_fail(engine, link, ERR_NO_MEMORY, NULL);
+        return false;
+    }
+    settings_unref(&engine->settings, link->settings_before);
+    link->settings_before = link->settings;
+    link->settings = expected;
+    return true;
+}
+
 bool link_setup(struct engine *engine, struct link *link)
 {
     struct settings *wanted = link->owner->settings;
+    link->lacks_settings = false;
     if (link->settings == wanted) {
         return true;
     }
@@ -76,15 +91,46 @@ bool link_setup(struct engine *engine, struct link *link)
     if (!push_setup(engine, link, changes, tidy)) {
         return false;
     }
-    struct settings *expected = settings_expected(engine, link, wanted);
-    if (expected == NULL) {
-        link_fail(engine, link, ERR_NO_MEMORY, NULL);
+    expect(engine, link, wanted);
+    return false;
+}
+
+bool link_setup_ahead(struct engine *engine, struct link *link)
+{
+    static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE};
+    struct settings *wanted = link->owner->settings;
+    uint32_t changes = settings_write_change(&engine->scratch, link->settings, wanted);
+    link->lacks_settings = false;
+    link->erred = false;
+    link->unsynced = changes > 0;
+    link_unnamed_unknown(engine, link);
+    engine_flush_scratch(engine, &link->conn); /* first: a failure writes to the scratch, too */
+    for (uint32_t i = 0; i < changes * 3; i++) {
+        struct due_entry due = {
+            .what = (uint8_t)steps[i % 3], .kind = DUE_SWALLOW, .applies = true};
+        if (!link_due_entry(engine, link, &due)) {
+            return false;
+        }
+    }
+    if (!expect(engine, link, wanted)) {
         return false;
     }
-    settings_unref(&engine->settings, link->settings_before);
-    link->settings_before = link->settings;
-    link->settings = expected;
-    return false;
+    if (changes == 0) {
+        link_settings_settle(engine, link, false);
+    }
+    return true;
+}
+
+void link_settings_settle(struct engine *engine, struct link *link, bool failed)
+{
+    if (failed) { /* one transaction, rolled back as a whole, but for custom settings */
+        link->spoilt |= settings_strange(link->settings, link->settings_before);
+        settings_unref(&engine->settings, link->settings);
+        link->settings = link->settings_before;
+    } else {
+        settings_unref(&engine->settings, link->settings_before);
+    }
+    link->settings_before = NULL;
 }
 
 void link_settings_reset(struct engine *engine, struct link *link)
@@ -103,14 +149,7 @@ void link_setup_ended(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
     link->setup = false;
-    if (link->setup_failed) { /* one transaction, rolled back as a whole, but for custom settings */
-        link->spoilt |= settings_strange(link->settings, link->settings_before);
-        settings_unref(&engine->settings, link->settings);
-        link->settings = link->settings_before;
-    } else {
-        settings_unref(&engine->settings, link->settings_before);
-    }
-    link->settings_before = NULL;
+    link_settings_settle(engine, link, link->setup_failed);
     if (owner == NULL) {
         link->setup_failed = false;
         free(link->deferred_error);

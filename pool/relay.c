@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "pool/apply.h"
 #include "pool/core.h"
 #include "pool/deferred_begin.h"
 #include "pool/link.h"
@@ -126,8 +127,10 @@ static bool must_be_whole(const struct due_entry *head, uint8_t type, uint32_t b
     case BACKEND_COMMAND_COMPLETE:
         return body_bytes <= LIMIT_NAME_BYTES;
     case BACKEND_NOTIFICATION_RESPONSE:
-    case BACKEND_ERROR_RESPONSE:
         return body_bytes <= LIMIT_SERVER_WHOLE_BYTES;
+    case BACKEND_ERROR_RESPONSE:
+        return body_bytes <= LIMIT_SERVER_WHOLE_BYTES ||
+               (head != NULL && (head->begins || head->applies));
     }
     return false;
 }
@@ -331,21 +334,27 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     return forward;
 }
 
-/* A whole message: whether the server refuses a BEGIN that the client was told of. Not so if it
- * ends the connection with it. */
-static bool refuses_begin(struct relay *relay, const struct due_entry *head, uint8_t *at,
+/* Whether the server refuses what went ahead of the client's messages with them: a BEGIN that it
+ * was told of, or settings. Not so if it ends the connection with it. */
+static bool refuses_ahead(struct relay *relay, const struct due_entry *head, uint8_t *at,
                           uint32_t total)
 {
+    struct engine *engine = relay->engine;
+    struct link *link = relay->link;
     struct report_fields fields;
-    if (at[0] != BACKEND_ERROR_RESPONSE || head == NULL || !head->begins ||
-        relay->link->owner == NULL ||
+    if (at[0] != BACKEND_ERROR_RESPONSE || head == NULL || !(head->begins || head->applies) ||
+        link->owner == NULL ||
         !report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields) ||
         fields.severity[0] != 'E') {
         return false;
     }
-    end_run(relay, at);
-    relay->stop = true;
-    deferred_begin_failed(relay->engine, relay->link, at, total);
+    leave_out(relay, at, total);
+    if (head->applies) {
+        apply_failed(engine, link, &fields);
+    } else {
+        relay->stop = true;
+        deferred_begin_failed(engine, link, at, total);
+    }
     return true;
 }
 
@@ -398,6 +407,9 @@ static void take_ready(struct relay *relay, uint8_t *at)
         return;
     }
     note_ready(relay->engine, link, status);
+    if (apply_is_open(link)) {
+        apply_ended(relay->engine, link);
+    }
     if (link->owner != NULL && link->owner->own != NULL && is_forwarded(due_head(&link->due))) {
         own_ready(relay->engine, link->owner, (char)status);
     }
@@ -406,14 +418,22 @@ static void take_ready(struct relay *relay, uint8_t *at)
     }
 }
 
-/* A parameter that a RESET has changed for a moment. */
-static void tell_restored(struct relay *relay, uint8_t *at, uint32_t total)
+/* A parameter that a RESET has changed for a moment, or that settings have which travel. */
+static void tell_parameter(struct relay *relay, uint8_t *at, uint32_t total)
 {
     struct link *link = relay->link;
     struct reader reader = reader_of(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
     const char *name = reader_cstr(&reader);
     const char *value = reader_cstr(&reader);
-    const char *told = reader.failed ? value : restore_told(link, name, value);
+    const char *told = value;
+    if (reader.failed) {
+        return;
+    }
+    if (apply_is_open(link)) {
+        told = apply_is_told(link, name, value) ? NULL : value;
+    } else if (link->restoring > 0) {
+        told = restore_told(link, name, value);
+    }
     if (told == value) {
         return;
     }
@@ -468,8 +488,8 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
         copy_from_gone(relay);
         break;
     case BACKEND_PARAMETER_STATUS:
-        if (link->restoring > 0 && aside_passes(link, BACKEND_PARAMETER_STATUS)) {
-            tell_restored(relay, at, total);
+        if (aside_passes(link, BACKEND_PARAMETER_STATUS)) {
+            tell_parameter(relay, at, total);
         }
         take_parameter(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
         break;
@@ -533,8 +553,8 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     }
     enum due_verdict verdict = due_judge(head, type);
     bool forward = head != NULL && is_forwarded(head);
-    if (whole && refuses_begin(relay, head, at, total)) {
-        return 0;
+    if (whole && refuses_ahead(relay, head, at, total)) {
+        return total;
     }
     if (type == BACKEND_ERROR_RESPONSE) {
         forward = take_error(relay, at, total, whole, verdict);
@@ -613,8 +633,8 @@ static bool ready_is_plain(const struct link *link, const uint8_t *at, const uin
     static const uint8_t header[] = {BACKEND_READY_FOR_QUERY, 0, 0, 0, 5};
     const struct session *owner = link->owner;
     return end - at > MESSAGE_HEADER_BYTES && memcmp(at, header, sizeof(header)) == 0 &&
-           is_status(at[MESSAGE_HEADER_BYTES]) && owner != NULL && owner->own == NULL &&
-           !listen_holds(owner) && link->pool->limits.mode != POOL_STATEMENT;
+           is_status(at[MESSAGE_HEADER_BYTES]) && link->settings_before == NULL && owner != NULL &&
+           owner->own == NULL && !listen_holds(owner) && link->pool->limits.mode != POOL_STATEMENT;
 }
 
 /* The common case: messages that only pass through to the client, from which at most follows that

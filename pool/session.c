@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "pool/account.h"
 #include "pool/admin.h"
+#include "pool/apply.h"
 #include "pool/cancel.h"
 #include "pool/core.h"
 #include "pool/custom.h"
@@ -440,10 +441,13 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
         }
         return 0;
     }
+    if (link->lacks_settings && !apply_settings(engine, session, message, total, have, ret_whole)) {
+        return 0;
+    }
     if (session->begin == BEGIN_DEFERRED && !deferred_begin_send(engine, session)) {
         return 0;
     }
-    if (deferred_begin_waits(link)) {
+    if (deferred_begin_waits(link) || apply_waits(link)) {
         session->blocked = true; /* link_after_reply comes back to it */
         return 0;
     }

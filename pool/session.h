@@ -137,6 +137,9 @@ void session_bytes(struct engine *engine, struct session *session, struct block 
                    uint8_t *bytes, uint32_t len);
 void session_timer(struct engine *engine, struct session *session);
 
+/* Its link is about to end, and with it all that the session had there. */
+void session_unlink(struct session *session);
+
 /* Whether the session has a link that takes statements now; asks for one when it has none. */
 bool session_need_link(struct engine *engine, struct session *session);
 

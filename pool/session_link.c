@@ -33,6 +33,17 @@ bool session_virtual_statements(const struct session *session)
     return session->virtual_names;
 }
 
+void session_unlink(struct session *session)
+{
+    session->link->owner = NULL;
+    session->link = NULL;
+    session->touched = session->pins = 0;
+    session->pinned_us = 0;
+    session->keeps_named = session->keeps_unnamed = false;
+    session->ahead = session->notifies = session->discards = session->unlistens = false;
+    session->body_fate = BODY_DISCARD;
+}
+
 bool session_need_link(struct engine *engine, struct session *session)
 {
     if (session->link != NULL) {
