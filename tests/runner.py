@@ -4,14 +4,16 @@
     tests/run              everything; the last line is "N passed, N failed", plus ", N skipped"
     tests/run NAME...      stages or single tests; tests/run --list names them
 
-Stages: build tidy unit (and every other meson suite) format clang-tidy, one for each folder with
-programs tests/FOLDER/run-*.{py,sh}, then asan (address and undefined) and tsan (threads).
+Stages: build tidy unit (and every other meson suite) format clang-tidy, the programs
+tests/FOLDER/run-*.{py,sh} by FOLDER, then asan (address and undefined) and tsan (threads).
 
 Such a program prints "ok NAME", "not ok NAME: reason" or "skip NAME: reason" a line and exits with
 0 if none failed. It finds HOWDAH_BIN, HOWDAH_BUILD_DIR, TMPDIR and PYTHONPATH set, HOWDAH_SANITIZER
 (address or thread) and HOWDAH_SHORT=1 under a sanitizer, takes free ports, and stops what it
-started: what it leaves is stopped here, and is a failure. The asan stage runs tests/integration,
-the tsan stage those of its programs with "workers" in their name.
+started: what it leaves is stopped here, and is a failure. They wait more than they compute, so one
+more than there are cores run at a time; those of tests/bench, which measure, one by one before the
+others. The asan stage runs tests/integration, the tsan stage those of its programs with "workers"
+in their name.
 
     HOWDAH_BUILD_DIR        where to build; default: build
     HOWDAH_TEST_TIMEOUT_S   for everything together; default: 1500
@@ -29,13 +31,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDERS = ["base", "protocol", "cache", "router", "pool", "config", "daemon"]
 PROGRAM_TIMEOUT_S = 600
 OUTPUT_LINES_SHOWN = 60
+PROGRAMS_AT_ONCE = (os.cpu_count() or 1) + 1
 PR_SET_CHILD_SUBREAPER = 36
+WITH_ITS_OWN = "--with-its-own"  # PROGRAM: runs it and ends what it leaves; for ourselves alone
 
 RESULT = re.compile(r"^\s*(ok|not ok|skip)\b(?:\s+\d+)?(?:\s+-)?\s*(.*)$")
 
@@ -248,15 +252,20 @@ class Run:
         return sorted(path for folder in folders for kind in kinds
                       for path in glob.glob(f"{folder}/**/*.{kind}", root_dir=ROOT, recursive=True))
 
-    def in_parallel(self, commands):
-        """The outputs of the commands that failed."""
-        with ThreadPoolExecutor(os.cpu_count()) as executor:
+    def at_once(self, count, function, items):
+        """What the function returns for each, as they are done, so many at a time."""
+        with ThreadPoolExecutor(count) as executor:
             try:
-                results = list(executor.map(self.command, commands))
+                for done in as_completed([executor.submit(function, item) for item in items]):
+                    yield done.result()
             except BaseException:
                 self.deadline = 0  # what waits gives up, what runs is ended by close()
                 executor.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def in_parallel(self, commands):
+        """The outputs of the commands that failed."""
+        results = self.at_once(os.cpu_count(), self.command, commands)
         return [output for code, output in results if code != 0]
 
     def format(self):
@@ -300,29 +309,33 @@ class Run:
         stem = os.path.splitext(os.path.basename(path))[0]
         return path, stem, stem.removeprefix("run-")
 
-    def run_programs(self, folder, programs, label="", prefix=(), env=None):
-        for path in programs:
-            name = f"{label}{self.program_names(path)[1]}"
-            if not os.access(os.path.join(ROOT, path), os.X_OK):
-                self.tally.fail(name, f"not run, as it is not executable; mend it by: chmod +x {path}")
-                continue
+    def run_programs(self, folder, programs, label="", prefix=(), env=None, count=PROGRAMS_AT_ONCE):
+        def run_one(path):
             start = time.monotonic()
-            code, output = self.command([*prefix, f"{ROOT}/{path}"], PROGRAM_TIMEOUT_S,
-                                        {**self.environment(folder), **(env or {})})
+            code, output = self.command([sys.executable, __file__, WITH_ITS_OWN, *prefix, f"{ROOT}/{path}"],
+                                        PROGRAM_TIMEOUT_S, {**self.environment(folder), **(env or {})})
+            return path, code, output, time.monotonic() - start
+
+        runnable = []
+        for path in programs:
+            if os.access(os.path.join(ROOT, path), os.X_OK):
+                runnable.append(path)
+            else:
+                self.tally.fail(f"{label}{path}", f"not run, as it is not executable; mend it by: chmod +x {path}")
+        for path, code, output, took_s in self.at_once(count, run_one, runnable):
+            name = f"{label}{self.program_names(path)[1]}"
             self.tally.read(name, output, code)
-            left = end_leftovers(grace_s=3)
-            if left:
-                self.tally.fail(name, f"left running: {', '.join(left)}")
-            print(f"   {name}: {time.monotonic() - start:.1f} s", flush=True)
+            print(f"   {name}: {took_s:.1f} s", flush=True)
 
     def program_stages(self):
-        chosen = {}
-        for path in self.programs():
-            folder = path.split("/")[1]
-            if self.wanted(folder, *self.program_names(path)):
-                chosen.setdefault(folder, []).append(path)
-        for folder, programs in chosen.items():
-            self.stage(folder, self.run_programs, self.build_dir, programs)
+        chosen = [path for path in self.programs()
+                  if self.wanted(path.split("/")[1], *self.program_names(path))]
+        measuring = [path for path in chosen if path.startswith("tests/bench/")]
+        others = [path for path in chosen if path not in measuring]
+        if measuring:
+            self.stage("bench", self.run_programs, self.build_dir, measuring, "", (), None, 1)
+        if others:
+            self.stage("programs", self.run_programs, self.build_dir, others)
 
     # --- sanitizers -------------------------------------------------------------------------
 
@@ -391,6 +404,18 @@ class Run:
         shutil.rmtree(self.temp, ignore_errors=True)
 
 
+def run_with_its_own(command):
+    """Runs a program; its exit code, after all that it has started has ended, or is ended here."""
+    try:
+        code = subprocess.run(command, check=False).returncode
+        left = end_leftovers(grace_s=3)
+    finally:
+        end_leftovers(grace_s=0)
+    if left:
+        print(f"not ok left running: {', '.join(left)}", flush=True)
+    return code if code >= 0 else 128 - code
+
+
 def on_signal(number, _frame):
     raise SystemExit(128 + number)
 
@@ -402,6 +427,8 @@ def main():
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
+    if sys.argv[1:2] == [WITH_ITS_OWN]:
+        return run_with_its_own(sys.argv[2:])
     start = time.monotonic()
     run = Run([] if sys.argv[1:] == ["--list"] else sys.argv[1:])
     try:
