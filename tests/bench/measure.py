@@ -11,6 +11,7 @@ import subprocess
 import time
 
 SETTLE_S = 0.15             # let what is still in flight be counted
+CROWD_SETTLE_S = 3          # after a crowd has come: what is looked at once a second is done by then
 STREAM_OUT_BYTES = 10 ** 9
 STREAM_IN_BYTES = 5 * 10 ** 8
 STREAMS = {
@@ -163,16 +164,13 @@ def idle(world, target, clients):
     with crowd:
         got = {"login_cpu_us": login.us_per(clients),
                "bytes": (memory_bytes(target.pid) - before) / clients}
-        time.sleep(SETTLE_S)
+        time.sleep(CROWD_SETTLE_S)
         got["idle_cpu_us"] = idle_cpu_us(target)
         got["bytes_prepared"] = None
         if prepared:
             crowd.prepare()
             got["bytes_prepared"] = (memory_bytes(target.pid) - before) / clients
     return got
-
-
-SETTLE_S = 3    # after a crowd has come: what is looked at once a second is done by then
 
 
 def idle_cpu_us(target, seconds=2):
