@@ -10,9 +10,11 @@
 #include "pool/own.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
+#include "pool/pool_facts.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "router/explain.h"
+#include "router/facts.h"
 #include "router/hint.h"
 #include "router/plan.h"
 
@@ -73,9 +75,13 @@ static void add_pins(const struct own_explain *facts, const struct plan *plan,
     uint32_t leaves =
         plan->leaves & (facts->virtual_names ? ~(uint32_t)PLAN_TOUCH_PREPARE : UINT32_MAX);
     uint32_t left = facts->owns_link ? 0 : pin_limit_pins(leaves);
+    uint32_t may_leave =
+        facts->owns_link ? 0 : pin_limit_pins(plan->touches & ~plan->own_touches) & ~left;
     for (uint32_t i = 0; i < PIN_COUNT; i++) {
-        if ((left >> i & 1) != 0) {
-            explanation_add(explanation, "pins the session", pins[i].text, pins[i].avoid);
+        if (((left | may_leave) >> i & 1) != 0) {
+            explanation_add(explanation,
+                            (left >> i & 1) != 0 ? "pins the session" : "may pin the session",
+                            pins[i].text, pins[i].avoid);
         }
     }
     if (!facts->owns_link && (plan->touches & (PLAN_TOUCH_UNKNOWN | PLAN_TOUCH_OPAQUE)) != 0) {
@@ -96,6 +102,22 @@ static void add_mode(const struct own_explain *facts, struct explanation *explan
     explanation_add(explanation, "pool mode", modes[facts->mode].name, modes[facts->mode].why);
 }
 
+/* The plan as it is by the facts. */
+static struct plan seen_plan(const struct own_explain *facts, struct plan *plan)
+{
+    struct facts found = facts->is_stale ? facts_unknown(plan) : facts_of(facts->catalog, plan);
+    struct plan seen = *plan;
+    seen.touches = found.touches;
+    seen.class = found.class;
+    return seen;
+}
+
+static void add_catalog(const struct own_explain *facts, struct explanation *explanation)
+{
+    explanation_add(explanation, "catalog", facts->catalog == NULL ? "not known" : "known",
+                    facts->catalog_why);
+}
+
 int own_explain(struct plan_cache *plans, const struct plan_context *context,
                 const struct own_explain *facts, const char *text, uint32_t len,
                 struct explanation *explanation)
@@ -112,12 +134,15 @@ int own_explain(struct plan_cache *plans, const struct plan_context *context,
         plan_unref(plan);
         return ERR_SYNTAX;
     }
-    code = explain_text(context, plan, text, len, facts->server_major, explanation);
+    struct plan seen = seen_plan(facts, plan);
+    code =
+        explain_text(context, &seen, facts->catalog, text, len, facts->server_major, explanation);
     if (code == 0) {
-        add_node(facts, plan, explanation);
+        add_catalog(facts, explanation);
+        add_node(facts, &seen, explanation);
         add_mode(facts, explanation);
-        add_pins(facts, plan, explanation);
-        add_settings(facts, plan, explanation);
+        add_pins(facts, &seen, explanation);
+        add_settings(facts, &seen, explanation);
         explain_key(plan, explanation);
         code = explanation->texts.failed ? ERR_NO_MEMORY : 0;
     }
@@ -125,17 +150,30 @@ int own_explain(struct plan_cache *plans, const struct plan_context *context,
     return code;
 }
 
+static const char *const catalog_whys[] = {
+    [POOL_FACTS_NO_LOGIN] = "it can't be read: no service.user is set, nor a user in the DSN",
+    [POOL_FACTS_FAILED] = "reading it has failed: see the log",
+    [POOL_FACTS_ASKED] = "it is being read: what is named may do anything until then",
+    [POOL_FACTS_CHANGING] =
+        "DDL is under way: what is named may do anything until it is read again",
+    [POOL_FACTS_KNOWN] = "what functions and relations do is taken from it",
+};
+
 int own_explain_session(struct engine *engine, const struct session *session, const char *text,
                         uint32_t len, struct explanation *explanation)
 {
     const struct settings *baseline = session->pool->baseline;
     const char *version = baseline == NULL ? NULL : settings_get(baseline, "server_version");
     struct plan_context context = state_plan_context(session);
-    struct own_explain facts = {.mode = session->pool->limits.mode,
-                                .owns_link = session->owns_link,
-                                .virtual_names = session_virtual_statements(session),
-                                .server_major =
-                                    version == NULL ? 0 : (uint32_t)strtoul(version, NULL, 10)};
+    enum pool_facts_state state = pool_facts_state(engine, session);
+    struct own_explain facts = {
+        .mode = session->pool->limits.mode,
+        .catalog = state == POOL_FACTS_KNOWN ? session->pool->facts.catalog : NULL,
+        .is_stale = state == POOL_FACTS_ASKED || state == POOL_FACTS_CHANGING,
+        .catalog_why = catalog_whys[state],
+        .owns_link = session->owns_link,
+        .virtual_names = session_virtual_statements(session),
+        .server_major = version == NULL ? 0 : (uint32_t)strtoul(version, NULL, 10)};
     for (enum control control = 0; control < CONTROL_COUNT; control++) {
         facts.values[control] = own_get(session, control);
         facts.sources[control] = own_source(session, control);

@@ -1,5 +1,6 @@
-/* EXPLAIN (HOWDAH) and howdah --explain: what a statement does (router/explain.h), where it would
- * go, what it would leave behind, and what is set. Nothing is run. */
+/* EXPLAIN (HOWDAH) and howdah --explain: what a statement does (router/explain.h), by its text and
+ * by what is known of the catalog, where it would go, what it would leave behind, and what is set.
+ * Nothing is run. */
 #ifndef POOL_OWN_EXPLAIN_H
 #define POOL_OWN_EXPLAIN_H
 
@@ -9,6 +10,7 @@
 #include "pool/options.h"
 #include "router/control.h"
 
+struct catalog;
 struct engine;
 struct explanation;
 struct plan_cache;
@@ -18,9 +20,12 @@ struct session;
 /* What is known of where it is asked. */
 struct own_explain {
     enum pool_mode mode;
-    bool owns_link;        /* a connection for the whole session */
-    bool virtual_names;    /* of prepared statements */
-    uint32_t server_major; /* the server's version; 0: not known */
+    bool owns_link;                /* a connection for the whole session */
+    bool virtual_names;            /* of prepared statements */
+    uint32_t server_major;         /* the server's version; 0: not known */
+    const struct catalog *catalog; /* NULL: none is to be believed */
+    bool is_stale;                 /* whatever the statement names may do anything */
+    const char *catalog_why;       /* why it is, or isn't, believed */
     const char *values[CONTROL_COUNT], *sources[CONTROL_COUNT]; /* of the howdah.* settings */
 };
 

@@ -61,21 +61,33 @@ static bool are_fresh(const struct pool_facts *facts)
            atomic_load(&account->ddl_count) == facts->generation;
 }
 
-struct facts pool_facts_look(struct engine *engine, const struct session *session,
-                             struct plan *plan)
+enum pool_facts_state pool_facts_state(struct engine *engine, const struct session *session)
 {
-    struct pool_facts *facts = &session->pool->facts;
+    const struct pool_facts *facts = &session->pool->facts;
+    if (!facts->has_login) {
+        return POOL_FACTS_NO_LOGIN;
+    }
     if (!facts->asked || engine->now_us >= atomic_load_explicit(&facts->account->facts_due_us,
                                                                 memory_order_relaxed)) {
         ask(engine, session->pool);
     }
     if (facts->failed) {
-        return facts_of(NULL, plan);
+        return POOL_FACTS_FAILED;
     }
-    if (facts->catalog == NULL || session->changes_facts || !are_fresh(facts)) {
-        return facts_unknown(plan);
+    if (facts->catalog == NULL) {
+        return POOL_FACTS_ASKED;
     }
-    return facts_of(facts->catalog, plan);
+    return session->changes_facts || !are_fresh(facts) ? POOL_FACTS_CHANGING : POOL_FACTS_KNOWN;
+}
+
+struct facts pool_facts_look(struct engine *engine, const struct session *session,
+                             struct plan *plan)
+{
+    enum pool_facts_state state = pool_facts_state(engine, session);
+    if (state == POOL_FACTS_KNOWN) {
+        return facts_of(session->pool->facts.catalog, plan);
+    }
+    return state < POOL_FACTS_ASKED ? facts_of(NULL, plan) : facts_unknown(plan);
 }
 
 void pool_facts_change(struct session *session)

@@ -36,6 +36,18 @@ void pool_facts_fini(struct pool *pool);
 void pool_facts_options(struct pool *pool);
 void pool_facts_forget(struct pool *pool);
 
+/* What the facts are good for now, in this session. */
+enum pool_facts_state {
+    POOL_FACTS_NO_LOGIN,
+    POOL_FACTS_FAILED, /* no facts were ever had, as the last attempt has failed */
+    POOL_FACTS_ASKED,
+    POOL_FACTS_CHANGING, /* DDL is under way, or has been since */
+    POOL_FACTS_KNOWN,
+};
+
+/* Asks for facts when it is time to. */
+enum pool_facts_state pool_facts_state(struct engine *engine, const struct session *session);
+
 /* Use pool_facts_of. */
 struct facts pool_facts_look(struct engine *engine, const struct session *session,
                              struct plan *plan);

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "protocol/sql_lexer.h"
+#include "router/explain_facts.h"
+#include "router/facts.h"
 #include "router/functions.h"
 #include "router/parse.h"
 #include "router/plan.h"
@@ -125,6 +127,16 @@ static const struct {
     {PLAN_TOUCH_EXPLAIN, "answered by", "Howdah", "EXPLAIN (HOWDAH)"},
 };
 
+const char *explain_touched(uint32_t touch)
+{
+    for (size_t i = 0; i < sizeof(touches) / sizeof(touches[0]); i++) {
+        if ((touches[i].touch & touch) != 0 && strcmp(touches[i].item, "session") == 0) {
+            return touches[i].value;
+        }
+    }
+    return NULL;
+}
+
 static void add_plan(const struct plan *plan, struct explanation *explanation)
 {
     char text[2 * LIMIT_NAME_BYTES + 512];
@@ -179,9 +191,9 @@ static void join_names(const struct parse_tree *tree, uint32_t list, char text[s
 }
 
 static void add_function(const struct parse_tree *tree, uint32_t list,
-                         struct explanation *explanation)
+                         const struct catalog *catalog, struct explanation *explanation)
 {
-    char text[NAME_BYTES];
+    char text[NAME_BYTES], by_catalog[EXPLAIN_FACT_BYTES];
     join_names(tree, list, text);
     bool ours = strncmp(text, "pg_catalog.", 11) == 0;
     const struct function_fact *fact = function_find(ours ? text + 11 : text);
@@ -189,6 +201,10 @@ static void add_function(const struct parse_tree *tree, uint32_t list,
     if (fact != NULL) {
         why = fact->class == PLAN_READ ? "PostgreSQL's own: changes nothing"
                                        : "PostgreSQL's own: changes data or the session";
+    } else if (catalog != NULL) {
+        const char *dot = strrchr(text, '.');
+        explain_function(catalog, dot == NULL ? text : dot + 1, by_catalog);
+        why = by_catalog;
     }
     explanation_add(explanation, "calls", text, why);
 }
@@ -226,9 +242,9 @@ static const char *done_by(const struct parse_tree *tree, uint32_t stmt)
 }
 
 static void add_relation(const struct parse_tree *tree, uint32_t node,
-                         struct explanation *explanation)
+                         const struct catalog *catalog, struct explanation *explanation)
 {
-    char text[NAME_BYTES];
+    char text[NAME_BYTES], why[EXPLAIN_FACT_BYTES] = "";
     const char *schema = parse_field_text(tree, node, "schemaname");
     const char *name = parse_field_text(tree, node, "relname");
     const char *field = tree->nodes[node].name;
@@ -241,13 +257,17 @@ static void add_relation(const struct parse_tree *tree, uint32_t node,
         return;
     }
     snprintf(text, sizeof(text), "%s%s%s", schema, schema[0] == '\0' ? "" : ".", name);
-    explanation_add(explanation,
-                    is_named ? done_by(tree, is_listed ? tree->nodes[above].parent : above)
-                             : "reads",
-                    text, "");
+    const char *done =
+        is_named ? done_by(tree, is_listed ? tree->nodes[above].parent : above) : "reads";
+    bool is_written = strcmp(done, "writes") == 0;
+    if (catalog != NULL && (is_written || strcmp(done, "reads") == 0)) {
+        explain_relation(catalog, name, is_written, why);
+    }
+    explanation_add(explanation, done, text, why);
 }
 
-static void add_tree(const struct parse_tree *tree, struct explanation *explanation)
+static void add_tree(const struct parse_tree *tree, const struct catalog *catalog,
+                     struct explanation *explanation)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < tree->count; i++) {
@@ -260,9 +280,9 @@ static void add_tree(const struct parse_tree *tree, struct explanation *explanat
             return;
         }
         if (is_relation) {
-            add_relation(tree, i, explanation);
+            add_relation(tree, i, catalog, explanation);
         } else if (is_function) {
-            add_function(tree, i, explanation);
+            add_function(tree, i, catalog, explanation);
         }
     }
 }
@@ -346,8 +366,9 @@ static void add_parameters(const char *text, uint32_t len, struct explanation *e
     }
 }
 
-int explain_text(const struct plan_context *context, const struct plan *plan, const char *text,
-                 uint32_t len, uint32_t server_major, struct explanation *explanation)
+int explain_text(const struct plan_context *context, const struct plan *plan,
+                 const struct catalog *catalog, const char *text, uint32_t len,
+                 uint32_t server_major, struct explanation *explanation)
 {
     struct parse_tree tree;
     if (plan->class == PLAN_OPAQUE) {
@@ -363,10 +384,13 @@ int explain_text(const struct plan_context *context, const struct plan *plan, co
         return ERR_NO_MEMORY;
     }
     if (plan->class != PLAN_OPAQUE && parse_text(skeleton, &tree) == 0) {
-        add_tree(&tree, explanation);
+        add_tree(&tree, catalog, explanation);
         parse_fini(&tree);
     }
     free(skeleton);
+    if (catalog != NULL && plan->class != PLAN_OPAQUE && facts_run(plan)) {
+        explain_unnamed(catalog, plan, explanation);
+    }
     add_plan(plan, explanation);
     add_parameters(text, len, explanation);
     return explanation->texts.failed ? ERR_NO_MEMORY : 0;

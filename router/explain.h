@@ -12,6 +12,7 @@
 
 #include "base/writer.h"
 
+struct catalog;
 struct plan;
 struct plan_cache;
 struct plan_context;
@@ -45,10 +46,15 @@ const char *explanation_next(const struct explanation *explanation, const char *
 /* How a server's kind of statement is called: "read", "write" ... ; static storage. */
 const char *explain_class(const struct plan *plan);
 
-/* Adds the rows of what the text is and does; `plan` is its plan. ERR_SYNTAX: it is no SQL for a
- * server of the parser's version or an older one (`server_major`, 0: not known). ERR_NO_MEMORY. */
-int explain_text(const struct plan_context *context, const struct plan *plan, const char *text,
-                 uint32_t len, uint32_t server_major, struct explanation *explanation);
+/* The part of the session that this one of enum plan_touch is about; NULL: it is none. */
+const char *explain_touched(uint32_t touch);
+
+/* Adds the rows of what the text is and does; `plan` is its plan, as the facts have it, and
+ * `catalog` where they come from (NULL: nowhere). ERR_SYNTAX: it is no SQL for a server of the
+ * parser's version or an older one (`server_major`, 0: not known). ERR_NO_MEMORY. */
+int explain_text(const struct plan_context *context, const struct plan *plan,
+                 const struct catalog *catalog, const char *text, uint32_t len,
+                 uint32_t server_major, struct explanation *explanation);
 
 /* The highest number of a $n in it. */
 uint32_t explain_parameters(const char *text, uint32_t len);

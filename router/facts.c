@@ -34,8 +34,7 @@ static void add_name(const struct catalog *catalog, const struct plan_name *name
     UNREACHABLE();
 }
 
-/* Whether the plan runs anything that a catalog can say something of. */
-static bool runs_others(const struct plan *plan)
+bool facts_run(const struct plan *plan)
 {
     return plan->class == PLAN_READ || plan->class >= PLAN_WRITE || plan->names_count > 0;
 }
@@ -50,7 +49,7 @@ static void keep(struct plan *plan, uint64_t serial, uint32_t touches, uint8_t c
 void facts_find(const struct catalog *catalog, struct plan *plan)
 {
     struct catalog_effect sum = {.touches = plan->own_touches};
-    if (plan->class == PLAN_OPAQUE || plan->many_names || !runs_others(plan)) {
+    if (plan->class == PLAN_OPAQUE || plan->many_names || !facts_run(plan)) {
         keep(plan, catalog->serial, plan->touches, plan->class);
         return;
     }

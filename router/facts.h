@@ -13,6 +13,7 @@
 #ifndef ROUTER_FACTS_H
 #define ROUTER_FACTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "router/catalog.h"
@@ -22,6 +23,9 @@ struct facts {
     uint32_t touches; /* enum plan_touch */
     uint8_t class;    /* enum plan_class */
 };
+
+/* Whether the plan runs anything that a catalog can say something of. */
+bool facts_run(const struct plan *plan);
 
 /* Finds and keeps in the plan what it does by this catalog: use facts_of. */
 void facts_find(const struct catalog *catalog, struct plan *plan);

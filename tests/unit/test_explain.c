@@ -21,7 +21,7 @@ static const char *explained(const char *text, uint32_t server_major)
     cr_assert_eq(plan_cache_init(&cache, 1, 10), 0);
     struct plan *plan = plan_of(&cache, &usual, text, len);
     explanation_init(&explanation);
-    int code = explain_text(&usual, plan, text, len, server_major, &explanation);
+    int code = explain_text(&usual, plan, NULL, text, len, server_major, &explanation);
     int used = snprintf(out, sizeof(out), "%s", "");
     if (code != 0) {
         snprintf(out, sizeof(out), "%u: %s", explanation.error_at, explanation.error);
