@@ -6,6 +6,9 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "protocol/base64.h"
+#include "protocol/saslprep.h"
+
+_Static_assert(SCRAM_PASSWORD_BYTES_MAX == SASLPREP_BYTES_MAX, "each password is prepared");
 
 const char scram_mechanism[] = "SCRAM-SHA-256";
 const char scram_mechanism_plus[] = "SCRAM-SHA-256-PLUS";
@@ -26,143 +29,28 @@ _Static_assert(sizeof "SCRAM-SHA-256$4294967295:$:" + BASE64_ENCODED_BYTES(LIMIT
                    SCRAM_SECRET_BYTES_MAX,
                "a verifier may not fit");
 
-/* --- SASLprep ------------------------------------------------------------------------------ */
-
-struct code_range {
-    uint32_t first, last;
-};
-
-/* RFC 3454 C.1.2, mapped to a space (RFC 4013 2.1) */
-static const struct code_range spaces[] = {
-    {0x00A0, 0x00A0}, {0x1680, 0x1680}, {0x2000, 0x200B},
-    {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000},
-};
-
-/* RFC 3454 B.1, mapped to nothing. U+200B stands in both tables; PostgreSQL asks for spaces
- * first. */
-static const struct code_range nothings[] = {
-    {0x00AD, 0x00AD}, {0x034F, 0x034F}, {0x1806, 0x1806}, {0x180B, 0x180D},
-    {0x200C, 0x200D}, {0x2060, 0x2060}, {0xFE00, 0xFE0F}, {0xFEFF, 0xFEFF},
-};
-
-/* RFC 3454 C.2.1, C.2.2, C.3, C.4, C.6, C.7, C.8, C.9, less what is mapped before. C.4 ends each
- * plane; that is in prohibited() */
-static const struct code_range prohibited_ranges[] = {
-    {0x0000, 0x001F},   {0x007F, 0x009F},   {0x0340, 0x0341},     {0x06DD, 0x06DD},
-    {0x070F, 0x070F},   {0x180E, 0x180E},   {0x200E, 0x200F},     {0x2028, 0x202E},
-    {0x2061, 0x2063},   {0x206A, 0x206F},   {0x2FF0, 0x2FFB},     {0xE000, 0xF8FF},
-    {0xFDD0, 0xFDEF},   {0xFFF9, 0xFFFD},   {0x1D173, 0x1D17A},   {0xE0001, 0xE0001},
-    {0xE0020, 0xE007F}, {0xF0000, 0xFFFFF}, {0x100000, 0x10FFFF},
-};
-
-static bool in_ranges(uint32_t code, const struct code_range *ranges, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (code >= ranges[i].first && code <= ranges[i].last) {
-            return true;
-        }
-    }
-    return false;
-}
-
-#define IN(code, ranges) in_ranges(code, ranges, sizeof(ranges) / sizeof(ranges)[0])
-
-static bool prohibited(uint32_t code)
-{
-    return (code & 0xFFFE) == 0xFFFE || IN(code, prohibited_ranges);
-}
-
-/* Decodes one character (RFC 3629: shortest form, no surrogates); returns its bytes, 0 if it is
- * invalid. */
-static size_t utf8_decode(const uint8_t *in, size_t left, uint32_t *ret_code)
-{
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t need = in[0] < 0x80             ? 1
-                  : (in[0] & 0xE0) == 0xC0 ? 2
-                  : (in[0] & 0xF0) == 0xE0 ? 3
-                  : (in[0] & 0xF8) == 0xF0 ? 4
-                                           : 0;
-
-    if (need == 0 || need > left) {
-        return 0;
-    }
-    uint32_t code = need == 1 ? in[0] : in[0] & (0x7Fu >> need);
-    for (size_t i = 1; i < need; i++) {
-        if ((in[i] & 0xC0) != 0x80) {
-            return 0;
-        }
-        code = code << 6 | (in[i] & 0x3Fu);
-    }
-    if (code < least[need] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) {
-        return 0;
-    }
-    *ret_code = code;
-    return need;
-}
-
-/* The mapped text, or 0 bytes if the text has to be taken as it is. */
-static size_t saslprep_map(const char *in, size_t count, char *out)
-{
-    size_t written = 0;
-    uint32_t code = 0;
-    bool beyond_ascii = false;
-
-    for (size_t at = 0, used; at < count; at += used) {
-        used = utf8_decode((const uint8_t *)in + at, count - at, &code);
-        if (used == 0) {
-            return 0;
-        }
-        beyond_ascii |= code > 0x7F;
-    }
-    if (!beyond_ascii) {
-        return 0;
-    }
-    for (size_t at = 0, used; at < count; at += used) {
-        used = utf8_decode((const uint8_t *)in + at, count - at, &code);
-        if (IN(code, spaces)) {
-            out[written++] = ' ';
-        } else if (IN(code, nothings)) {
-            continue;
-        } else if (prohibited(code)) {
-            return 0;
-        } else {
-            memcpy(out + written, in + at, used);
-            written += used;
-        }
-    }
-    return written;
-}
-
-size_t scram_saslprep(const char *password, size_t password_count, char *out)
-{
-    size_t written = saslprep_map(password, password_count, out);
-
-    if (written == 0 && password_count > 0) {
-        memcpy(out, password, password_count);
-        written = password_count;
-    }
-    return written;
-}
-
 /* --- keys and verifiers -------------------------------------------------------------------- */
 
 int scram_derive(const char *password, size_t password_count, const uint8_t *salt,
                  size_t salt_bytes, uint32_t iterations, struct scram_keys *ret_keys)
 {
-    char prepared[SCRAM_PASSWORD_BYTES_MAX];
+    char prepared[SASLPREP_BYTES_MAX];
     uint8_t salted[SCRAM_KEY_BYTES];
+    size_t count;
 
     if (password_count > sizeof prepared || salt_bytes > LIMIT_SCRAM_SALT_BYTES || iterations < 1 ||
         iterations > LIMIT_SCRAM_ITERATIONS) {
         return ERR_LIMIT;
     }
-    size_t count = scram_saslprep(password, password_count, prepared);
-    crypto_pbkdf2(prepared, count, salt, salt_bytes, iterations, salted);
-    crypto_hmac(salted, sizeof salted, "Client Key", 10, ret_keys->client_key);
-    crypto_hmac(salted, sizeof salted, "Server Key", 10, ret_keys->server_key);
+    int code = saslprep(password, password_count, prepared, &count);
+    if (code == 0) {
+        crypto_pbkdf2(prepared, count, salt, salt_bytes, iterations, salted);
+        crypto_hmac(salted, sizeof salted, "Client Key", 10, ret_keys->client_key);
+        crypto_hmac(salted, sizeof salted, "Server Key", 10, ret_keys->server_key);
+        crypto_wipe(salted, sizeof salted);
+    }
     crypto_wipe(prepared, sizeof prepared);
-    crypto_wipe(salted, sizeof salted);
-    return 0;
+    return code;
 }
 
 int scram_verifier_build(const char *password, size_t password_count, const uint8_t *salt,

@@ -66,17 +66,9 @@ struct scram_verifier {
     uint8_t server_key[SCRAM_KEY_BYTES];
 };
 
-/* SASLprep (RFC 4013) of a password as far as it is done here, written to `out`, whose room must be
- * password_count; returns the bytes written. Like PostgreSQL, text that is all ASCII, not valid
- * UTF-8, or holds a prohibited character is taken as it is. Otherwise spaces beyond ASCII become a
- * space and characters "commonly mapped to nothing" go. NFKC isn't applied, since its tables are
- * larger than the rest of this program: a password with characters that NFKC changes (decomposed
- * accents, ligatures, full-width forms) must be given in its normalised form. */
-size_t scram_saslprep(const char *password, size_t password_count, char *out);
-
 /* The keys of a password: slow (iterations), pure, may run on any thread. ERR_LIMIT if the password
- * is longer than SCRAM_PASSWORD_BYTES_MAX, the salt than LIMIT_SCRAM_SALT_BYTES, or iterations are
- * not 1 to LIMIT_SCRAM_ITERATIONS. */
+ * (also as SASLprep makes it) is longer than SCRAM_PASSWORD_BYTES_MAX, the salt than
+ * LIMIT_SCRAM_SALT_BYTES, or iterations are not 1 to LIMIT_SCRAM_ITERATIONS; ERR_NO_MEMORY. */
 int scram_derive(const char *password, size_t password_count, const uint8_t *salt,
                  size_t salt_bytes, uint32_t iterations, struct scram_keys *ret_keys);
 

@@ -40,6 +40,7 @@ CORES = FOLDERS - {"daemon"}
 # One foreign library, one file: (header, patterns of files that may include it, how many at most).
 FOREIGN = [
     (r"openssl/", "protocol/openssl.c", 1),
+    (r"stringprep\.h", "protocol/saslprep.c", 1),
     (r"jansson\.h", "config/json.c", 1),
     (r"pg_query\.h", "router/*.c", 1),
     (r"hiredis/", "cache/resp.c", 1),

@@ -41,7 +41,7 @@ def write_ninja(folder, clang):
     flags = ("-std=gnu17 -g -O1 -fvisibility=hidden -fno-omit-frame-pointer "
              "-fno-sanitize-recover=all -D_GNU_SOURCE "
              f"-DHOWDAH_VERSION='\"fuzz\"' -I{ROOT} -fsanitize=fuzzer-no-link,{SANITIZE}")
-    libraries = subprocess.run(["pkg-config", "--libs", "libssl", "libcrypto", "jansson"],
+    libraries = subprocess.run(["pkg-config", "--libs", "libssl", "libcrypto", "libidn", "jansson"],
                                check=True, capture_output=True, text=True).stdout.strip()
     libraries += " -lpg_query"
     lines = [f"flags = {flags}", f"libraries = {libraries}",

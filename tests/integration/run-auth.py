@@ -242,8 +242,9 @@ def _():
 
 @suite.check("SASLprep: a password with characters that it maps, on both sides")
 def _():
-    # A no-break space is a space to SASLprep, and a soft hyphen nothing; libpq sends it so prepared.
-    written, prepared = "pass\u00a0w\u00f6\u00adrd", "pass w\u00f6rd"
+    # A no-break space is a space to SASLprep, a soft hyphen nothing, an o with its dots apart the same as in one, and
+    # a ligature two letters; libpq sends it so prepared.
+    written, prepared = "pass\u00a0wo\u0308\u00adrd\ufb01", "pass w\u00f6rdfi"
     make_role("plain2", written)
     verifier = stage.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'plain2'")[0][0]
     for method, secret in (("scram-sha-256", written), ("scram-sha-256", verifier), ("password", verifier)):

@@ -212,37 +212,6 @@ Test(scram, derive_keeps_to_its_bounds)
     free(password);
 }
 
-Test(scram, saslprep)
-{
-    static const struct {
-        const char *in, *out;
-    } rows[] = {
-        {"plain ascii", "plain ascii"},
-        {"tab\tis kept", "tab\tis kept"},
-        {"na\xc3\xafve", "na\xc3\xafve"},
-        {"no\xc2\xa0"
-         "break \xe3\x80\x80wide",
-         "no break  wide"},
-        {"soft\xc2\xadhyphen", "softhyphen"},
-        {"joined\xe2\x80\x8dup\xef\xbb\xbf", "joinedup"},
-        {"\xc2\xad", "\xc2\xad"},                 /* nothing would be left */
-        {"bell\x07\xc2\xa0", "bell\x07\xc2\xa0"}, /* prohibited: as it is */
-        {"private \xee\x80\x80\xc2\xa0", "private \xee\x80\x80\xc2\xa0"},
-        {"bad \xff\xc2\xa0", "bad \xff\xc2\xa0"},           /* not UTF-8 */
-        {"long \xc0\xa0\xc2\xa0", "long \xc0\xa0\xc2\xa0"}, /* an overlong space */
-        {"cut \xc2\xa0\xe3\x80", "cut \xc2\xa0\xe3\x80"},
-        {"half \xed\xa0\x80\xc2\xa0", "half \xed\xa0\x80\xc2\xa0"}, /* a surrogate */
-        {"", ""},
-    };
-    char out[64];
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        size_t count = scram_saslprep(rows[i].in, strlen(rows[i].in), out);
-        cr_assert_eq(count, strlen(rows[i].out), "row %zu", i);
-        cr_assert_eq(memcmp(out, rows[i].out, count), 0, "row %zu", i);
-    }
-}
-
 /* --- whole exchanges ----------------------------------------------------------------------- */
 
 Test(scram, both_sides_agree_with_and_without_binding)
