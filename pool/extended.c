@@ -53,13 +53,6 @@ static bool pass_as_is(struct engine *engine, struct session *session, enum due_
     return true;
 }
 
-static bool no_memory(struct engine *engine, struct session *session)
-{
-    struct report report = {.code = ERR_NO_MEMORY};
-    session_fail(engine, session, &report);
-    return false;
-}
-
 /* Makes the link's unnamed statement what the session's is. */
 static bool ensure_unnamed(struct engine *engine, struct session *session)
 {
@@ -370,7 +363,7 @@ static bool parse_named(struct engine *engine, struct session *session, const ch
     uint32_t catalog = shared_catalog(engine->shared);
     named = session_statement_add(&session->statements, engine->hash_key, name, statement, catalog);
     if (named == NULL) {
-        return no_memory(engine, session);
+        return session_no_memory(engine, session);
     }
     named->pending_parse = true;
     prepared = prepare_find(engine, link, form, catalog);
@@ -406,7 +399,7 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
     struct statement *statement =
         statement_intern(&engine->statements, session->settings->reading, body, statement_bytes);
     if (statement == NULL) {
-        return no_memory(engine, session);
+        return session_no_memory(engine, session);
     }
     const struct plan *plan = state_statement_plan(engine, session, statement);
     if (plan != NULL && (plan->touches & PLAN_TOUCHES_OURS) != 0) {

@@ -17,7 +17,6 @@
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/message.h"
-#include "protocol/report.h"
 #include "protocol/sql_names.h"
 #include "router/plan.h"
 
@@ -51,12 +50,6 @@ static struct session_statement *find_named(const struct engine *engine,
                                             const struct session *session, const char *name)
 {
     return session_statement_find(&session->statements, engine->hash_key, name, strlen(name));
-}
-
-static void no_memory(struct engine *engine, struct session *session)
-{
-    struct report report = {.code = ERR_NO_MEMORY};
-    session_fail(engine, session, &report);
 }
 
 /* What the session prepares may have its own names at the server. */
@@ -179,8 +172,7 @@ static bool apply_prepare(struct engine *engine, struct session *session,
                          : session_statement_add(&session->statements, engine->hash_key,
                                                  choice->name, choice->statement, catalog);
     if (named == NULL) {
-        no_memory(engine, session);
-        return false;
+        return session_no_memory(engine, session);
     }
     prepared->pending++;
     named->pending_parse = true;
@@ -581,7 +573,7 @@ struct statement *names_form(struct engine *engine, struct session *session,
         session->names = calloc(1, sizeof(*session->names));
     }
     if (session->names == NULL) {
-        no_memory(engine, session);
+        session_no_memory(engine, session);
         return NULL;
     }
     struct choice *choice = &session->names->formed;
@@ -594,7 +586,7 @@ struct statement *names_form(struct engine *engine, struct session *session,
         if (!choice->as_is) {
             struct statement *form = renamed(engine, statement, names, choice);
             if (form == NULL) {
-                no_memory(engine, session);
+                session_no_memory(engine, session);
             }
             return form;
         }

@@ -59,9 +59,7 @@ bool own_keep_refusal(struct engine *engine, struct session *session, const stru
 {
     struct own *own = own_of(engine, session);
     if (own == NULL) {
-        struct report none = {.code = ERR_NO_MEMORY};
-        session_fail(engine, session, &none);
-        return false;
+        return session_no_memory(engine, session);
     }
     const char *message = report->message == NULL ? error_message(report->code) : report->message;
     snprintf(own->refused_message, sizeof(own->refused_message), "%s", message);

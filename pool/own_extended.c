@@ -31,13 +31,6 @@ static bool tell(struct engine *engine, struct session *session)
     return !session->conn.closing;
 }
 
-static bool no_memory(struct engine *engine, struct session *session)
-{
-    struct report report = {.code = ERR_NO_MEMORY};
-    session_fail(engine, session, &report);
-    return false;
-}
-
 /* In the message's place the client gets an error, and all is skipped up to the Sync: by the
  * server, if it has something under way that must fail by it. */
 static bool refuse(struct engine *engine, struct session *session, const struct report *report)
@@ -111,7 +104,7 @@ bool own_extended_parse(struct engine *engine, struct session *session, const ch
     if (own == NULL) {
         done = session->blocked || (session->link != NULL && session->link->setup)
                    ? false
-                   : no_memory(engine, session);
+                   : session_no_memory(engine, session);
         statement_unref(&engine->statements, statement);
         return done;
     }
@@ -128,7 +121,7 @@ bool own_extended_parse(struct engine *engine, struct session *session, const ch
     } else {
         done = session_statement_add(&session->statements, engine->hash_key, name, statement,
                                      shared_catalog(engine->shared)) != NULL ||
-               no_memory(engine, session);
+               session_no_memory(engine, session);
     }
     statement_unref(&engine->statements, statement);
     if (done && answer.report.code == 0) {
@@ -207,7 +200,7 @@ static bool take_parse(struct engine *engine, struct session *session, struct re
         statement_intern(&engine->statements, session->settings->reading, body, body_bytes);
     if (statement == NULL) {
         plan_unref(plan);
-        *ret_done = no_memory(engine, session);
+        *ret_done = session_no_memory(engine, session);
         return true;
     }
     plan_unref(statement->plan);
@@ -297,7 +290,7 @@ static bool take_bind(struct engine *engine, struct session *session, struct rea
     own_extended_close(engine, session);
     own->portal_name = strdup(portal);
     if (own->portal_name == NULL) {
-        *ret_done = no_memory(engine, session);
+        *ret_done = session_no_memory(engine, session);
         return true;
     }
     statement_ref(statement);

@@ -78,6 +78,13 @@ void session_fail(struct engine *engine, struct session *session, const struct r
     session_close(engine, session);
 }
 
+bool session_no_memory(struct engine *engine, struct session *session)
+{
+    struct report report = {.code = ERR_NO_MEMORY};
+    session_fail(engine, session, &report);
+    return false;
+}
+
 static void session_violates(struct engine *engine, struct session *session, const char *detail)
 {
     struct report report = {.code = ERR_PROTOCOL, .message = detail};

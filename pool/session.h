@@ -197,6 +197,9 @@ void session_refuse(struct engine *engine, struct session *session, const struct
 /* Tells an error and closes. */
 void session_fail(struct engine *engine, struct session *session, const struct report *report);
 
+/* The same where memory is out. Returns false, for callers that do. */
+bool session_no_memory(struct engine *engine, struct session *session);
+
 /* Tells an error, nothing more. */
 void session_report(struct engine *engine, struct session *session, const struct report *report);
 

@@ -151,7 +151,7 @@ int hint_read(const char *text, uint32_t bytes, struct hint *ret_hint, struct hi
     struct hint hint = {.said = {false}};
     int code = 0;
     for (;;) {
-        enum control control;
+        enum control control = CONTROL_COUNT;
         while (reader.at < bytes && is_blank(text[reader.at])) {
             reader.at++;
         }
