@@ -291,20 +291,27 @@ static bool parse_unnamed(struct engine *engine, struct session *session,
 }
 
 /* The client has a statement of that name: a Parse of its new text under the old one's name on the
- * link fails where and how the server wants it; only the name in the message is put right. */
+ * link, or under a decoy's, fails where and how the server wants it; only the name in the message
+ * is put right. */
 static bool parse_duplicate(struct engine *engine, struct session *session,
                             struct session_statement *named, struct statement *statement)
 {
-    struct statement *old;
+    struct link *link = session->link;
     struct due_entry due = {
         .what = DUE_PARSE, .kind = DUE_FORWARD, .flags = DUE_FLAG_DUPLICATE, .named = named};
-    struct name name = {named->name, (uint32_t)strlen(named->name)};
-    struct name on_link = name_on_link(engine, session, name, false, &old);
-    if (on_link.text == NULL || !link_due_entry(engine, session->link, &due)) {
+    const struct link_statement *taken = link_statement_find(&link->statements, named->statement);
+    if (taken == NULL || taken->catalog == 0) {
+        if (extended_status_is_open(link)) { /* is there a decoy? link_after_reply comes back */
+            session->blocked = true;
+            return false;
+        }
+        taken = names_decoy(engine, link);
+    }
+    if (taken == NULL || !link_due_entry(engine, link, &due)) {
         return false;
     }
-    prepare_write(engine, on_link.text, statement);
-    prepare_flush(engine, session->link);
+    prepare_write(engine, taken->name, statement);
+    prepare_flush(engine, link);
     return true;
 }
 

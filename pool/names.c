@@ -80,9 +80,14 @@ static struct link_statement *find_decoy(struct engine *engine, struct link *lin
     return decoy;
 }
 
+struct link_statement *names_decoy(struct engine *engine, struct link *link)
+{
+    return find_decoy(engine, link, true);
+}
+
 static bool choose_decoy(struct engine *engine, struct link *link, struct choice *choice)
 {
-    const struct link_statement *decoy = find_decoy(engine, link, true);
+    const struct link_statement *decoy = names_decoy(engine, link);
     if (decoy == NULL) {
         return false;
     }
@@ -358,7 +363,7 @@ static void touch(struct engine *engine, struct session *session, struct plan *p
             state_statement(engine, session, named->statement);
             sequence_executed(engine, session, named->statement);
         } else if (physical) {
-            state_touch_all(session);
+            state_touch_all(engine, session);
         }
     }
 }

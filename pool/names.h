@@ -38,6 +38,11 @@ bool names_query(struct engine *engine, struct session *session, struct plan *pl
 /* Of a held query that could not be prepared for: its error was told, and it is to be skipped. */
 bool names_refused(struct session *session);
 
+/* An empty statement on the link, which is prepared there if need be, also in a transaction that
+ * has failed: what is prepared under its name is refused, and it may be deallocated in place of
+ * others. NULL: the link has failed. */
+struct link_statement *names_decoy(struct engine *engine, struct link *link);
+
 /* Whether a statement with names must wait for what was sent before it. */
 bool names_wait(struct session *session, const struct statement *statement);
 

@@ -66,23 +66,25 @@ static bool discard(struct engine *engine, struct link *link)
     return !alone || link_due(engine, link, DUE_SYNC, DUE_SWALLOW, flags);
 }
 
+void sequence_touch(const struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    uint64_t name = name_of(engine, session);
+    bool others = link->sequenced_by != 0 && link->sequenced_by != name;
+    link->sequenced_by = others ? SEQUENCED_BY_MANY : name;
+}
+
 /* Notes that the session's values come on top of what is there; if anybody may ask for them, of
  * others nothing is left. */
 static bool take_over(struct engine *engine, struct session *session, bool asks)
 {
     struct link *link = session->link;
-    uint64_t name = name_of(engine, session);
-    bool others = link->sequenced_by != 0 && link->sequenced_by != name;
     bool fails = link->status == 'E' && due_empty(&link->due); /* the server refuses */
-    if (!others) {
-        link->sequenced_by = name;
+    sequence_touch(engine, session);
+    if (link->sequenced_by != SEQUENCED_BY_MANY || !asks || fails) {
         return true;
     }
-    if (!asks || fails) {
-        link->sequenced_by = SEQUENCED_BY_MANY;
-        return true;
-    }
-    link->sequenced_by = name;
+    link->sequenced_by = name_of(engine, session);
     return discard(engine, link);
 }
 

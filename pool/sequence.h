@@ -30,6 +30,9 @@ bool sequence_before(struct engine *engine, struct session *session, const struc
 bool sequence_before_statement(struct engine *engine, struct session *session,
                                struct statement *statement);
 
+/* What is sent on the session's link may advance any sequence. */
+void sequence_touch(const struct engine *engine, struct session *session);
+
 /* The statement is what an EXECUTE that was so announced runs. */
 void sequence_executed(struct engine *engine, struct session *session, struct statement *statement);
 

@@ -249,7 +249,7 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
     if (what == DUE_EXECUTE) {
         session_query_begins(engine, session);
     } else if (what == DUE_FUNCTION_CALL) {
-        state_touch_all(session); /* any function, by its number */
+        state_touch_all(engine, session); /* any function, by its number */
     }
     if (what == DUE_PARSE && session->owns_link) {
         custom_spoils_by_parse(engine, session, message + MESSAGE_HEADER_BYTES,
@@ -315,7 +315,7 @@ static uint32_t take_large_parse(struct engine *engine, struct session *session,
     if (have < MESSAGE_HEADER_BYTES + 1) {
         return 0;
     }
-    state_touch_all(session);
+    state_touch_all(engine, session);
     if (message[MESSAGE_HEADER_BYTES] == '\0') {
         session_query_drop_unnamed(engine, session);
         session->keeps_unnamed = true;

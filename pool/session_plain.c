@@ -31,7 +31,7 @@ static bool note_bind(struct engine *engine, struct session *session, struct rea
     const char *name = reader_cstr(reader);
     struct plan *plan = session->plain_plan;
     if (reader->failed || name[0] != '\0' || plan == NULL) {
-        state_touch_all(session);
+        state_touch_all(engine, session);
         return true;
     }
     state_touch(engine, session, plan);

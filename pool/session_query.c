@@ -89,7 +89,7 @@ static bool understand_query(struct engine *engine, struct session *session, con
     }
     if (!must_understand(session, (const char *)text, here - MESSAGE_HEADER_BYTES, total)) {
         session->query_is_read = statement_text_is_read(text, here - MESSAGE_HEADER_BYTES);
-        state_touch_all(session);
+        state_touch_all(engine, session);
         return true;
     }
     if (have < total) {

@@ -174,10 +174,10 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
     }
 }
 
-void state_touch_all(struct session *session)
+void state_touch_all(struct engine *engine, struct session *session)
 {
     session->touched |= session->owns_link ? 0 : PLAN_TOUCH_OPAQUE;
-    session->link->sequenced_by = SEQUENCED_BY_MANY;
+    sequence_touch(engine, session);
     listen_touch_all(session);
 }
 
@@ -312,7 +312,7 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
 {
     struct plan *plan = state_statement_plan(engine, session, statement);
     if (plan == NULL) {
-        state_touch_all(session);
+        state_touch_all(engine, session);
         return false;
     }
     if (is_plain_read(engine, session, plan)) {

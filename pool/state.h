@@ -73,7 +73,7 @@ struct plan *state_statement_plan(struct engine *engine, const struct session *s
                                   struct statement *statement);
 
 /* The same for what has no plan: it may have touched anything. */
-void state_touch_all(struct session *session);
+void state_touch_all(struct engine *engine, struct session *session);
 
 /* Whether statements were sent that can have left something, and the server was not asked since. */
 static inline bool state_is_open(const struct session *session)

@@ -347,6 +347,7 @@ class Maker:
         self.favourites = [self.rnd.sample(list(table), 2) for table in (REPORTED, UNREPORTED, CUSTOM)]
         self.in_transaction = False
         self.names, self.sql_names, self.cursors = [], [], []
+        self.naming = set()  # names whose own text names statements
         self.wants_end = 0
         self.plain_makers = [
             (name.split("__")[0].removeprefix("make_"), getattr(self, name), weight)
@@ -585,6 +586,8 @@ class Maker:
         if kind < 0.85:
             name = self.known_name(self.sql_names + self.names)
             values = self.pick(["", "(1)", "(2)", "(1, 'x')", "(NULL)", "(60, 'sixty')", "(0)"])
+            if name in self.naming:  # what EXECUTE runs so has the server's own names
+                return "EXECUTE never"
             return self.pick([f"EXECUTE {name}{values}"] * 4 + [f"CREATE TABLE made AS EXECUTE {name}{values}"])
         if self.chance(0.2):
             self.names, self.sql_names = [], []
@@ -830,6 +833,7 @@ class Maker:
         else:
             sql, types, _ = self.pick(PREPARABLE)
         self.names.append(name)
+        self.naming |= {name} if re.match(r"PREPARE|EXECUTE|DEALLOCATE|CREATE TABLE made AS EXECUTE", sql) else set()
         oids = [TYPE_OIDS[kind] for kind in types] if self.chance(0.3) else []
         messages = [["P", name, sql, oids]]
         if self.chance(0.3):
@@ -1069,7 +1073,10 @@ class Others:
         client = pick([number for number in range(4) if number not in self.holding])
         if self.maker.chance(0.6):
             self.holding.add(client)
-            return [["~", client, pick(["BEGIN; SELECT 1", "BEGIN; SET LOCAL work_mem = '17MB'; SELECT 1"])]]
+            # A SET among others makes the proxy ask the server for all settings: half of what PostgreSQL
+            # spends on a script, if it is in every second transaction.
+            sets = self.maker.chance(0.15)
+            return [["~", client, "BEGIN; SET LOCAL work_mem = '17MB'; SELECT 1" if sets else "BEGIN; SELECT 1"]]
         return [["~", client, what] for what in self.disturb()]
 
     def disturb(self):

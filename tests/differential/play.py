@@ -13,7 +13,8 @@ of the interfering clients, who are there only when a proxy is. After a step tha
 Sync, Flush or the end of a COPY the player waits until every reply due has come. What is due is
 known from what was sent: one message ends the reply to each request, an error drops the requests
 up to the next Sync. So nothing here depends on time, but for notifications: ["!", SQL] is a query of a
-client beside the proxy, and ["A"] waits a moment for a notification.
+client beside the proxy, and ["A"] waits for a notification: on a direct connection one is there before
+the answer to a Sync is, and through the proxy it is waited for if a direct connection had one.
 
 The transcript has what may differ from one connection to another taken out: see Transcript.
 """
@@ -25,7 +26,7 @@ import socket
 import struct
 
 WAIT_S = 10
-NOTIFICATION_WAIT_S = {True: 3, False: 0.5}  # through the proxy, and without
+NOTIFICATION_WAIT_S = 3
 
 
 class Stuck(Exception):
@@ -158,6 +159,7 @@ class Connection:
         self.transcript, self.wait_s, self.step = transcript, wait_s, 0
         self.due, self.skipping, self.status = collections.deque(), False, ""
         self.buffer, self.at = bytearray(), 0
+        self.is_between = True  # nothing was sent that a Sync would end
         self.sock = socket.create_connection(("127.0.0.1", port), wait_s)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         body = b"".join(text(key) + text(value) for key, value in startup.items()) + b"\0"
@@ -201,6 +203,7 @@ class Connection:
 
     def send(self, messages):
         """Sends the messages of a step, and waits for what is due if they are to be answered."""
+        self.is_between = messages[-1][0] in "SQF"
         for message in messages:
             kind = message[0]
             if kind == "S":
@@ -242,10 +245,19 @@ class Connection:
         """Whether something has come that nothing asked for."""
         return len(self.buffer) > self.at or bool(select.select([self.sock], [], [], 0)[0])
 
-    def await_notification(self, wait_s):
+    def await_notification(self):
         """Reads a message that nothing asked for, if one comes in time."""
-        if len(self.buffer) > self.at or select.select([self.sock], [], [], wait_s)[0]:
+        if len(self.buffer) > self.at or select.select([self.sock], [], [], NOTIFICATION_WAIT_S)[0]:
             self.message()
+
+    def hear_notification(self):
+        """Of a direct connection, behind a NOTIFY that has been answered: its process has been
+        signalled, and looks before it is ready again. The Sync is not written down."""
+        if not self.is_between or self.skipping or self.due:
+            self.await_notification()
+            return
+        self.send([["S"]])
+        self.transcript.lines.pop()
 
     def terminate(self, wait=False):
         """A polite end; waits until the server's process is gone, and its locks with it."""
@@ -293,9 +305,10 @@ class Interference:
             client.terminate()
 
 
-def play(script, port, database, interference, outside, fixed_oids=(), wait_s=WAIT_S):
+def play(script, port, database, interference, outside, fixed_oids=(), heard=None, wait_s=WAIT_S):
     """Plays the script; returns the transcript's lines as (step, line). `interference` is None for
-    a direct connection, `outside` a connection of another client to the server itself."""
+    a direct connection, `outside` a connection of another client to the server itself. `heard`: the
+    steps at which a direct connection was notified; None for the direct one itself."""
     transcript = Transcript(fixed_oids)
     startup = {"user": script["user"], "database": database, **script.get("params", {})}
     client = None
@@ -307,7 +320,10 @@ def play(script, port, database, interference, outside, fixed_oids=(), wait_s=WA
             if step[0] == "!":
                 outside.query(step[1])
             elif step[0] == "A":
-                client.await_notification(NOTIFICATION_WAIT_S[interference is not None])
+                if heard is None:
+                    client.hear_notification()
+                elif number in heard:
+                    client.await_notification()
             elif step[0] != "~":
                 client.send(step)
             elif interference:
@@ -324,11 +340,3 @@ def play(script, port, database, interference, outside, fixed_oids=(), wait_s=WA
         if client:
             client.terminate(wait=interference is None)
     return transcript.lines
-
-
-def first_difference(direct, proxied):
-    """The index of the first line that differs, or None."""
-    for index, (one, other) in enumerate(zip(direct, proxied)):
-        if one[1] != other[1]:
-            return index
-    return None if len(direct) == len(proxied) else min(len(direct), len(proxied))

@@ -3,6 +3,9 @@
 
     run-differential.py                             as a test: the kept scripts, and new ones for 20 s
     run-differential.py --seeds 1..100000           the long form
+    run-differential.py --first-seed 1 --count 100000 --log FILE
+                                                    the same; the file gets a line for each 2,000
+                                                    scripts, and a later run goes on from the last
     run-differential.py --seed 4711                 one, with both transcripts
     run-differential.py --play FILE                 scripts in a file, one a line as in `known`
         --mode transaction|session|direct           the pool's mode; direct is no proxy at all: what
@@ -10,11 +13,13 @@
         --only CLASS,... --without CLASS,...        which classes of statements; --list names them
         --shrink                                    cut what was found down to the steps that it takes
         --jobs 2  --most 20                         processes; stop after that many differences
+        --no-check                                  without pool.check_state, which doubles the cost
         --out FILE                                  what was found, shortest first for each kind
         --record                                    print found scripts as lines for `known`
 
-generator.py has the grammar, play.py the client, shrink.py the cutting. The script's client shares
-its pool with four others, who hold links and leave settings behind between its steps.
+generator.py has the grammar, play.py the client, compare.py what counts as a difference, shrink.py
+the cutting. The script's client shares its pool with four others, who hold links and leave settings
+behind between its steps.
 """
 
 import argparse
@@ -31,16 +36,18 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 import generator  # noqa: E402
+from compare import compare  # noqa: E402
 from check import Failed, Suite, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
 from pgcluster import Cluster  # noqa: E402
-from play import Closed, Connection, Interference, Stuck, Transcript, first_difference, play  # noqa: E402
+from play import Closed, Connection, Interference, Stuck, Transcript, play  # noqa: E402
 from shrink import shrink  # noqa: E402
 
 SHORT = os.environ.get("HOWDAH_SHORT") == "1"
 KNOWN = os.path.join(HERE, "known")
 # A session that is pinned keeps its link: there are enough for all five clients of a script.
 POOL_SIZE = 8
+BROKEN_MOST = 20
 
 
 # --- the servers ----------------------------------------------------------------------------------
@@ -49,8 +56,8 @@ POOL_SIZE = 8
 class Ground:
     """A server with a pair of equal databases for each process, and a proxy in front of one of each."""
 
-    def __init__(self, jobs, mode):
-        self.jobs, self.mode = jobs, mode
+    def __init__(self, jobs, mode, checks=True):
+        self.jobs, self.mode, self.checks = jobs, mode, checks
         options = {"max_prepared_transactions": 20, "autovacuum": "on", "lc_messages": "C", "log_min_messages": "log"}
         self.cluster, self.proxy = Cluster(options=options), None
 
@@ -80,7 +87,7 @@ class Ground:
         self.cluster.stop()
 
     def config(self):
-        pool = {"mode": self.mode, "size": POOL_SIZE, "wait_timeout": "8s", "check_state": True}
+        pool = {"mode": self.mode, "size": POOL_SIZE, "wait_timeout": "8s", "check_state": self.checks}
         return {
             "workers": 1,
             "auth": {"method": "trust"},
@@ -146,7 +153,7 @@ class Bench:
         """The two transcripts."""
         oids = self.know_oids()
         self.warm_up()
-        transcripts = []
+        transcripts, heard = [], None
         for port, database, behind, other in (
             (self.server_port, self.direct, self.direct, None),
             (*self.proxied, self.behind, generator.INTERFERING and self.has_proxy),
@@ -154,7 +161,8 @@ class Bench:
             self.reset(behind, script, before=True)
             interference = Interference(port, database, script["user"]) if other else None
             outside = self.control(behind)
-            transcripts.append(play(script, port, database, interference, outside, oids))
+            transcripts.append(play(script, port, database, interference, outside, oids, heard))
+            heard = {step for step, line in transcripts[0] if line[0] == "A"}
             if interference:
                 interference.end()
             self.reset(behind, script, before=False)
@@ -178,112 +186,7 @@ class Heard:
             self.oids.append(int(body[6:]))
 
 
-# --- differences ----------------------------------------------------------------------------------
-
-
-def brief(line):
-    """A transcript's line as a kind: its type, and an error's code."""
-    code = re.search(r" C='(\w+)'", line)
-    return line[0] + (f" {code[1]}" if code and line[0] in "EN" else "") if not line.startswith("stuck") else line[:12]
-
-
-class Difference:
-    """What a script showed."""
-
-    def __init__(self, script, direct, proxied, index):
-        self.script, self.direct, self.proxied, self.index = script, direct, proxied, index
-        self.one = direct[index] if index < len(direct) else (None, "nothing more")
-        self.other = proxied[index] if index < len(proxied) else (None, "nothing more")
-
-    @property
-    def kind(self):
-        return f"{brief(self.one[1])} / {brief(self.other[1])}"
-
-    @property
-    def step(self):
-        number = self.one[0] if self.one[0] is not None else self.other[0]
-        steps = self.script["steps"]
-        return "login" if number == 0 else "end" if number > len(steps) else json.dumps(steps[number - 1])
-
-    def binds(self):
-        """The Binds of what is sent up to the step without waiting for an answer, at most three steps."""
-        number = self.one[0] or 0
-        steps = self.script["steps"][max(number - 3, 0) : number]
-        return [message for step in steps if isinstance(step[0], list) for message in step if message[0] == "B"]
-
-    def prepares_names(self):
-        """Whether a Parse of the script has a text that names statements."""
-        parses = [m for step in self.script["steps"] if isinstance(step[0], list) for m in step if m[0] == "P"]
-        return any(re.match(r"(PREPARE|EXECUTE|DEALLOCATE)\b", message[2]) for message in parses)
-
-    @property
-    def is_short(self):
-        return len(self.script["steps"]) < 25
-
-    def group(self):
-        """Rough sameness of causes."""
-        words = re.findall(r"[A-Za-z_]{3,}", self.step)
-        return f"{self.kind} at {' '.join(words[:2])}"
-
-    def text(self):
-        lines = [f"seed {self.script['seed']}, user {self.script['user']}, params {json.dumps(self.script['params'])}"]
-        number = self.one[0] if self.one[0] is not None else self.other[0]
-        for at, step in enumerate(self.script["steps"], 1):
-            if at <= number and (self.is_short or step[0] != "~"):
-                lines.append(f"  {at:3} {json.dumps(step, ensure_ascii=False)}")
-        lines.append(f"  direct : step {self.one[0]}: {self.one[1][:400]}")
-        lines.append(f"  proxied: step {self.other[0]}: {self.other[1][:400]}")
-        return "\n".join(lines)
-
-
-# Differences that are not counted, each with its reason; what comes behind them is not looked at.
-EXCEPTIONS = [
-    # The statement is not on the link, and a failed transaction doesn't let it be prepared there.
-    (r"E .*C='08P01' M='bind message supplies", r"E .*C='25P02'"),
-    # It is prepared there anew, under a search_path that has changed meanwhile: refused all the same.
-    (r"E .*C='08P01' M='bind message supplies", r"E .*C='42P01'"),
-    (r"t ", r"E .*C='25P02'"),
-    (r"t ", r"E .*C='42P01'"),
-    # A cursor that fails at its commit: what stands behind our longer UNLISTEN has been told by then.
-    (r"E .*C='22012'", r"C b'UNLISTEN"),
-    (r"E .*C='42601'", r"E .*C='25P02'"),
-    # A statement whose table was altered is prepared anew instead.
-    (r"E .*C='0A000' M='cached plan must not change result type'", r""),
-    # A Parse whose text is known at the server is not sent, and so takes no snapshot.
-    (r"E .*C='25001' M='SET TRANSACTION ISOLATION LEVEL must be called before any query'", r"C "),
-]
-
-
-def notifies_amid(script, number):
-    """Whether a step near `number` goes on behind a Sync: only the last ReadyForQuery of what is sent
-    together is held back for the client's own notifications."""
-    near = [step for step in script["steps"][max(number - 3, 0) : number] if isinstance(step[0], list)]
-    return any(message[0] in "SQ" for step in near for message in step[:-1])
-
-
-def without_names(line):
-    return re.sub(r'prepared statement "[^"]*"', "prepared statement", re.sub(r" P='[0-9]+'", "", line))
-
-
-def is_named_otherwise(found):
-    """Errors that say the same but for the name or the position. The name is that of the Bind that
-    came last, also if an earlier one of the same pipeline has failed, or ours if the statement's own
-    text names statements; a position inside the text of a PREPARE counts our longer name."""
-    one, other = found.one[1], found.other[1]
-    if not one.startswith("E ") or one == other or without_names(one) != without_names(other):
-        return False
-    step = found.step
-    return "EXECUTE" in step if "prepared statement" not in one else len(found.binds()) > 1 or found.prepares_names()
-
-
-def is_exception(found):
-    if is_named_otherwise(found):
-        return True
-    if found.one[1].startswith("A by itself") and found.other[1].startswith("Z "):
-        return notifies_amid(found.script, found.one[0])
-    if found.one[0] == found.other[0] == 0 and found.one[1][0] == found.other[1][0] == "E":
-        return True  # of two bad parameters at startup, either may be complained about
-    return any(re.match(one, found.one[1]) and re.match(other, found.other[1]) for one, other in EXCEPTIONS)
+# --- one script -----------------------------------------------------------------------------------
 
 
 def is_stuck(lines):
@@ -291,17 +194,13 @@ def is_stuck(lines):
 
 
 def try_script(bench, script):
-    """A Difference, or None. Raises Stuck if the server itself does not answer."""
+    """(a Difference or None, what was excused). Raises Stuck if the server itself does not answer."""
     direct, proxied = bench.play_both(script)
     if is_stuck(direct):
         if "twophase" in script["classes"]:
-            return None
+            return None, ["waits for itself"]
         raise Stuck(f"seed {script['seed']} is stuck without a proxy: {direct[-1]}")
-    index = first_difference(direct, proxied)
-    if index is None:
-        return None
-    found = Difference(script, direct, proxied, index)
-    return None if is_exception(found) else found
+    return compare(script, direct, proxied)
 
 
 def shrunk(bench, found):
@@ -311,7 +210,7 @@ def shrunk(bench, found):
     def differs(script):
         bench.fresh_links()
         try:
-            again = try_script(bench, script)
+            again, _ = try_script(bench, script)
         except Stuck:
             return False
         if again and again.kind == found.kind:
@@ -330,22 +229,24 @@ def shrunk(bench, found):
 
 
 def work(bench, seeds, options, out):
-    """A process: plays the seeds, puts ("done", count), ("found", Difference, alone) and
+    """A process: plays the seeds, puts ("done", count, excuses), ("found", Difference, alone) and
     ("broken", text) on the queue."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    shrinks = collections.Counter()
+    shrinks, excuses = collections.Counter(), collections.Counter()
     count = 0
     try:
         for seed in seeds:
             script = {**generator.generate(seed, options.classes), "seed": seed}
             try:
-                found = try_script(bench, script)
+                found, excused = try_script(bench, script)
             except Stuck as stuck:
                 out.put(("broken", str(stuck)))
                 bench.controls.clear()
                 continue
             count += 1
+            excuses.update(set(excused))
+            excuses["scripts"] += bool(excused)
             if found:
                 alone = None
                 if options.shrink and shrinks[found.group()] < 3:
@@ -353,8 +254,9 @@ def work(bench, seeds, options, out):
                     alone = shrunk(bench, found)
                 out.put(("found", alone or found, alone is not None))
             if count % 20 == 0:
-                out.put(("done", 20))
-        out.put(("done", count % 20))
+                out.put(("done", 20, excuses))
+                excuses = collections.Counter()
+        out.put(("done", count % 20, excuses))
     except (OSError, Closed) as error:
         out.put(("broken", f"seed {seed}: {type(error).__name__} {error}"))
     out.put(("end", None))
@@ -365,7 +267,7 @@ class Campaign:
 
     def __init__(self, ground, options):
         self.ground, self.options = ground, options
-        self.done, self.found, self.broken = 0, [], []
+        self.done, self.found, self.broken, self.excuses = 0, [], [], collections.Counter()
 
     def run(self, first, last, until=None, on_found=lambda *_: None):
         out, processes = multiprocessing.Queue(), []
@@ -385,7 +287,7 @@ class Campaign:
 
     def listen(self, out, running, until, on_found, started):
         said = started
-        while running and len(self.found) < self.options.most and len(self.broken) < 20:
+        while running and len(self.found) < self.options.most and len(self.broken) < BROKEN_MOST:
             now = time.monotonic()
             if until and now > until:
                 return
@@ -401,6 +303,7 @@ class Campaign:
                 running -= 1
             elif what == "done":
                 self.done += value
+                self.excuses.update(more[0])
             elif what == "broken":
                 self.broken.append(value)
                 if not self.options.quiet:
@@ -410,51 +313,107 @@ class Campaign:
                 on_found(value, *more)
 
 
-def long_form(options):
-    first, _, last = (options.seed or options.seeds).partition("..")
-    with Ground(options.jobs, options.mode) as ground:
-        campaign = Campaign(ground, options)
-        groups = collections.Counter()
+class Log:
+    """The lines that a long run has written, one a chunk, to go on from. They count as one run only
+    if they are of the same mode and classes."""
 
-        def on_found(found, alone):
-            groups[found.group()] += 1
-            if groups[found.group()] <= 2:
-                print(f"--- {found.group()}{' (shrunk)' if alone else ''}\n{found.text()}", flush=True)
-                if options.record:
-                    print(json.dumps(found.script), flush=True)
-                if options.out:
-                    with open(options.out, "a", encoding="utf-8") as file:
-                        file.write(f"## {found.group()}\n\n{found.text()}\n\n{json.dumps(found.script)}\n\n")
+    def __init__(self, path, options):
+        self.path, self.lines = path, []
+        self.run = {"mode": options.mode, "checks": not options.no_check, "classes": sorted(options.classes)}
+        if path and os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                lines = [json.loads(line) for line in file]
+            self.lines = [line for line in lines if line["run"] == self.run]
 
-        started = time.monotonic()
-        campaign.run(int(first), int(last or first), None, on_found)
-        took = time.monotonic() - started
-        for group, count in groups.most_common():
-            print(f"{count:6} {group}")
-        print(
-            f"{campaign.done} scripts in {took:.0f} s ({campaign.done / took:.0f}/s), {len(campaign.found)} differ,"
-            f" {len(campaign.broken)} broken, classes {','.join(sorted(options.classes))}"
+    def next_seed(self, first):
+        return max([first, *(line["seeds"][1] + 1 for line in self.lines)])
+
+    def add(self, seeds, campaign, took_s, whole):
+        """A chunk that is not `whole` is to be played again."""
+        line = {"run": self.run, "seeds": seeds, "scripts": campaign.done, "differ": len(campaign.found)}
+        line |= {"broken": len(campaign.broken), "excused": dict(campaign.excuses), "took_s": round(took_s)}
+        line |= {"found": [found.script["seed"] for found in campaign.found]}
+        self.lines.append(line)
+        if self.path and whole:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def summary(self):
+        total = {key: sum(line[key] for line in self.lines) for key in ("scripts", "differ", "broken", "took_s")}
+        excuses = sum((collections.Counter(line["excused"]) for line in self.lines), collections.Counter())
+        excused = excuses.pop("scripts", 0)
+        seeds = [line["seeds"] for line in self.lines]
+        classes = self.run["classes"] if set(self.run["classes"]) != set(generator.CLASSES) else ["all"]
+        checks = "" if self.run["checks"] else " without checks"
+        return (
+            f"seeds {min(first for first, _ in seeds)}..{max(last for _, last in seeds)}, {self.run['mode']} mode"
+            f"{checks}, classes {','.join(classes)}: {total['scripts']} scripts"
+            f" in {total['took_s']} s ({total['scripts'] / max(total['took_s'], 1):.0f}/s), {total['differ']} differ,"
+            f" {total['broken']} broken; {excused} with an excuse:"
+            f" {', '.join(f'{name} {count}' for name, count in excuses.most_common())}"
         )
-        if campaign.broken:
-            print("the server's log:\n" + "\n".join(ground.cluster.log.splitlines()[-12:]))
-        if ground.proxy and ground.proxy.process.poll() is not None:
-            print(f"howdah ended with {ground.proxy.process.returncode}: {ground.proxy.stderr[-2000:]}")
-            return 1
-        return 1 if campaign.found or campaign.broken else 0
+
+
+CHUNK = 2000
+
+
+def seeds_of(options, log):
+    """The first and the last seed."""
+    if options.count:
+        first = log.next_seed(options.first_seed)
+        return first, options.first_seed + options.count - 1
+    first, _, last = options.seeds.partition("..")
+    return int(first), int(last or first)
+
+
+def long_form(options):
+    log = Log(options.log, options)
+    first, last = seeds_of(options, log)
+    groups, status = collections.Counter(), 0
+
+    def on_found(found, alone):
+        groups[found.group()] += 1
+        if groups[found.group()] <= 2:
+            print(f"--- {found.group()}{' (shrunk)' if alone else ''}\n{found.text()}", flush=True)
+            if options.record:
+                print(json.dumps(found.script), flush=True)
+        if options.out:
+            with open(options.out, "a", encoding="utf-8") as file:
+                file.write(f"## {found.group()}\n\n{found.text()}\n\n{json.dumps(found.script)}\n\n")
+
+    with Ground(options.jobs, options.mode, not options.no_check) as ground:
+        while first <= last and not status:
+            seeds = [first, min(first + CHUNK - 1, last)]
+            campaign = Campaign(ground, options)
+            started = time.monotonic()
+            campaign.run(*seeds, None, on_found)
+            stops = len(campaign.found) >= options.most or len(campaign.broken) >= BROKEN_MOST
+            log.add(seeds, campaign, time.monotonic() - started, whole=not stops)
+            first = seeds[1] + 1
+            print(log.summary(), flush=True)
+            if campaign.broken:
+                print("the server's log:\n" + "\n".join(ground.cluster.log.splitlines()[-12:]))
+            if ground.proxy and ground.proxy.process.poll() is not None:
+                print(f"howdah ended with {ground.proxy.process.returncode}: {ground.proxy.stderr[-2000:]}")
+                status = 1
+            status = 1 if stops else status
+    for group, count in groups.most_common():
+        print(f"{count:6} {group}")
+    return 1 if status or any(line["differ"] or line["broken"] for line in log.lines) else 0
 
 
 def show_some(options, scripts):
     """Plays scripts in this process, and prints both transcripts of those that differ."""
     differ = 0
-    with Ground(1, options.mode) as ground:
+    with Ground(1, options.mode, not options.no_check) as ground:
         bench = ground.bench(0)
         for cause, script in scripts:
             bench.fresh_links()
-            found = try_script(bench, script)
+            found, excused = try_script(bench, script)
             if found and options.shrink:
                 found = shrunk(bench, found) or found
             differ += bool(found)
-            print(f"{'differs' if found else 'equal'}: {cause}")
+            print(f"{'differs' if found else 'equal'}{f' but for {excused}' if excused else ''}: {cause}")
             if found:
                 print(found.text())
                 for name, lines in (("direct", found.direct), ("proxied", found.proxied)):
@@ -481,6 +440,24 @@ def kept_scripts(path):
 # Classes that do not agree yet, in transaction mode and in session mode.
 NOT_YET = set()
 NOT_YET_SESSION = {"startup"}
+
+
+# (what, steps, a direct transcript, one through a proxy, whether that is a difference)
+PLAN_ERROR = "E S='ERROR' C='0A000' M='cached plan must not change result type'"
+ALT = [f"D {row!r}" for row in (b"\0\2\0\0\0\1" b"1\0\0\0\1" b"2", b"\0\2\0\0\0\1" b"3\0\0\0\1" b"4")]
+READY, FAILED = "Z b'I'", "Z b'E'"
+NO_VALUE = "E S='ERROR' C='55000' M='lastval is not yet defined in this session'"
+EXCUSED = [
+    ("healed", [[["Q", "EXECUTE s1"]]], [PLAN_ERROR, READY], [*ALT, "C b'SELECT 2'", READY], False),
+    ("healed, a wrong row", [[["Q", "EXECUTE s1"]]], [PLAN_ERROR, READY], [ALT[1], "C b'SELECT 1'", READY], True),
+    ("healed, a strange error", [[["Q", "EXECUTE s1"]]], [PLAN_ERROR, READY], ["E C='42P01'", READY], True),
+    ("behind a healed one", [[["Q", "EXECUTE s1"]]], [PLAN_ERROR, READY, "1"], [*ALT, "C ''", READY, "2"], True),
+    ("not asked", [[["Q", "SELECT lastval()"]]], ["T", "D 1", "C ''", READY], ["T", NO_VALUE, READY], False),
+    ("asked", [[["Q", "SELECT lastval()"]]] * 2, ["T", "D 1", "C ''", READY], ["T", NO_VALUE, READY], True),
+    ("a value for none", [[["Q", "SELECT lastval()"]]], ["T", NO_VALUE, READY], ["T", "D 1", "C ''", READY], True),
+    ("two parameters at startup", [], ["E C='22023'"], ["E C='42704'"], True),
+    ("a name", [[["Q", "SELECT 1"]]], ['E M=\'prepared statement "a"\''], ['E M=\'prepared statement "b"\''], True),
+]
 
 
 def short_form():
@@ -511,9 +488,16 @@ def short_form():
             bench = ground.bench(0)
             for cause, script in kept_scripts(KNOWN):
                 bench.fresh_links()
-                found = try_script(bench, script)
+                found, _ = try_script(bench, script)
                 if found:
                     raise Failed(f"{cause}: {found.text()}")
+
+    @suite.check("an excuse holds for what it says and nothing else")
+    def _():
+        for what, steps, direct, proxied, differs in EXCUSED:
+            script = {"seed": 0, "user": "plain", "params": {}, "classes": [], "steps": steps}
+            found, excused = compare(script, *([(len(steps), line) for line in lines] for lines in (direct, proxied)))
+            true(bool(found) == differs, f"{what}: {found and found.text()}, excused: {excused}")
 
     @suite.check("new scripts in session mode")
     def _():
@@ -543,6 +527,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", default="1..1000")
     parser.add_argument("--seed")
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=0)
+    parser.add_argument("--log")
+    parser.add_argument("--no-check", action="store_true")
     parser.add_argument("--play")
     parser.add_argument("--mode", default="transaction", choices=["transaction", "session", "direct"])
     parser.add_argument("--only")

@@ -1,0 +1,284 @@
+"""Where two transcripts of a script part, and what is not counted as a difference.
+
+An excuse is for what no proxy can do (docs/compatibility.md names each), is as narrow as it can be
+told from the transcripts, and is counted. Behind it the comparison goes on: with the next line
+where both have failed, behind the next ReadyForQuery where one has failed. It ends there only when
+the two are not in the same state any more: in a transaction that has failed for one of them, or
+where more of the same batch was run for one of them.
+"""
+
+import ast
+import json
+import re
+import struct
+
+
+def brief(line):
+    """A transcript's line as a kind: its type, and an error's code."""
+    code = re.search(r" C='(\w+)'", line)
+    return line[0] + (f" {code[1]}" if code and line[0] in "EN" else "") if not line.startswith("stuck") else line[:12]
+
+
+class Difference:
+    """What a script showed; `index` and `other_index` are where."""
+
+    NOTHING = (None, "nothing more")
+
+    def __init__(self, script, direct, proxied, index, other_index):
+        self.script, self.direct, self.proxied = script, direct, proxied
+        self.index, self.other_index = index, other_index
+        self.one = direct[index] if index < len(direct) else self.NOTHING
+        self.other = proxied[other_index] if other_index < len(proxied) else self.NOTHING
+
+    @property
+    def kind(self):
+        return f"{brief(self.one[1])} / {brief(self.other[1])}"
+
+    @property
+    def number(self):
+        """Of the step; 0 is the login."""
+        return self.one[0] if self.one[0] is not None else self.other[0]
+
+    @property
+    def step(self):
+        steps = self.script["steps"]
+        if self.number == 0:
+            return "login"
+        return "end" if self.number > len(steps) else json.dumps(steps[self.number - 1])
+
+    def near(self):
+        """The messages of what is sent up to the step without waiting for an answer, at most three
+        steps, and of the steps behind it that belong to the same batch."""
+        steps, first = self.script["steps"], max(self.number - 3, 0)
+        last = self.number
+        while last < len(steps) and not self.ends_batch(steps[last - 1]):
+            last += 1
+        return [message for step in steps[first:last] if isinstance(step[0], list) for message in step]
+
+    @staticmethod
+    def ends_batch(step):
+        return isinstance(step[0], list) and step[-1][0] in "SQF"
+
+    def binds(self):
+        return [message for message in self.near() if message[0] == "B"]
+
+    def texts(self):
+        """All texts of the script's client up to the step."""
+        for step in self.script["steps"][: self.number]:
+            for message in step if isinstance(step[0], list) else []:
+                if message[0] in "QP":
+                    yield message[1] if message[0] == "Q" else message[2]
+
+    def has_names_in_parse(self):
+        """Whether a Parse of the script has a text that names statements."""
+        parses = [m for step in self.script["steps"] if isinstance(step[0], list) for m in step if m[0] == "P"]
+        return any(re.match(r"(PREPARE|EXECUTE|DEALLOCATE)\b", message[2]) for message in parses)
+
+    @property
+    def is_short(self):
+        return len(self.script["steps"]) < 25
+
+    def group(self):
+        """Rough sameness of causes."""
+        words = re.findall(r"[A-Za-z_]{3,}", self.step)
+        return f"{self.kind} at {' '.join(words[:2])}"
+
+    def text(self):
+        lines = [f"seed {self.script['seed']}, user {self.script['user']}, params {json.dumps(self.script['params'])}"]
+        for at, step in enumerate(self.script["steps"], 1):
+            if at <= self.number and (self.is_short or step[0] != "~"):
+                lines.append(f"  {at:3} {json.dumps(step, ensure_ascii=False)}")
+        lines.append(f"  direct : step {self.one[0]}: {self.one[1][:400]}")
+        lines.append(f"  proxied: step {self.other[0]}: {self.other[1][:400]}")
+        return "\n".join(lines)
+
+
+# --- excuses --------------------------------------------------------------------------------------
+
+# How the comparison goes on: with the next line of both, or of the proxied one only; behind the
+# next ReadyForQuery of both; without what is the client's own notification; not at all.
+LINE, OTHER_LINE, BATCH, BATCH_IF_SAME, NOTIFIED, REST = range(6)
+
+
+def both(one, other):
+    return lambda found: bool(re.match(one, found.one[1]) and re.match(other, found.other[1]))
+
+
+def is_startup(found):
+    """Of two bad parameters at startup, either may be complained about."""
+    kinds = "22023|42704|55P02|42501|08P01"
+    options = found.script["params"].get("options", "")
+    count = len(found.script["params"]) - bool(options) + options.count("-c") + len(re.findall(r"--\w", options))
+    return found.one[0] == found.other[0] == 0 and count > 1 and both(*[f"E .*C='({kinds})'"] * 2)(found)
+
+
+def notifies_amid(found):
+    """Only the last ReadyForQuery of what is sent together is held back for the client's own
+    notifications, so one may come behind an earlier one."""
+    if not (found.one[1].startswith("A by itself") and found.other[1].startswith("Z ")):
+        return False
+    steps = found.script["steps"][max(found.number - 3, 0) : found.number]
+    return any(message[0] in "SQ" for step in steps if isinstance(step[0], list) for message in step[:-1])
+
+
+def without_names(line):
+    return re.sub(r'prepared statement "[^"]*"', "prepared statement", re.sub(r" P='[0-9]+'", "", line))
+
+
+def is_named_otherwise(found):
+    """Errors that say the same but for the name or the position. The name is that of the Bind that
+    came last, also if an earlier one of the same pipeline has failed, or ours if the statement's own
+    text names statements; a position inside the text of a PREPARE counts our longer name."""
+    one, other = found.one[1], found.other[1]
+    if not one.startswith("E ") or one == other or without_names(one) != without_names(other):
+        return False
+    if "prepared statement" not in one:
+        return "EXECUTE" in found.step
+    return len(found.binds()) > 1 or found.has_names_in_parse()
+
+
+# What a `SELECT * FROM alt ORDER BY 1` may answer, however alt was altered, in text or binary.
+ALT_COLUMNS = re.compile(r"T a:\S+ b:\S+( c:\S+)?$")
+
+
+def values(body):
+    """The columns of a DataRow."""
+    at, found = 2, []
+    for _ in range(struct.unpack_from("!H", body)[0]):
+        size = struct.unpack_from("!i", body, at)[0]
+        found.append(None if size < 0 else body[at + 4 : at + 4 + size])
+        at += 4 + max(size, 0)
+    return found
+
+
+def is_alt_row(body, number):
+    row, wanted = values(body), ((1, 2), (3, 4))[number]
+    forms = [{b"%d" % value, struct.pack("!i", value), struct.pack("!q", value)} for value in wanted]
+    return len(row) in (2, 3) and row[2:] in ([], [None]) and all(value in form for value, form in zip(row, forms))
+
+
+def is_healed(found):
+    """A statement whose table was altered is prepared anew instead of refused: what it answers must
+    be that table as it is now."""
+    if "C='0A000' M='cached plan must not change result type'" not in found.one[1]:
+        return False
+    rows = 0
+    for _, line in found.proxied[found.other_index :]:
+        kind = line[0]
+        if kind == "D":
+            if rows > 1 or not is_alt_row(ast.literal_eval(line[2:]), rows):
+                return False
+            rows += 1
+        elif kind == "T" and not ALT_COLUMNS.match(line):
+            return False
+        elif kind in "ECsZ":
+            return kind != "E" or " C='25P02'" in line
+        elif kind not in "T123tnS":
+            return False
+    return False
+
+
+def is_unasked_sequence(found):
+    """A value is kept behind a plain read only for who has asked before."""
+    asks = re.compile(r"\b(lastval|currval)\(")
+    texts = list(found.texts())
+    step_texts = found.step
+    if not asks.search(step_texts) and not any(asks.search(text) for text in texts[-12:]):
+        return False
+    asked = sum(bool(asks.search(text)) for text in texts)
+    return asked <= 1 and both(r"[TDCs]", r"E .*C='55000' M='(lastval|currval of sequence \"\w+\") is not yet")(found)
+
+
+EXCUSES = [
+    # The statement is not on the link, and a failed transaction doesn't let it be prepared there; or
+    # it is prepared there anew, under a search_path that has changed meanwhile: refused all the same.
+    ("number of parameters", LINE, both(r"E .*C='08P01' M='bind message supplies", r"E .*C='(25P02|42P01)'")),
+    ("described in a failed transaction", BATCH, both(r"t ", r"E .*C='25P02'")),
+    ("described without its table", BATCH_IF_SAME, both(r"t ", r"E .*C='42P01'")),
+    # A cursor that fails at its commit: what stands behind our longer UNLISTEN has been told by then.
+    ("fails behind UNLISTEN", OTHER_LINE, both(r"E .*C='22012'", r"C b'UNLISTEN")),
+    ("syntax in a failed transaction", LINE, both(r"E .*C='42601'", r"E .*C='25P02'")),
+    ("healed", BATCH_IF_SAME, is_healed),
+    # A Parse whose text is known at the server is not sent, and so takes no snapshot.
+    ("snapshot", REST, both(r"E .*C='25001' M='SET TRANSACTION ISOLATION LEVEL must be", r"C b'(SET|BEGIN)\\x00'")),
+    ("name", LINE, is_named_otherwise),
+    ("startup", LINE, is_startup),
+    ("notified later", NOTIFIED, notifies_amid),
+    ("sequence", BATCH_IF_SAME, is_unasked_sequence),
+]
+
+
+def excuse_of(found):
+    return next(((name, behind) for name, behind, applies in EXCUSES if applies(found)), None)
+
+
+# --- comparing ------------------------------------------------------------------------------------
+
+
+def first_difference(direct, proxied, index, other_index):
+    """Where the transcripts differ from there on, as indexes into both; or None."""
+    while index < len(direct) and other_index < len(proxied):
+        if direct[index][1] != proxied[other_index][1]:
+            return index, other_index
+        index, other_index = index + 1, other_index + 1
+    return None if index == len(direct) and other_index == len(proxied) else (index, other_index)
+
+
+def behind_ready(lines, index):
+    """Where the next ReadyForQuery is; the end if there is none."""
+    while index < len(lines) and not lines[index][1].startswith("Z "):
+        index += 1
+    return index
+
+
+def status_at(lines, index):
+    return lines[index][1] if index < len(lines) else ""
+
+
+def own_notifications(lines):
+    return [line for _, line in lines if line.startswith("A by itself")]
+
+
+def others(lines):
+    return [(step, line) for step, line in lines if not line.startswith("A by itself")]
+
+
+def ran_more(found):
+    """Whether the batch of a step has more than one statement to run."""
+    messages = found.near()
+    return sum(message[0] in "EFQ" for message in messages) > 1 or any(
+        message[0] == "Q" and ";" in message[1].rstrip("; ") for message in messages
+    )
+
+
+def compare(script, direct, proxied):
+    """(a Difference or None, the names of what was excused)."""
+    excused, index, other_index, loose = [], 0, 0, False
+    while (at := first_difference(direct, proxied, index, other_index)) is not None:
+        found = Difference(script, direct, proxied, *at)
+        index, other_index = at
+        excuse = excuse_of(found)
+        if excuse is None:
+            if not loose:
+                return found, excused
+            excused.append("behind " + excused[-1])
+            break
+        name, behind = excuse
+        excused.append(name)
+        if behind == REST:
+            break
+        if behind in (LINE, OTHER_LINE):
+            index += behind == LINE
+            other_index += 1
+        elif behind == NOTIFIED:
+            if own_notifications(direct[index:]) != own_notifications(proxied[other_index:]):
+                return found, excused
+            direct = direct[:index] + others(direct[index:])
+            proxied = proxied[:other_index] + others(proxied[other_index:])
+        else:
+            loose = loose or (behind == BATCH_IF_SAME and ran_more(found))
+            index, other_index = behind_ready(direct, index), behind_ready(proxied, other_index)
+            if behind == BATCH_IF_SAME and status_at(direct, index) != status_at(proxied, other_index):
+                excused.append("state behind " + name)
+                break
+    return None, excused
