@@ -91,6 +91,9 @@
 /* What a server has between two clients for ROLLBACK, DISCARD ALL, or the rest of a notice */
 #define LIMIT_RESET_US (30 * 1000 * 1000)
 
+/* How long a statement may keep other clients' links from being lent on, since it signals them */
+#define LIMIT_PID_HOLD_US (30 * 1000 * 1000)
+
 /* How long a CancelRequest's connection may take */
 #define LIMIT_CANCEL_US (10 * 1000 * 1000)
 

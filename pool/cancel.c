@@ -22,8 +22,7 @@
 
 uint32_t cancel_virtual_pid(uint32_t worker, struct handle handle)
 {
-    _Static_assert(LIMIT_CONNECTIONS == 1 << PID_SLOT_BITS, "a slot needs its bits");
-    return PID_BASE + (worker << PID_SLOT_BITS | handle.slot);
+    return pid_make(worker, handle);
 }
 
 void cancel_make_key(struct engine *engine, struct session *session)
@@ -37,7 +36,7 @@ enum { CANCELS_MAX = 8 };
 static bool send_cancel(struct engine *engine, struct link *link, uint32_t requester_worker,
                         struct handle requester)
 {
-    if (link->cancel_key_bytes == 0 || link->cancels >= CANCELS_MAX) {
+    if (link->cancel_key_bytes == 0 || link->cancellers >= CANCELS_MAX) {
         return false;
     }
     struct canceller *canceller = calloc(1, sizeof(*canceller));
@@ -50,6 +49,7 @@ static bool send_cancel(struct engine *engine, struct link *link, uint32_t reque
     canceller->requester_worker = requester_worker;
     canceller->requester = requester;
     link->cancels++;
+    link->cancellers++;
     conn_todo(engine, &canceller->conn, TODO_DIAL);
     conn_wake_by(engine, &canceller->conn, engine->now_us + LIMIT_CANCEL_US);
     return true;
@@ -136,15 +136,15 @@ void cancel_done(struct engine *engine, uint32_t worker, struct handle requester
 void cancel_request(struct engine *engine, struct session *requester, uint32_t pid,
                     const uint8_t *key, uint32_t key_bytes)
 {
-    uint32_t index = pid - PID_BASE; /* wraps below the base: then no such worker */
-    uint32_t worker = index >> PID_SLOT_BITS;
+    uint32_t worker, slot;
+    bool known = pid_place(pid, &worker, &slot);
     struct request request = {.worker = engine->worker,
                               .requester = requester->conn.handle,
-                              .slot = index & ((1 << PID_SLOT_BITS) - 1),
+                              .slot = slot,
                               .key = key,
                               .key_bytes = key_bytes};
     struct letter *letter = NULL;
-    if (worker < shared_worker_count(engine->shared) && worker != engine->worker &&
+    if (known && worker < shared_worker_count(engine->shared) && worker != engine->worker &&
         key_bytes <= sizeof(letter->key)) {
         letter = letter_new(LETTER_CANCEL, worker, NULL, NULL);
     }
@@ -156,7 +156,7 @@ void cancel_request(struct engine *engine, struct session *requester, uint32_t p
         letter_post(engine, worker, letter);
         return;
     }
-    if (worker != engine->worker || !cancel_at_slot(engine, &request)) {
+    if (!known || worker != engine->worker || !cancel_at_slot(engine, &request)) {
         session_close(engine, requester);
     }
 }
@@ -189,7 +189,7 @@ static struct link *link_of(struct engine *engine, const struct canceller *cance
 
 void cancel_forget_link(struct engine *engine, struct link *link)
 {
-    for (uint32_t slot = 0; link->cancels > 0 && slot < engine->connections.count; slot++) {
+    for (uint32_t slot = 0; link->cancellers > 0 && slot < engine->connections.count; slot++) {
         struct conn *conn = engine->connections.slots[slot].object;
         if (conn == NULL || conn->kind != CONN_CANCELLER) {
             continue;
@@ -198,6 +198,7 @@ void cancel_forget_link(struct engine *engine, struct link *link)
         if (handle_equal(canceller->link, link->conn.handle)) {
             canceller->link = (struct handle){0};
             link->cancels--;
+            link->cancellers--;
             if (!canceller->sent) {
                 conn_close(engine, &canceller->conn); /* its pool may go next */
             }
@@ -302,6 +303,7 @@ void canceller_closed(struct engine *engine, struct canceller *canceller)
     free(canceller);
     if (link != NULL) {
         link->cancels--;
+        link->cancellers--;
         link_canceller_ended(engine, link);
     }
 }

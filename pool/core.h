@@ -73,6 +73,8 @@ struct engine {
     struct writer scratch; /* for messages of our own; empty between uses */
     uint32_t over_count;   /* clients beyond max_clients, who are told so after their login */
     uint32_t client_count, link_count;
+    uint32_t stand_in_count; /* links that stand for clients: pool/pid_hold.h */
+    uint64_t pid_serial;
 
     /* The room that engine_rx has lent. */
     struct conn *rx_conn;

@@ -20,6 +20,7 @@
 #include "pool/options.h"
 #include "pool/own_answer.h"
 #include "pool/own_extended.h"
+#include "pool/pid_message.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/prepare.h"
@@ -67,6 +68,8 @@ static bool ensure_unnamed(struct engine *engine, struct session *session)
         if (unnamed == NULL) {
             return false;
         }
+    } else if (unnamed != NULL && unnamed->names_pids) {
+        unnamed = pid_message_form(engine, session, unnamed);
     } else if (unnamed != NULL) {
         statement_ref(unnamed);
     }
@@ -200,12 +203,15 @@ static bool name_waits(struct engine *engine, struct session *session, struct na
     return session->blocked;
 }
 
-/* The link's entry of what stands for a statement that names others. NULL: the session closes. */
+/* The link's entry of what stands for a statement that names others, or pids. NULL: the session
+ * closes. */
 static struct link_statement *prepare_form(struct engine *engine, struct session *session,
                                            struct session_statement *named)
 {
     struct link *link = session->link;
-    struct statement *form = names_form(engine, session, named->statement);
+    struct statement *form = named->statement->names
+                                 ? names_form(engine, session, named->statement)
+                                 : pid_message_form(engine, session, named->statement);
     if (form == NULL) {
         return NULL;
     }
@@ -240,9 +246,9 @@ static struct name name_on_link(struct engine *engine, struct session *session, 
     if (binds && !sequence_before_statement(engine, session, entry->statement)) {
         return (struct name){NULL, 0};
     }
-    struct link_statement *prepared = entry->statement->names
-                                          ? prepare_form(engine, session, entry)
-                                          : prepare_named(engine, session, entry);
+    bool has_form = entry->statement->names || (binds && entry->statement->names_pids);
+    struct link_statement *prepared =
+        has_form ? prepare_form(engine, session, entry) : prepare_named(engine, session, entry);
     if (prepared == NULL) {
         return (struct name){NULL, 0};
     }

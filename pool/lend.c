@@ -535,6 +535,21 @@ struct link *lend_hub(struct engine *engine, struct pool *pool)
     return link;
 }
 
+struct link *lend_stand_in(struct engine *engine, struct pool *pool)
+{
+    if (!take_shared_place(engine, pool)) {
+        return NULL;
+    }
+    struct link *link = link_dial(engine, pool, NULL);
+    if (link == NULL) {
+        give_shared_place_back(pool);
+        return NULL;
+    }
+    link->beside = true;
+    link->spoilt = true; /* closed when it has done its duty */
+    return link;
+}
+
 /* --- links that become free, end, or fail ----------------------------------------------------- */
 
 void lend_link_free(struct engine *engine, struct link *link)
@@ -664,7 +679,7 @@ void lend_login_failed(struct engine *engine, struct link *link, const uint8_t *
         session_refuse(engine, owner, NULL, body, body_bytes);
         return;
     }
-    if (link->hub != NULL) {
+    if (link->hub != NULL || link->stand_in != NULL) {
         return;
     }
     if (link->granted) {
@@ -752,6 +767,9 @@ void lend_letter_for_pool(struct engine *engine, struct pool *pool, const struct
     case LETTER_CANCEL:
     case LETTER_CANCELED:
     case LETTER_VACATE:
+    case LETTER_PID_ASK:
+    case LETTER_PID_ANSWER:
+    case LETTER_PID_END:
     case LETTER_ADMIN:
         UNREACHABLE();
     }

@@ -45,6 +45,10 @@ void lend_replication(struct engine *engine, struct session *session);
  * is in no list. NULL when there can be none. */
 struct link *lend_hub(struct engine *engine, struct pool *pool);
 
+/* A connection that is to stand for one of the pool's clients (pool/pid_hold.h), counted likewise.
+ * NULL when there can be none. */
+struct link *lend_stand_in(struct engine *engine, struct pool *pool);
+
 /* The session no longer waits. */
 void lend_leave(struct engine *engine, struct session *session);
 

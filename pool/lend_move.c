@@ -11,6 +11,7 @@
 #include "pool/core.h"
 #include "pool/lend.h"
 #include "pool/link.h"
+#include "pool/pid_hold.h"
 #include "pool/pool.h"
 #include "pool/vacate.h"
 
@@ -133,6 +134,9 @@ void lend_letter(struct engine *engine, struct letter *letter)
         cancel_done(engine, engine->worker, letter->requester);
     } else if (letter->kind == LETTER_VACATE) {
         vacate_letter(engine, letter);
+    } else if (letter->kind == LETTER_PID_ASK || letter->kind == LETTER_PID_ANSWER ||
+               letter->kind == LETTER_PID_END) {
+        pid_hold_letter(engine, letter);
     } else if (letter->kind == LETTER_ADMIN) {
         admin_letter(engine, letter);
         return;

@@ -2,6 +2,7 @@
 #ifndef POOL_LETTER_H
 #define POOL_LETTER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/handle.h"
@@ -22,7 +23,23 @@ enum letter_kind {
     LETTER_CANCEL,   /* a CancelRequest for a client of yours */
     LETTER_CANCELED, /* it has been dealt with: the requester's connection may end */
     LETTER_VACATE,   /* close idle links to a database of a server (pool/vacate.h) */
-    LETTER_ADMIN,    /* a console command that visits every engine (pool/admin.h) */
+    LETTER_PID_ASK,  /* which backend a client has (these three: pool/pid_hold.h) */
+    LETTER_PID_ANSWER,
+    LETTER_PID_END, /* the link is let go */
+    LETTER_ADMIN,   /* a console command that visits every engine (pool/admin.h) */
+};
+
+/* About the pid of a client, which says at which worker it lives. */
+struct pid_letter {
+    uint32_t virtual_pid;
+    uint32_t pid;  /* ANSWER: of its backend; 0 = it has none */
+    uint32_t host; /* ASK: the number of the caller's host's account */
+    uint32_t caller_worker;
+    struct handle caller; /* the link that the statement is for */
+    uint64_t serial;
+    struct handle link; /* ANSWER, END: the client's, at its worker */
+    bool terminates;    /* END: it may have been terminated */
+    bool lost;          /* END: when the statement ends is not known */
 };
 
 struct letter {
@@ -36,6 +53,7 @@ struct letter {
     struct handle requester; /* LETTER_CANCEL, LETTER_CANCELED: who asked, at the asker's worker */
     uint8_t key[32];
     uint32_t key_bytes;
+    struct pid_letter pid;
     struct admin_task *task;
 };
 

@@ -13,6 +13,7 @@
 #include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
+#include "pool/pid_hold.h"
 #include "pool/pool.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
@@ -109,6 +110,9 @@ static void close_link(struct engine *engine, struct link *link)
     if (hub) {
         listen_hub_lost(engine, link);
     }
+    if (link->holds != NULL || link->stand_in != NULL) {
+        pid_hold_lost(engine, link);
+    }
     if ((link->state == LINK_IDLE || link->state == LINK_LENT || link->state == LINK_RESET) &&
         link->conn.tx.bytes == 0) {
         link_write(engine, link, terminate, sizeof(terminate));
@@ -119,7 +123,7 @@ static void close_link(struct engine *engine, struct link *link)
     cancel_forget_link(engine, link);
     conn_close(engine, &link->conn);
     link->state = LINK_CLOSING;
-    lend_link_ended(engine, pool, link->replication || hub);
+    lend_link_ended(engine, pool, link->replication || hub || link->beside);
 }
 
 void link_closed(struct engine *engine, struct link *link)
@@ -554,8 +558,14 @@ void link_abandon(struct engine *engine, struct link *link)
         close_link(engine, link); /* what it was at is rolled back by the server */
         return;
     }
+    if (link->cancels > 0) {
+        pid_hold_settle(engine, link);
+    }
     if (!due_empty(&link->due) || link->setup || link->conn.tx.bytes > 0 || link->cancels > 0) {
         return; /* link_after_reply, link_sent or the canceller's end come back here */
+    }
+    if (link->stand_in != NULL) {
+        pid_hold_stood(engine, link);
     }
     if (link->status != 'I') {
         clean_by(engine, link, "ROLLBACK");
@@ -686,6 +696,8 @@ void link_timer(struct engine *engine, struct link *link)
         link_fail(engine, link, ERR_SERVER_LOST, "no end of a reset");
     } else if (link->hub != NULL) {
         listen_hub_timer(engine, link);
+    } else {
+        pid_hold_timer(engine, link);
     }
 }
 

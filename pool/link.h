@@ -27,10 +27,12 @@ struct engine;
 struct event;
 struct hub;
 struct link_login;
+struct pid_holds;
 struct pool;
 struct question;
 struct session;
 struct settings;
+struct stand_in;
 struct tls_facts;
 
 enum link_state {
@@ -61,6 +63,9 @@ struct link {
     bool may_pin;        /* counts in both: its session has run what is likely to pin it */
     bool granted;        /* made or moved here for a ticket of this worker */
     bool terminated;     /* the server has said FATAL */
+    bool killed;         /* and that it was told to end: 57P01 */
+    bool doubted;        /* it may have been told to end, and is held until it has answered */
+    bool beside;         /* it stands for a client, and does not count in the pool's size */
     bool replication;
     bool erred;           /* an ErrorResponse came since this was last cleared */
     bool unsynced;        /* extended-query messages were sent and no Sync since */
@@ -93,7 +98,10 @@ struct link {
     uint32_t backend_pid;
     uint8_t cancel_key[LIMIT_CANCEL_KEY_BYTES];
     uint32_t cancel_key_bytes;
-    uint32_t cancels; /* CancelRequests under way; not lent on meanwhile */
+    uint32_t cancellers;       /* CancelRequests under way */
+    uint32_t cancels;          /* these, and what pool/pid_hold.h counts; not lent on meanwhile */
+    struct pid_holds *holds;   /* what its statements signal; NULL = nothing */
+    struct stand_in *stand_in; /* for whom it stands; NULL = for nobody */
 
     uint64_t connected_us, used_us, expires_us;
     struct link_login *login; /* while not yet IDLE */

@@ -17,6 +17,7 @@
 #include "pool/listen.h"
 #include "pool/login.h"
 #include "pool/options.h"
+#include "pool/pid_hold.h"
 #include "pool/pool.h"
 #include "pool/session.h"
 #include "protocol/crypto.h"
@@ -409,7 +410,7 @@ static void logged_in(struct engine *engine, struct link *link)
         listen_hub_ready(engine, link);
         return;
     }
-    if (!link->replication) {
+    if (!link->replication && link->stand_in == NULL) {
         link_ready(engine, link);
         return;
     }
@@ -418,6 +419,10 @@ static void logged_in(struct engine *engine, struct link *link)
     link->state = LINK_LENT;
     list_push_back(&pool->busy, &link->in_pool);
     pool->busy_count++;
+    if (link->stand_in != NULL) {
+        pid_hold_logged_in(engine, link);
+        return;
+    }
     if (owner == NULL) {
         link_abandon(engine, link);
         return;

@@ -26,18 +26,43 @@ struct pid_directory {
     _Atomic(struct pid_page *) pages[];
 };
 
+enum function_kind { FUNCTION_NONE, FUNCTION_LOOKS, FUNCTION_CANCELS, FUNCTION_TERMINATES };
+
 /* What follows "pg_" in the functions' names. */
-static const char *const functions[] = {
-    "blocking_pids",
-    "cancel_backend",
-    "isolation_test_session_is_blocked",
-    "log_backend_memory_contexts",
-    "safe_snapshot_blocking_pids",
-    "stat_get_activity",
-    "terminate_backend",
+static const struct {
+    const char *name;
+    enum function_kind kind;
+} functions[] = {
+    {"blocking_pids", FUNCTION_LOOKS},
+    {"cancel_backend", FUNCTION_CANCELS},
+    {"isolation_test_session_is_blocked", FUNCTION_LOOKS},
+    {"log_backend_memory_contexts", FUNCTION_LOOKS},
+    {"safe_snapshot_blocking_pids", FUNCTION_LOOKS},
+    {"stat_get_activity", FUNCTION_LOOKS},
+    {"terminate_backend", FUNCTION_TERMINATES},
 };
 
 enum { FUNCTION_COUNT = sizeof(functions) / sizeof(functions[0]) };
+
+/* --- pids ------------------------------------------------------------------------------------- */
+
+enum { PLACE_MASK = (1 << (PID_SLOT_BITS + PID_WORKER_BITS)) - 1 };
+
+uint32_t pid_make(uint32_t worker, struct handle handle)
+{
+    _Static_assert(LIMIT_CONNECTIONS == 1 << PID_SLOT_BITS, "a slot needs its bits");
+    _Static_assert(LIMIT_WORKERS == 1 << PID_WORKER_BITS, "a worker needs its bits");
+    uint32_t times = (handle.generation - 1) % PID_TIMES;
+    return PID_BASE + ((times << PID_WORKER_BITS | worker) << PID_SLOT_BITS | handle.slot);
+}
+
+bool pid_place(uint32_t pid, uint32_t *ret_worker, uint32_t *ret_slot)
+{
+    uint32_t place = (pid - PID_BASE) & PLACE_MASK;
+    *ret_worker = place >> PID_SLOT_BITS;
+    *ret_slot = place & ((1 << PID_SLOT_BITS) - 1);
+    return pid >= PID_BASE && (pid - PID_BASE) / (PLACE_MASK + 1) < PID_TIMES;
+}
 
 /* --- the directory ---------------------------------------------------------------------------- */
 
@@ -60,8 +85,15 @@ void pid_directory_free(struct pid_directory *directory)
     free(directory);
 }
 
-static uint64_t other_of(struct pid_directory *directory, uint32_t pid)
+/* Clients that have a slot one after the other have one entry. */
+static uint32_t index_of(uint32_t pid)
 {
+    return pid < PID_BASE ? pid : PID_BASE + ((pid - PID_BASE) & PLACE_MASK);
+}
+
+static uint64_t other_of(struct pid_directory *directory, uint32_t virtual_or_not)
+{
+    uint32_t pid = index_of(virtual_or_not);
     const struct pid_page *page =
         pid < directory->pid_end ? atomic_load(&directory->pages[pid >> PAGE_BITS]) : NULL;
     return page == NULL ? 0
@@ -79,8 +111,10 @@ static struct pid_page *add_page(_Atomic(struct pid_page *) *at)
     return page;
 }
 
-static void set_other(struct pid_directory *directory, uint32_t pid, uint32_t host, uint32_t other)
+static void set_other(struct pid_directory *directory, uint32_t virtual_or_not, uint32_t host,
+                      uint32_t other)
 {
+    uint32_t pid = index_of(virtual_or_not);
     _Atomic(struct pid_page *) *at = &directory->pages[pid >> PAGE_BITS];
     struct pid_page *page = atomic_load(at);
     if (page == NULL) {
@@ -94,7 +128,7 @@ static void set_other(struct pid_directory *directory, uint32_t pid, uint32_t ho
 
 void pid_lent(struct pid_directory *directory, uint32_t host, uint32_t virtual_pid, uint32_t pid)
 {
-    if (virtual_pid >= PID_BASE && virtual_pid < directory->pid_end && pid < PID_BASE) {
+    if (virtual_pid >= PID_BASE && index_of(virtual_pid) < directory->pid_end && pid < PID_BASE) {
         set_other(directory, virtual_pid, host, pid);
         set_other(directory, pid, host, virtual_pid);
     }
@@ -115,15 +149,15 @@ uint32_t pid_of_client(struct pid_directory *directory, uint32_t host, uint32_t 
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-static bool is_function(const uint8_t *word, size_t len)
+static enum function_kind kind_of(const uint8_t *word, size_t len)
 {
     for (uint32_t i = 0; i < FUNCTION_COUNT; i++) {
-        size_t name_len = strlen(functions[i]);
-        if (len == name_len && strncasecmp((const char *)word, functions[i], len) == 0) {
-            return true;
+        size_t name_len = strlen(functions[i].name);
+        if (len == name_len && strncasecmp((const char *)word, functions[i].name, len) == 0) {
+            return functions[i].kind;
         }
     }
-    return false;
+    return FUNCTION_NONE;
 }
 
 bool pid_function_in(const uint8_t *text, uint32_t len)
@@ -139,7 +173,7 @@ bool pid_function_in(const uint8_t *text, uint32_t len)
         while (at < len && sql_lexer_is_word(text[at])) {
             at++;
         }
-        if (is_function(text + under + 1, at - under - 1)) {
+        if (kind_of(text + under + 1, at - under - 1) != FUNCTION_NONE) {
             return true;
         }
     }
@@ -151,8 +185,31 @@ static bool is_digit(uint8_t byte)
     return byte >= '0' && byte <= '9';
 }
 
+/* What stands for a number: a pid, or 0 where it stays. */
+static uint32_t stand_for(const struct pid_view *view, bool signalled, uint32_t number)
+{
+    uint32_t worker, slot;
+    struct pid_signals *signals = view->signals;
+    if (!signalled) {
+        return pid_of_client(view->directory, view->host, number);
+    }
+    if (signals == NULL || !pid_place(number, &worker, &slot)) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < signals->count; i++) {
+        if (signals->items[i].virtual_pid == number) {
+            return signals->items[i].pid;
+        }
+    }
+    if (signals->count < PID_SIGNALS_MAX) {
+        signals->items[signals->count].pid = 0;
+        signals->items[signals->count++].virtual_pid = number;
+    }
+    return 0;
+}
+
 /* Appends the bytes, each run of digits that is a virtual pid replaced. True if one was. */
-static bool rewrite_digits(struct pid_directory *directory, uint32_t host, const uint8_t *bytes,
+static bool rewrite_digits(const struct pid_view *view, bool signalled, const uint8_t *bytes,
                            uint32_t len, struct writer *writer)
 {
     bool changed = false;
@@ -165,7 +222,7 @@ static bool rewrite_digits(struct pid_directory *directory, uint32_t host, const
         }
         uint32_t pid = at - from > PID_DIGITS || number > UINT32_MAX
                            ? 0
-                           : pid_of_client(directory, host, (uint32_t)number);
+                           : stand_for(view, signalled, (uint32_t)number);
         if (pid != 0) {
             writer_format(writer, "%u", pid);
             changed = true;
@@ -199,26 +256,32 @@ static uint64_t parameter_bit(const uint8_t *text, const struct sql_token *token
 
 /* Where in a text the reader is: within how many parentheses of a function's arguments. */
 struct place {
-    bool named; /* the token before was the function's name */
+    enum function_kind named; /* the token before was the function's name */
     uint32_t depth;
+    bool signalled; /* the arguments' pids are */
 };
 
 static void next_place(struct place *place, const struct sql_lexer *lexer,
-                       const struct sql_token *token)
+                       const struct sql_token *token, struct pid_signals *signals)
 {
     const uint8_t *word = lexer->bytes + token->at;
     if (sql_token_is_self(lexer, token, '(')) {
-        place->depth += place->named || place->depth > 0;
+        bool signalled = place->named >= FUNCTION_CANCELS;
+        place->signalled = signalled || (place->signalled && place->depth > 0);
+        place->depth += place->named != FUNCTION_NONE || place->depth > 0;
+        if (signals != NULL && place->named == FUNCTION_TERMINATES) {
+            signals->terminates = true;
+        }
     } else if (sql_token_is_self(lexer, token, ')')) {
         place->depth -= place->depth > 0;
     }
-    place->named = token->kind == SQL_WORD && token->len > 3 &&
-                   strncasecmp((const char *)word, "pg_", 3) == 0 &&
-                   is_function(word + 3, token->len - 3);
+    bool named =
+        token->kind == SQL_WORD && token->len > 3 && strncasecmp((const char *)word, "pg_", 3) == 0;
+    place->named = named ? kind_of(word + 3, token->len - 3) : FUNCTION_NONE;
 }
 
-struct pid_use pid_rewrite_text(struct pid_directory *directory, uint32_t host, const uint8_t *text,
-                                uint32_t len, struct writer *writer)
+struct pid_use pid_rewrite_text(const struct pid_view *view, const uint8_t *text, uint32_t len,
+                                struct writer *writer)
 {
     struct pid_use use = {0};
     struct place place = {0};
@@ -227,16 +290,19 @@ struct pid_use pid_rewrite_text(struct pid_directory *directory, uint32_t host, 
     uint32_t written = 0;
     sql_lexer_init(&lexer, text, len, 0);
     while (sql_lexer_next(&lexer, &token) > SQL_END) {
-        next_place(&place, &lexer, &token);
+        next_place(&place, &lexer, &token, view->signals);
         if (place.depth == 0) {
             continue;
         }
         if (token.kind == SQL_PARAMETER) {
-            use.parameters |= parameter_bit(text, &token);
+            uint64_t bit = parameter_bit(text, &token);
+            use.parameters |= bit;
+            use.signalled |= place.signalled ? bit : 0;
         } else if (token.kind == SQL_INTEGER ||
                    (token.kind == SQL_STRING && is_numbers(text + token.at, token.len))) {
             writer_bytes(writer, text + written, token.at - written);
-            use.changed |= rewrite_digits(directory, host, text + token.at, token.len, writer);
+            use.changed |=
+                rewrite_digits(view, place.signalled, text + token.at, token.len, writer);
             written = token.at + token.len;
         }
     }
@@ -247,14 +313,14 @@ struct pid_use pid_rewrite_text(struct pid_directory *directory, uint32_t host, 
 /* --- parameters ------------------------------------------------------------------------------- */
 
 /* One value: a text of digits, or a binary int4 or int8. */
-static void rewrite_value(struct pid_directory *directory, uint32_t host, bool binary,
+static void rewrite_value(const struct pid_view *view, bool signalled, bool binary,
                           const uint8_t *value, uint32_t len, struct writer *writer)
 {
     uint32_t at = writer->len;
     writer_u32(writer, len);
     if (!binary) {
         if (is_numbers(value, len)) {
-            rewrite_digits(directory, host, value, len, writer);
+            rewrite_digits(view, signalled, value, len, writer);
         } else {
             writer_bytes(writer, value, len);
         }
@@ -268,9 +334,8 @@ static void rewrite_value(struct pid_directory *directory, uint32_t host, bool b
     }
     struct reader reader = reader_of(value, len);
     uint32_t high = len == 8 ? reader_u32(&reader) : 0;
-    uint32_t pid = high == 0 && (len == 4 || len == 8)
-                       ? pid_of_client(directory, host, reader_u32(&reader))
-                       : 0;
+    uint32_t pid =
+        high == 0 && (len == 4 || len == 8) ? stand_for(view, signalled, reader_u32(&reader)) : 0;
     if (pid == 0) {
         writer_bytes(writer, value, len);
         return;
@@ -279,7 +344,7 @@ static void rewrite_value(struct pid_directory *directory, uint32_t host, bool b
     writer_u32(writer, pid);
 }
 
-bool pid_rewrite_parameters(struct pid_directory *directory, uint32_t host, uint64_t parameters,
+bool pid_rewrite_parameters(const struct pid_view *view, const struct pid_use *use,
                             const uint8_t *body, uint32_t body_bytes, struct writer *writer)
 {
     struct reader reader = reader_of(body, body_bytes);
@@ -294,14 +359,15 @@ bool pid_rewrite_parameters(struct pid_directory *directory, uint32_t host, uint
         uint32_t len = reader_u32(&reader);
         uint32_t format = format_count > 1 ? i : 0;
         bool binary = format_count > 0 && (formats[format * 2] | formats[format * 2 + 1]) != 0;
-        bool is_pid = i < 64 && (parameters >> i & 1) != 0;
+        bool is_pid = i < 64 && (use->parameters >> i & 1) != 0;
+        bool signalled = i < 64 && (use->signalled >> i & 1) != 0;
         if (len == UINT32_MAX) {
             writer_u32(writer, len);
             continue;
         }
         const uint8_t *value = reader_bytes(&reader, len);
         if (value != NULL && is_pid) {
-            rewrite_value(directory, host, binary, value, len, writer);
+            rewrite_value(view, signalled, binary, value, len, writer);
         } else if (value != NULL) {
             writer_u32(writer, len);
             writer_bytes(writer, value, len);

@@ -7,10 +7,15 @@
 #include "base/writer.h"
 #include "pool/account.h"
 #include "pool/core.h"
+#include "pool/link.h"
 #include "pool/pid.h"
+#include "pool/pid_hold.h"
 #include "pool/pool.h"
+#include "pool/prepare.h"
 #include "pool/session.h"
+#include "pool/state.h"
 #include "protocol/message.h"
+#include "router/plan.h"
 
 static uint32_t host_of(const struct session *session)
 {
@@ -31,165 +36,249 @@ static struct block *block_of_scratch(struct engine *engine)
     return block;
 }
 
+/* Whether what the plan is of ends with its transaction: nothing keeps the pids in it. */
+static bool may_signal(const struct plan *plan)
+{
+    return plan != NULL && plan->class != PLAN_DDL && plan->class != PLAN_OPAQUE &&
+           (plan->touches & (PLAN_TOUCH_PREPARE | PLAN_TOUCH_OPAQUE)) == 0;
+}
+
+static struct pid_view view_of(const struct engine *engine, const struct session *session,
+                               struct pid_signals *signals)
+{
+    return (struct pid_view){
+        .directory = shared_pids(engine->shared), .host = host_of(session), .signals = signals};
+}
+
 /* Appends the query with pids replaced, and what stands behind it. */
-static struct pid_use write_text(struct engine *engine, const struct session *session,
+static struct pid_use write_text(struct engine *engine, const struct pid_view *view,
                                  const uint8_t *body, uint32_t body_bytes)
 {
     uint32_t len = message_text_bytes(body, body_bytes);
-    struct pid_use use = pid_rewrite_text(shared_pids(engine->shared), host_of(session), body, len,
-                                          &engine->scratch);
+    struct pid_use use = pid_rewrite_text(view, body, len, &engine->scratch);
     writer_bytes(&engine->scratch, body + len, body_bytes - len);
     return use;
 }
 
-/* A Query, or a Parse whose name is `name_bytes` long with its NUL. */
-static struct block *rewrite_text(struct engine *engine, const struct session *session,
-                                  const uint8_t *message, uint32_t total, uint32_t name_bytes)
+/* --- Query ------------------------------------------------------------------------------------ */
+
+static struct pid_use write_query(struct engine *engine, const struct pid_view *view,
+                                  const uint8_t *message, uint32_t total)
 {
-    struct writer *scratch = &engine->scratch;
-    uint32_t front = MESSAGE_HEADER_BYTES + name_bytes;
-    uint32_t mark = writer_begin(scratch, (char)message[0]);
-    writer_bytes(scratch, message + MESSAGE_HEADER_BYTES, name_bytes);
-    struct pid_use use = write_text(engine, session, message + front, total - front);
-    writer_end(scratch, mark);
-    if (!use.changed) {
-        writer_reset(scratch);
-        return NULL;
-    }
-    return block_of_scratch(engine);
+    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_QUERY);
+    struct pid_use use =
+        write_text(engine, view, message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+    writer_end(&engine->scratch, mark);
+    return use;
 }
 
-/* Where the session knows its statements itself, those with pids are noted for their Binds. */
-static void note_own_statement(struct engine *engine, struct session *session, const char *name,
-                               const uint8_t *body, uint32_t body_bytes)
+/* True: it waits. */
+static bool rewrite_query(struct engine *engine, struct session *session, const uint8_t *message,
+                          uint32_t total, struct block **ret_rewritten)
 {
-    struct statement *statement =
-        statement_intern(&engine->statements, session->settings->reading, body, body_bytes);
-    if (statement == NULL) {
+    const char *text = (const char *)message + MESSAGE_HEADER_BYTES;
+    struct plan *plan =
+        state_plan(engine, session, text, message_text_bytes(text, total - MESSAGE_HEADER_BYTES));
+    struct pid_signals signals = {0};
+    struct pid_view view = view_of(engine, session, may_signal(plan) ? &signals : NULL);
+    plan_unref(plan);
+    struct pid_use use = write_query(engine, &view, message, total);
+    if (signals.count > 0) {
+        writer_reset(&engine->scratch);
+        if (!pid_hold_ask(engine, session, &signals)) {
+            return true;
+        }
+        use = write_query(engine, &view, message, total);
+    }
+    if (use.changed) {
+        *ret_rewritten = block_of_scratch(engine);
+    } else {
+        writer_reset(&engine->scratch);
+    }
+    return false;
+}
+
+/* --- Parse ------------------------------------------------------------------------------------ */
+
+/* Where names are the server's, texts with pids are noted for their Binds. */
+static void note_parse(struct engine *engine, struct session *session, const uint8_t *message,
+                       uint32_t total)
+{
+    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+    const char *name = reader_cstr(&reader);
+    bool names_pids = pid_function_in(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+    struct statement *statement = NULL;
+    if (reader.failed) {
         return;
+    }
+    if (names_pids) {
+        statement = statement_intern(&engine->statements, session->settings->reading, reader.at,
+                                     (uint32_t)reader.left);
     }
     if (name[0] == '\0') {
-        statement_unref(&engine->statements, session->unnamed);
-        session->unnamed = statement;
+        if (statement != NULL || (session->unnamed != NULL && session->unnamed->names_pids)) {
+            statement_unref(&engine->statements, session->unnamed);
+            session->unnamed = statement;
+        }
         return;
     }
-    if (session_statement_find(&session->statements, engine->hash_key, name, strlen(name)) ==
-        NULL) {
+    if (statement != NULL && session_statement_find(&session->statements, engine->hash_key, name,
+                                                    strlen(name)) == NULL) {
         session_statement_add(&session->statements, engine->hash_key, name, statement, 0);
     }
     statement_unref(&engine->statements, statement);
 }
 
-static struct block *rewrite_parse(struct engine *engine, struct session *session,
-                                   const uint8_t *message, uint32_t total)
-{
-    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
-    const char *name = reader_cstr(&reader);
-    if (reader.failed || (session_virtual_statements(session) && name[0] != '\0')) {
-        return NULL;
-    }
-    if (!session_virtual_statements(session)) {
-        note_own_statement(engine, session, name, reader.at, (uint32_t)reader.left);
-    }
-    return rewrite_text(engine, session, message, total, (uint32_t)strlen(name) + 1);
-}
+/* --- Bind ------------------------------------------------------------------------------------- */
 
-/* A statement with a virtual name becomes the one that its text means now. */
-static void renew(struct engine *engine, struct session *session, struct session_statement *named)
-{
-    struct writer *scratch = &engine->scratch;
-    if (named->pending_parse || named->pending_close) {
-        return;
-    }
-    struct statement *told = named->told == NULL ? named->statement : named->told;
-    write_text(engine, session, told->body, told->body_bytes);
-    struct statement *now = scratch->failed ? NULL
-                                            : statement_intern(&engine->statements, told->reading,
-                                                               scratch->bytes, scratch->len);
-    writer_reset(scratch);
-    if (now == NULL || now == named->statement) {
-        statement_unref(&engine->statements, now);
-        return;
-    }
-    if (named->told == NULL) {
-        named->told = named->statement; /* its reference, too */
-    } else {
-        statement_unref(&engine->statements, named->statement);
-    }
-    named->statement = now;
-}
+/* A Bind, and the statement that it names. */
+struct binding {
+    const uint8_t *names; /* both, with their NULs */
+    uint32_t names_bytes;
+    bool unnamed;
+    struct statement *statement;
+    const uint8_t *rest;
+    uint32_t rest_bytes;
+};
 
-static struct statement *bound_statement(struct engine *engine, struct session *session,
-                                         const char *name)
+/* False: the Bind has nothing to do with pids. */
+static bool read_binding(const struct engine *engine, const struct session *session,
+                         const uint8_t *message, uint32_t total, struct binding *ret_binding)
 {
-    if (name[0] == '\0') {
-        return session->unnamed;
-    }
-    struct session_statement *named =
-        session_statement_find(&session->statements, engine->hash_key, name, strlen(name));
-    if (named == NULL || !named->statement->names_pids) {
-        return NULL;
-    }
-    if (session_virtual_statements(session)) {
-        renew(engine, session, named);
-    }
-    return named->statement;
-}
-
-static struct block *rewrite_bind(struct engine *engine, struct session *session,
-                                  const uint8_t *message, uint32_t total)
-{
-    struct writer *scratch = &engine->scratch;
     struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
     reader_cstr(&reader); /* the portal's name */
     const char *name = reader_cstr(&reader);
-    const struct statement *statement =
-        reader.failed ? NULL : bound_statement(engine, session, name);
-    if (statement == NULL || !statement->names_pids) {
-        return NULL;
+    if (reader.failed) {
+        return false;
     }
-    struct pid_use use = write_text(engine, session, statement->body, statement->body_bytes);
-    writer_reset(scratch);
-    if (use.parameters == 0) {
-        return NULL;
-    }
-    uint32_t names_bytes = (uint32_t)(reader.at - message) - MESSAGE_HEADER_BYTES;
+    const struct session_statement *named =
+        session_statement_find(&session->statements, engine->hash_key, name, strlen(name));
+    *ret_binding = (struct binding){.names = message + MESSAGE_HEADER_BYTES,
+                                    .unnamed = name[0] == '\0',
+                                    .rest = reader.at,
+                                    .rest_bytes = (uint32_t)reader.left};
+    ret_binding->names_bytes = (uint32_t)(reader.at - ret_binding->names);
+    ret_binding->statement = ret_binding->unnamed ? session->unnamed
+                             : named == NULL      ? NULL
+                                                  : named->statement;
+    return ret_binding->statement != NULL && ret_binding->statement->names_pids;
+}
+
+/* The Bind with its parameters replaced goes into the scratch buffer, if it is well-formed: else
+ * the server is to say what is wrong with it. */
+static bool write_binding(struct engine *engine, const struct pid_view *view,
+                          const struct binding *binding, const struct pid_use *use)
+{
+    struct writer *scratch = &engine->scratch;
     uint32_t mark = writer_begin(scratch, FRONTEND_BIND);
-    writer_bytes(scratch, message + MESSAGE_HEADER_BYTES, names_bytes);
-    if (!pid_rewrite_parameters(shared_pids(engine->shared), host_of(session), use.parameters,
-                                reader.at, (uint32_t)reader.left, scratch)) {
+    writer_bytes(scratch, binding->names, binding->names_bytes);
+    if (!pid_rewrite_parameters(view, use, binding->rest, binding->rest_bytes, scratch)) {
         writer_reset(scratch);
-        return NULL; /* the server is to say what is wrong with it */
+        return false;
     }
     writer_end(scratch, mark);
-    return block_of_scratch(engine);
+    return true;
 }
+
+/* What the Bind has to do with pids, as it is now. */
+static struct pid_use look(struct engine *engine, const struct pid_view *view,
+                           const struct binding *binding)
+{
+    const struct statement *statement = binding->statement;
+    struct pid_use use = write_text(engine, view, statement->body, statement->body_bytes);
+    writer_reset(&engine->scratch);
+    if (use.parameters != 0 && write_binding(engine, view, binding, &use)) {
+        writer_reset(&engine->scratch);
+    }
+    return use;
+}
+
+/* The unnamed statement of a session whose names are the server's, in the form that it has now. */
+static void send_form(struct engine *engine, struct session *session, struct statement *statement)
+{
+    struct statement *form = pid_message_form(engine, session, statement);
+    if (link_due(engine, session->link, DUE_PARSE, DUE_SWALLOW, 0)) {
+        session->link->unsynced = true;
+        prepare_write(engine, "", form);
+        engine_flush_scratch(engine, &session->link->conn);
+    }
+    statement_unref(&engine->statements, form);
+}
+
+/* True: it waits. */
+static bool rewrite_bind(struct engine *engine, struct session *session, const uint8_t *message,
+                         uint32_t total, struct block **ret_rewritten)
+{
+    struct binding binding;
+    struct pid_signals signals = {0};
+    bool is_virtual = session_virtual_statements(session);
+    if (!read_binding(engine, session, message, total, &binding)) {
+        return false;
+    }
+    const struct plan *plan = state_statement_plan(engine, session, binding.statement);
+    struct pid_view view = view_of(engine, session, may_signal(plan) ? &signals : NULL);
+    struct pid_use use = look(engine, &view, &binding);
+    if (signals.count > 0 && !pid_hold_ask(engine, session, &signals)) {
+        return true;
+    }
+    if (!is_virtual && binding.unnamed) {
+        send_form(engine, session, binding.statement);
+    }
+    if (!session->conn.closing && use.parameters != 0 &&
+        write_binding(engine, &view, &binding, &use)) {
+        *ret_rewritten = block_of_scratch(engine);
+    }
+    return session->conn.closing;
+}
+
+struct statement *pid_message_form(struct engine *engine, struct session *session,
+                                   struct statement *statement)
+{
+    struct writer *scratch = &engine->scratch;
+    struct pid_signals signals = {0};
+    const struct plan *plan = state_statement_plan(engine, session, statement);
+    struct pid_view view = view_of(engine, session, may_signal(plan) ? &signals : NULL);
+    struct statement *form = NULL;
+    if (!statement->from_sql) {
+        write_text(engine, &view, statement->body, statement->body_bytes);
+        writer_reset(scratch);
+        pid_hold_known(session->link, &signals);
+        struct pid_use use = write_text(engine, &view, statement->body, statement->body_bytes);
+        if (use.changed && !scratch->failed) {
+            form = statement_intern(&engine->statements, statement->reading, scratch->bytes,
+                                    scratch->len);
+        }
+        writer_reset(scratch);
+    }
+    if (form == NULL) {
+        statement_ref(statement);
+        form = statement;
+    }
+    return form;
+}
+
+/* --- any message ------------------------------------------------------------------------------ */
 
 bool pid_message(struct engine *engine, struct session *session, const uint8_t *message,
                  uint32_t total, uint32_t have, struct block **ret_rewritten)
 {
     uint8_t type = message[0];
     bool binds = type == FRONTEND_BIND && engine->statements.names_pids;
-    bool says = type == FRONTEND_QUERY || type == FRONTEND_PARSE;
-    struct block *rewritten = NULL;
+    bool says =
+        type == FRONTEND_QUERY || (type == FRONTEND_PARSE && !session_virtual_statements(session));
     if ((!binds && !says) || total > LIMIT_PLAN_BYTES || session->replication) {
         return false;
     }
     if (have < total) {
         return true;
     }
-    if (says && !pid_function_in(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES)) {
+    if (binds) {
+        return rewrite_bind(engine, session, message, total, ret_rewritten);
+    }
+    if (type == FRONTEND_PARSE) {
+        note_parse(engine, session, message, total);
         return false;
     }
-    if (binds) {
-        rewritten = rewrite_bind(engine, session, message, total);
-    } else if (type == FRONTEND_PARSE) {
-        rewritten = rewrite_parse(engine, session, message, total);
-    } else {
-        rewritten = rewrite_text(engine, session, message, total, 0);
-    }
-    if (rewritten != NULL) {
-        *ret_rewritten = rewritten;
-    }
-    return false;
+    return pid_function_in(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES) &&
+           rewrite_query(engine, session, message, total, ret_rewritten);
 }

@@ -308,6 +308,7 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     }
     if (whole && report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields)) {
         link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
+        link->killed |= link->terminated && strcmp(fields.sqlstate, "57P01") == 0;
         if (setup) {
             setup_error(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
         } else if (!link->terminated && heals(relay, at, &fields, &again_at)) {

@@ -13,6 +13,7 @@
 #include "pool/link.h"
 #include "pool/listen.h"
 #include "pool/options.h"
+#include "pool/pid_hold.h"
 #include "pool/pool.h"
 #include "protocol/report.h"
 
@@ -21,7 +22,8 @@ void session_end_of_input(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     /* Also while its notifications are on their way: the link is to be known as its own. */
-    bool busy = link != NULL && (link->setup || !due_empty(&link->due) || listen_waits(session));
+    bool busy = link != NULL && (link->setup || !due_empty(&link->due) || listen_waits(session) ||
+                                 pid_hold_awaits(link));
     session->gone = true;
     conn_set_reading(engine, &session->conn, false);
     if (session->state != SESSION_READY || session->admin != NULL) {

@@ -13,6 +13,7 @@
 #include "pool/link.h"
 #include "pool/listen.h"
 #include "pool/options.h"
+#include "pool/pid_hold.h"
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
 #include "pool/prepare.h"
@@ -126,8 +127,15 @@ static bool asks(struct engine *engine, struct session *session)
 static bool give_back(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
-    if (half_sent(session) || keeps_link(session) || !link_may_release(link)) {
-        return false;
+    bool stays = half_sent(session) || keeps_link(session);
+    if (stays || !link_may_release(link)) {
+        if (link->cancels == 0) {
+            return false;
+        }
+        pid_hold_settle(engine, link);
+        if (stays || session->link != link || !link_may_release(link)) {
+            return false;
+        }
     }
     session->link = NULL;
     link_give_back(engine, link);
@@ -168,6 +176,9 @@ void session_idle(struct engine *engine, struct session *session)
         lend_pinned(engine, link);
     }
     bool kept = !give_back(engine, session);
+    if (kept && session->conn.closing) {
+        return; /* what was asked of its link has failed */
+    }
     bool skips = link->unsynced || link->due.skipping; /* a Sync of ours would end that */
     if (kept && link->status == 'I' && !skips && !session->owns_link &&
         link->settings != session->settings && !link_setup(engine, link)) {

@@ -230,7 +230,6 @@ void session_statement_remove(struct statement_store *store, struct map *stateme
 {
     map_remove(statements, &entry->node);
     statement_unref(store, entry->statement);
-    statement_unref(store, entry->told);
     free(entry);
 }
 

@@ -51,7 +51,6 @@ struct statement_store {
 struct session_statement {
     struct map_node node;
     struct statement *statement;
-    struct statement *told; /* as the client prepared it, when pids in it were replaced; or NULL */
     bool pending_parse, pending_close;
     uint32_t catalog; /* shared_catalog when it was prepared */
     uint32_t used;    /* of the session's uses of names by Bind or EXECUTE the last one's number */
