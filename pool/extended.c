@@ -572,6 +572,17 @@ static uint32_t refuse_bind(struct engine *engine, struct session *session, uint
     return here;
 }
 
+/* What it is to a session that listens. */
+static void note_listen(struct engine *engine, struct session *session, struct name portal,
+                        const struct statement *statement)
+{
+    if (session->listener != NULL) {
+        bool unlistens = session->unlistens && statement != NULL;
+        listen_bound(engine, session, portal.text,
+                     unlistens ? (const char *)statement->body : NULL);
+    }
+}
+
 uint32_t extended_bind(struct engine *engine, struct session *session, struct block *block,
                        uint8_t *message, uint32_t body_bytes, uint32_t have, uint32_t *ret_whole)
 {
@@ -623,10 +634,8 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
         session->query_is_read = !session->batch_writes;
         custom_note_bind(engine, session, state_statement_plan(engine, session, statement),
                          statement, reader.at, (uint32_t)reader.left);
-        if (session->unlistens) {
-            listen_bound(engine, session, (const char *)statement->body);
-        }
     }
+    note_listen(engine, session, portal, statement);
     session->pool->stats.binds++;
     link->unsynced = true;
     session->body_left = total - here;

@@ -54,7 +54,8 @@ struct listener {
     struct list waiting;   /* in the hub */
     uint64_t wait_for;     /* while waiting */
     bool spoke;            /* it has done what may notify, and the hub was not waited for since */
-    char tomb[TOMB_BYTES]; /* to be laid behind the next Execute; "" = none */
+    char tomb[TOMB_BYTES]; /* to be laid behind an Execute; "" = none */
+    uint64_t tomb_portal;  /* of what: the hash of its name */
     struct writer queue;   /* messages for the client that can't be told yet */
 };
 
@@ -396,25 +397,33 @@ bool listen_sifts(struct link *link, const uint8_t *body, uint32_t body_bytes)
     return ours;
 }
 
-void listen_bound(struct engine *engine, struct session *session, const char *text)
+void listen_bound(struct engine *engine, struct session *session, const char *portal,
+                  const char *text)
 {
     struct sql_lexer lexer;
     struct listener *listener = session->listener;
+    uint64_t hash = name_hash(engine, portal, strlen(portal));
     session->unlistens = false;
+    if (text == NULL) {
+        listener->tomb[0] = listener->tomb_portal == hash ? '\0' : listener->tomb[0];
+        return;
+    }
+    listener->tomb_portal = hash;
     sql_lexer_init(&lexer, text, strlen(text), 0);
     if (!tomb_next(engine->hash_key, &lexer, listener->tomb)) {
         listener->tomb[0] = '\0';
     }
 }
 
-void listen_executed(struct engine *engine, struct session *session)
+void listen_executed(struct engine *engine, struct session *session, const char *portal)
 {
     static const char name[] = "howdah_unlisten"; /* the unnamed ones are the client's */
     struct listener *listener = session->listener;
     struct link *link = session->link;
     struct writer *scratch = &engine->scratch;
     char text[TOMB_BYTES + 16];
-    if (listener == NULL || listener->tomb[0] == '\0') {
+    if (listener->tomb[0] == '\0' ||
+        listener->tomb_portal != name_hash(engine, portal, strlen(portal))) {
         return;
     }
     snprintf(text, sizeof(text), "LISTEN \"%s\"", listener->tomb);

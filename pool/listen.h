@@ -60,9 +60,11 @@ bool listen_holds(const struct session *session);
 bool listen_send_query(struct engine *engine, struct session *session, const char *text,
                        uint32_t len);
 
-/* A statement with UNLISTEN was bound; and it is executed: the tombstone goes behind it. */
-void listen_bound(struct engine *engine, struct session *session, const char *text);
-void listen_executed(struct engine *engine, struct session *session);
+/* A statement is bound to the portal; `text`: one with UNLISTEN, else NULL. When that portal is
+ * executed, the tombstone goes behind it. */
+void listen_bound(struct engine *engine, struct session *session, const char *portal,
+                  const char *text);
+void listen_executed(struct engine *engine, struct session *session, const char *portal);
 
 /* A CommandComplete under DUE_SIFT: whether it is that of a tombstone. */
 bool listen_sifts(struct link *link, const uint8_t *body, uint32_t body_bytes);

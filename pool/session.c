@@ -256,9 +256,6 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
                                (have < total ? have : total) - MESSAGE_HEADER_BYTES);
     }
     session_forward(engine, session, block, message, total, have);
-    if (what == DUE_EXECUTE && have >= total) {
-        listen_executed(engine, session);
-    }
     return have < total ? have : total;
 }
 
@@ -356,8 +353,8 @@ static uint32_t take_extended(struct engine *engine, struct session *session, st
     UNREACHABLE();
 }
 
-/* An Execute of a session that has bound a statement with names: its portal must be looked at; or
- * one that resets settings: the startup's go behind it. */
+/* An Execute of a session that has bound a statement with names: its portal must be looked at; one
+ * that listens: an UNLISTEN's, too; or one that resets settings: the startup's go behind it. */
 static uint32_t take_execute(struct engine *engine, struct session *session, struct block *block,
                              uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
@@ -374,6 +371,9 @@ static uint32_t take_execute(struct engine *engine, struct session *session, str
     if (taken == 0 ||
         (session->names != NULL && !reader.failed && !names_execute(engine, session, portal))) {
         return 0;
+    }
+    if (session->listener != NULL && !reader.failed) {
+        listen_executed(engine, session, portal);
     }
     return session->restores != NULL && !restore_executed(engine, session) ? 0 : taken;
 }
@@ -401,7 +401,8 @@ static uint32_t take_passing(struct engine *engine, struct session *session, str
     if (type == FRONTEND_EXECUTE && session->own != NULL && own_execute_waits(engine, session)) {
         return 0;
     }
-    if (type == FRONTEND_EXECUTE && (session->names != NULL || session->restores != NULL)) {
+    if (type == FRONTEND_EXECUTE &&
+        (session->names != NULL || session->restores != NULL || session->listener != NULL)) {
         return take_execute(engine, session, block, message, total, have, ret_whole);
     }
     if ((type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE ||
