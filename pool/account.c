@@ -37,6 +37,14 @@ struct shared {
     _Atomic uint64_t proven[PROVEN_SLOTS]; /* 0 = free */
 };
 
+static void account_free(struct account *account)
+{
+    free(account->key);
+    free(account->first);
+    free(account->second);
+    free(account);
+}
+
 struct shared *shared_new(uint32_t worker_count)
 {
     ASSERT(worker_count > 0 && worker_count <= LIMIT_WORKERS);
@@ -67,8 +75,7 @@ void shared_free(struct shared *shared)
     while (shared->accounts != NULL) {
         struct account *account = shared->accounts;
         shared->accounts = account->next;
-        free(account->key);
-        free(account);
+        account_free(account);
     }
     while (shared->hosts != NULL) {
         struct shared_host *host = shared->hosts;
@@ -101,25 +108,40 @@ static char *make_key(const char *kind, const char *first, const char *second)
     return key;
 }
 
-static struct account *find_or_add(struct shared *shared, char *key)
+/* Owns the key. */
+static struct account *account_new(char *key, const char *first, const char *second)
 {
-    for (struct account *account = shared->accounts; account != NULL; account = account->next) {
-        if (strcmp(account->key, key) == 0) {
-            free(key);
-            return account;
-        }
-    }
     struct account *account = calloc(1, sizeof(*account));
     if (account == NULL) {
         free(key);
         return NULL;
     }
     account->key = key;
+    account->first = strdup(first);
+    account->second = strdup(second);
+    if (account->first == NULL || account->second == NULL) {
+        account_free(account);
+        return NULL;
+    }
+    return account;
+}
+
+/* Under the lock. */
+static struct account *find(const struct shared *shared, const char *key)
+{
+    struct account *account = shared->accounts;
+    while (account != NULL && strcmp(account->key, key) != 0) {
+        account = account->next;
+    }
+    return account;
+}
+
+static void add(struct shared *shared, struct account *account)
+{
     account->number = shared->account_count++;
     account->home = account->number % shared->worker_count;
     account->next = shared->accounts;
     shared->accounts = account;
-    return account;
 }
 
 struct account *shared_account(struct shared *shared, const char *kind, const char *first,
@@ -130,9 +152,32 @@ struct account *shared_account(struct shared *shared, const char *kind, const ch
         return NULL;
     }
     pthread_mutex_lock(&shared->lock);
-    struct account *account = find_or_add(shared, key);
+    struct account *account = find(shared, key);
+    if (account != NULL) {
+        free(key);
+    } else if ((account = account_new(key, first, second)) != NULL) {
+        add(shared, account);
+    }
     pthread_mutex_unlock(&shared->lock);
     return account;
+}
+
+void account_under(struct account *pool, struct account *database, struct account *user)
+{
+    atomic_store(&pool->database, database);
+    atomic_store(&pool->user, user);
+}
+
+struct account *shared_next_under(struct shared *shared, const struct account *cap,
+                                  const struct account *after)
+{
+    pthread_mutex_lock(&shared->lock);
+    struct account *at = after == NULL ? shared->accounts : after->next;
+    pthread_mutex_unlock(&shared->lock);
+    while (at != NULL && atomic_load(&at->database) != cap && atomic_load(&at->user) != cap) {
+        at = at->next; /* which is never changed */
+    }
+    return at;
 }
 
 bool shared_client_enter(struct shared *shared, uint32_t max)

@@ -18,6 +18,7 @@
 struct account {
     struct account *next;       /* in the directory; never removed while the process lives */
     char *key;                  /* kind and names, see shared_account */
+    char *first, *second;       /* the names */
     uint32_t number;            /* in the order in which they were made: the same in every run */
     uint32_t home;              /* worker index of the waiting line */
     atomic_uint clients;        /* users only */
@@ -28,6 +29,9 @@ struct account {
     atomic_uint idle[LIMIT_WORKERS];
     _Atomic uint64_t retry_at_us; /* hosts only: no dial before */
     atomic_uint failures;         /* hosts only: dials failed in a row */
+
+    /* Of "pool" only: under whose caps it counts, too. NULL until an engine has met the pool. */
+    _Atomic(struct account *) database, user;
 
     /* Of "facts" only: pool/pool_facts.h. */
     atomic_uint ddl_open;          /* sessions whose transaction has DDL in it */
@@ -53,6 +57,14 @@ struct pid_directory *shared_pids(const struct shared *shared);
  * "facts/db". Lives as long as `shared`. */
 struct account *shared_account(struct shared *shared, const char *kind, const char *first,
                                const char *second);
+
+/* The pool of that account counts under the caps of these two. */
+void account_under(struct account *pool, struct account *database, struct account *user);
+
+/* The next pool's account behind `after` (NULL: from the first) that counts under this one; NULL
+ * when there is no more. */
+struct account *shared_next_under(struct shared *shared, const struct account *cap,
+                                  const struct account *after);
 
 /* Clients of the whole process; admission against max_clients. False when it is full. */
 bool shared_client_enter(struct shared *shared, uint32_t max);

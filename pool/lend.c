@@ -9,6 +9,7 @@
 #include "pool/account.h"
 #include "pool/cancel.h"
 #include "pool/core.h"
+#include "pool/lend_caps.h"
 #include "pool/lend_move.h"
 #include "pool/letter.h"
 #include "pool/link.h"
@@ -231,12 +232,12 @@ static void give_place_back(struct pool *pool)
 static bool take_shared_place(struct engine *engine, struct pool *pool)
 {
     if (!account_take(pool->user_account, pool->user_limit)) {
-        lend_evict(engine, pool);
+        lend_evict(engine, pool, pool->user_account);
         return false;
     }
     if (!account_take(pool->database_account, pool->database_limit)) {
         account_give_back(pool->user_account);
-        lend_evict(engine, pool);
+        lend_evict(engine, pool, pool->database_account);
         return false;
     }
     return true;
@@ -595,22 +596,6 @@ void lend_grant_lost(struct link *link)
     }
 }
 
-/* Other pools may have waited for a place under a cap that they share with this one. */
-static void serve_sharers(struct engine *engine, struct pool *pool)
-{
-    if (pool->database_limit == 0 && pool->user_limit == 0) {
-        return;
-    }
-    LIST_EACH (&engine->pool_list, node) {
-        struct pool *other = CONTAINER_OF(node, struct pool, listed);
-        bool shares = other->database_account == pool->database_account ||
-                      other->user_account == pool->user_account;
-        if (other != pool && shares && atomic_load(&other->account->tickets) > 0) {
-            lend_serve(engine, other);
-        }
-    }
-}
-
 void lend_link_ended(struct engine *engine, struct pool *pool, bool beside)
 {
     if (beside) {
@@ -625,7 +610,7 @@ void lend_link_ended(struct engine *engine, struct pool *pool, bool beside)
     if (atomic_load(&pool->account->tickets) > 0) {
         lend_serve(engine, pool);
     }
-    serve_sharers(engine, pool);
+    lend_serve_sharers(engine, pool);
     if (pool->limits.min_idle > 0) {
         pool_wake_by(engine, pool, engine->now_us + LINE_RETRY_US);
     }

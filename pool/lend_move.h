@@ -28,10 +28,4 @@ struct link *lend_take_idle(struct engine *engine, struct pool *pool);
 /* Gives an idle link with its socket to another worker. False: there is none, or memory is out. */
 bool lend_move_out(struct engine *engine, struct pool *pool, uint32_t to);
 
-/* Closes the least recently used idle link of this worker. False when none is idle. */
-bool lend_close_oldest(struct engine *engine, struct pool *pool);
-
-/* The database's cap is reached: has an idle link of another user closed, wherever one is. */
-void lend_evict(struct engine *engine, struct pool *pool);
-
 #endif

@@ -19,7 +19,7 @@ enum letter_kind {
     LETTER_GAVE,     /* to home: done */
     LETTER_NONE,     /* to home: there was none; the ticket of `worker` goes to the front again */
     LETTER_LINK,     /* a link with its socket (ACTION_LEND_OUT) */
-    LETTER_EVICT,    /* close an idle link of the pool: another pool of the database needs it */
+    LETTER_EVICT,    /* close an idle link of the pool: another needs its place */
     LETTER_CANCEL,   /* a CancelRequest for a client of yours */
     LETTER_CANCELED, /* it has been dealt with: the requester's connection may end */
     LETTER_VACATE,   /* close idle links to a database of a server (pool/vacate.h) */

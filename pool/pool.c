@@ -101,8 +101,12 @@ static bool take_accounts(struct engine *engine, struct pool *pool)
     pool->database_account = shared_account(engine->shared, "db", key, host);
     pool->user_account = shared_account(engine->shared, "user", pool->user, "");
     pool->host_account = shared_account(engine->shared, "host", host, "");
-    return pool->account != NULL && pool->database_account != NULL && pool->user_account != NULL &&
-           pool->host_account != NULL;
+    if (pool->account == NULL || pool->database_account == NULL || pool->user_account == NULL ||
+        pool->host_account == NULL) {
+        return false;
+    }
+    account_under(pool->account, pool->database_account, pool->user_account);
+    return true;
 }
 
 /* The caller holds a reference to the snapshot for the pool. */

@@ -71,6 +71,25 @@ def _():
             true(time.monotonic() - begun < 2, f"turn {turn} took {time.monotonic() - begun:.1f} s")
 
 
+@suite.check("max_server_connections: what idles for a user whom this worker has never met makes room")
+def _():
+    users = ("alice", "bob", "carol", "dave", "erin", "frank")
+    for user in users:
+        stage.sql(f"DROP ROLE IF EXISTS {user}")
+        stage.sql(f"CREATE ROLE {user} LOGIN")
+    options = {"workers": 2, "database": {"max_server_connections": 1}}
+    with stage.proxy(size=2, wait_timeout="0s", top=options) as proxy:
+        clients = []
+        for user in users:  # each worker has every second of them
+            clients.append(stage.client(proxy, user))
+            equal(clients[-1].scalar("SELECT session_user"), user)
+        for turn in range(3):
+            for user, client in zip(users, clients):
+                begun = time.monotonic()
+                equal(client.scalar("SELECT session_user"), user)
+                true(time.monotonic() - begun < 2, f"{user} waited for {time.monotonic() - begun:.1f} s")
+
+
 @suite.check("the waiting line is one line over both workers")
 def _():
     with stage.proxy(size=1, top={"workers": 2}) as proxy:

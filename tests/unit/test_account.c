@@ -42,6 +42,28 @@ Test(account, places_up_to_the_limit)
     shared_free(shared);
 }
 
+Test(account, pools_under_a_cap_are_found)
+{
+    struct shared *shared = shared_new(2);
+    struct account *database = shared_account(shared, "db", "a", "");
+    struct account *alice = shared_account(shared, "user", "alice", "");
+    struct account *bob = shared_account(shared, "user", "bob", "");
+    struct account *one = shared_account(shared, "pool", "a", "alice");
+    struct account *two = shared_account(shared, "pool", "a", "bob");
+    shared_account(shared, "pool", "a", "nobody has met it");
+    cr_assert_null(shared_next_under(shared, database, NULL));
+    account_under(one, database, alice);
+    account_under(two, database, bob);
+    cr_assert_eq(shared_next_under(shared, database, NULL), two);
+    cr_assert_eq(shared_next_under(shared, database, two), one);
+    cr_assert_null(shared_next_under(shared, database, one));
+    cr_assert_eq(shared_next_under(shared, alice, NULL), one);
+    cr_assert_null(shared_next_under(shared, alice, one));
+    cr_assert_str_eq(one->first, "a");
+    cr_assert_str_eq(one->second, "alice");
+    shared_free(shared);
+}
+
 struct takers {
     struct account *account;
     int taken;
