@@ -140,6 +140,15 @@
 /* Custom settings that functions of a database name */
 #define LIMIT_CATALOG_CUSTOMS 64
 
+/* --- nodes (router/nodes.h) ---------------------------------------------------------------- */
+
+/* Servers of one database: the primary and its replicas */
+#define LIMIT_NODES 32
+
+/* The weight of a replica, 1 where none is given */
+#define LIMIT_WEIGHT_MIN 1
+#define LIMIT_WEIGHT_MAX 1000
+
 /* --- the house ------------------------------------------------------------------------------ */
 
 /* Worker threads: the virtual pid has 6 bits for them (pool/pid.h) */

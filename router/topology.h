@@ -1,0 +1,36 @@
+/* What the engines are told of a database's nodes: where they are, and a copy of what
+ * router/nodes.h makes of them. Immutable and counted; a new one takes its place with all that
+ * changes, and about once a second for the figures.
+ */
+#ifndef ROUTER_TOPOLOGY_H
+#define ROUTER_TOPOLOGY_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "router/nodes.h"
+
+enum { TOPOLOGY_HOST_BYTES = 256, TOPOLOGY_ADDRESS_BYTES = 64 };
+
+struct topology_server {
+    char host[TOPOLOGY_HOST_BYTES]; /* as configured, cut; a Unix socket's folder */
+    uint16_t port;
+    uint32_t weight;
+    char address[TOPOLOGY_ADDRESS_BYTES]; /* that is connected to; "" = none, or no name */
+};
+
+struct topology {
+    atomic_uint references;
+    char *database; /* its name in the configuration, may be "*" */
+    struct topology_server servers[LIMIT_NODES];
+    struct nodes nodes; /* in the order of database_options.servers */
+};
+
+/* A copy with one reference; its servers are the caller's to fill. NULL when memory is out. */
+struct topology *topology_new(const char *database, const struct nodes *nodes);
+
+/* One holder more or less; any thread. topology_unref takes NULL. */
+struct topology *topology_ref(struct topology *topology);
+void topology_unref(struct topology *topology);
+
+#endif
