@@ -261,16 +261,66 @@ static void check_pool(const struct check *check, const struct json_node *node, 
 }
 
 static void check_server(const struct check *check, const struct json_node *node, const char *path,
-                         const struct server_options *server)
+                         const char *key, const struct server_options *server)
 {
-    struct config_place place = place_below(node, "primary");
+    struct config_place place = place_below(node, key);
     char below[OPTION_PATH_BYTES + 32];
-    snprintf(below, sizeof(below), "%s.primary", path);
+    snprintf(below, sizeof(below), "%s.%s", path, key);
     if (server->sslrootcert != NULL && strcmp(server->sslrootcert, "system") != 0) {
         check_file(check, place, below, server->sslrootcert);
     }
     check_file(check, place, below, server->sslcert);
     check_file(check, place, below, server->sslkey);
+}
+
+static bool same_text(const char *left, const char *right)
+{
+    return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
+}
+
+/* Where a server is reached, and which database of it. */
+static bool same_place(const struct server_options *left, const struct server_options *right)
+{
+    return left->port == right->port && same_text(left->host, right->host) &&
+           same_text(left->hostaddr, right->hostaddr) && same_text(left->dbname, right->dbname);
+}
+
+/* Whom a server of several is asked as: without anybody it is never known to be up. */
+static void check_probes(const struct check *check, const struct json_node *node, const char *path,
+                         const struct database_options *database)
+{
+    char below[OPTION_PATH_BYTES + 32];
+    for (uint32_t i = 0; i < database->server_count; i++) {
+        if (database->service_user == NULL && database->servers[i].user == NULL) {
+            snprintf(below, sizeof(below), "%s.service.user", path);
+            config_errors_note(check->errors, place_below(node, "replicas"), below,
+                               "not given, and not all of the servers name a user, so that those "
+                               "cannot be watched; set it");
+            return;
+        }
+    }
+}
+
+static void check_replicas(const struct check *check, const struct json_node *node,
+                           const char *path, const struct database_options *database)
+{
+    char below[OPTION_PATH_BYTES + 32];
+    snprintf(below, sizeof(below), "%s.replicas", path);
+    for (uint32_t i = 1; i < database->server_count; i++) {
+        check_server(check, node, path, "replicas", &database->servers[i]);
+        for (uint32_t j = 0; j < i; j++) {
+            if (same_place(&database->servers[i], &database->servers[j])) {
+                config_errors_add(check->errors, place_below(node, "replicas"), below,
+                                  "server %u is server %u again, allowed: each once", i, j);
+            }
+        }
+    }
+    if (database->server_count > 1) {
+        config_errors_note(check->errors, place_below(node, "replicas"), below,
+                           "they are watched (SHOW REPLICAS), but this version sends them no "
+                           "statements yet");
+        check_probes(check, node, path, database);
+    }
 }
 
 static void check_database(const struct check *check, uint32_t index)
@@ -294,8 +344,9 @@ static void check_database(const struct check *check, uint32_t index)
                           "missing, allowed: a libpq connection string, such as "
                           "\"postgres://host:5432/app\"");
     }
-    if (database->server_count > 0) {
-        check_server(check, node, path, &database->servers[0]);
+    if (database->has_primary) {
+        check_server(check, node, path, "primary", &database->servers[0]);
+        check_replicas(check, node, path, database);
     }
     bool user = database->service_user != NULL ||
                 (database->server_count > 0 && database->servers[0].user != NULL);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "config/option.h"
 #include "config/write.h"
 
@@ -75,6 +76,15 @@ static void write_type(const struct option *option, FILE *out)
                 "{\"type\": \"string\"}, \"env\": {\"type\": \"string\"}}, "
                 "\"additionalProperties\": false, \"minProperties\": 1, \"maxProperties\": 1}]",
                 null_type(option, "\"string\"", "[\"string\", \"null\"]"));
+        break;
+    case OPTION_REPLICAS:
+        fprintf(out,
+                "\"type\": [\"array\", \"string\"], \"maxItems\": %u, \"items\": {\"anyOf\": "
+                "[{\"type\": \"string\", \"minLength\": 1}, {\"type\": \"object\", "
+                "\"properties\": {\"dsn\": {\"type\": \"string\", \"minLength\": 1}, "
+                "\"weight\": {\"type\": \"integer\", \"minimum\": %u, \"maximum\": %u}}, "
+                "\"required\": [\"dsn\"], \"additionalProperties\": false}]}",
+                option->high, LIMIT_WEIGHT_MIN, LIMIT_WEIGHT_MAX);
         break;
     case OPTION_STRINGS:
     case OPTION_LISTEN:

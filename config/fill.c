@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "config/dsn.h"
 #include "config/file.h"
 #include "config/option.h"
@@ -322,8 +323,28 @@ static int fill_list(struct fill *fill, const struct option *option, const struc
     return error;
 }
 
-static int fill_dsn(struct fill *fill, const struct option *option, const struct json_node *node,
-                    void *base)
+/* The primary stands before replicas, wherever it stood in the file. Takes the server over, also on
+ * failure. */
+static int add_server(struct database_options *database, struct server_options *server,
+                      bool is_primary)
+{
+    struct server_options *grown =
+        reallocarray(database->servers, database->server_count + 1, sizeof(*grown));
+    if (grown == NULL) {
+        server_options_fini(server);
+        return ERR_NO_MEMORY;
+    }
+    uint32_t at = is_primary ? 0 : database->server_count;
+    memmove(&grown[at + 1], &grown[at], (database->server_count - at) * sizeof(*grown));
+    grown[at] = *server;
+    database->servers = grown;
+    database->server_count++;
+    database->has_primary = database->has_primary || is_primary;
+    return 0;
+}
+
+static int fill_server(struct fill *fill, const struct option *option, const struct json_node *node,
+                       struct database_options *database, uint32_t weight)
 {
     if (node->kind != JSON_NODE_STRING) {
         return refuse_kind(fill, node, option);
@@ -343,16 +364,50 @@ static int fill_dsn(struct fill *fill, const struct option *option, const struct
     if (report.note[0] != '\0') {
         config_errors_note(fill->errors, node->place, path, "%s", report.note);
     }
-    struct database_options *database = base;
-    ASSERT(database->server_count == 0);
-    database->servers = calloc(1, sizeof(server));
-    if (database->servers == NULL) {
-        server_options_fini(&server);
-        return ERR_NO_MEMORY;
+    server.weight = weight;
+    return add_server(database, &server, option->type == OPTION_DSN);
+}
+
+/* {"dsn": …, "weight": …} */
+static int fill_weighted(struct fill *fill, const struct option *option,
+                         const struct json_node *node, struct database_options *database)
+{
+    const struct json_node *dsn = json_node_get(node, "dsn");
+    const struct json_node *weight = json_node_get(node, "weight");
+    if (dsn == NULL) {
+        return refuse(fill, node, option, "the object has no \"dsn\"");
     }
-    database->servers[0] = server;
-    database->server_count = 1;
-    return 0;
+    if (node->child_count > (weight != NULL ? 2 : 1)) {
+        return refuse(fill, node, option, "the object has other keys");
+    }
+    if (weight != NULL && (weight->kind != JSON_NODE_INT || weight->integer < LIMIT_WEIGHT_MIN ||
+                           weight->integer > LIMIT_WEIGHT_MAX)) {
+        return refuse(fill, weight, option, "the weight is not possible");
+    }
+    return fill_server(fill, option, dsn, database,
+                       weight != NULL ? (uint32_t)weight->integer : LIMIT_WEIGHT_MIN);
+}
+
+/* A lone string counts as a list of one. */
+static int fill_replicas(struct fill *fill, const struct option *option,
+                         const struct json_node *node, struct database_options *database)
+{
+    if (node->kind == JSON_NODE_STRING) {
+        return fill_server(fill, option, node, database, LIMIT_WEIGHT_MIN);
+    }
+    if (node->kind != JSON_NODE_ARRAY) {
+        return refuse_kind(fill, node, option);
+    }
+    if (node->child_count > option->high) {
+        return refuse(fill, node, option, "the list has %u elements", node->child_count);
+    }
+    int error = 0;
+    for (const struct json_node *at = node->first; at != NULL && error == 0; at = at->next) {
+        error = at->kind == JSON_NODE_OBJECT
+                    ? fill_weighted(fill, option, at, database)
+                    : fill_server(fill, option, at, database, LIMIT_WEIGHT_MIN);
+    }
+    return error;
 }
 
 static int fill_null(struct fill *fill, const struct option *option, const struct json_node *node,
@@ -377,6 +432,7 @@ static int fill_null(struct fill *fill, const struct option *option, const struc
     case OPTION_STRINGS:
     case OPTION_LISTEN:
     case OPTION_DSN:
+    case OPTION_REPLICAS:
         break; /* nothing was stored: their default is null, or null is refused */
     }
     return 0;
@@ -407,7 +463,9 @@ static int fill_value(struct fill *fill, const struct option *option, const stru
     case OPTION_LISTEN:
         return fill_list(fill, option, node, base);
     case OPTION_DSN:
-        return fill_dsn(fill, option, node, base);
+        return fill_server(fill, option, node, base, LIMIT_WEIGHT_MIN);
+    case OPTION_REPLICAS:
+        return fill_replicas(fill, option, node, base);
     }
     UNREACHABLE();
 }

@@ -274,6 +274,12 @@ void option_write_allowed(const struct option *option, FILE *out)
     case OPTION_DSN:
         fputs("a libpq connection string, such as \"postgres://host:5432/app\"", out);
         break;
+    case OPTION_REPLICAS:
+        fprintf(out,
+                "a list of at most %u libpq connection strings, such as "
+                "\"postgres://host:5432/app\", or objects {\"dsn\": string, \"weight\": %u to %u}",
+                option->high, LIMIT_WEIGHT_MIN, LIMIT_WEIGHT_MAX);
+        break;
     }
     if (option_nullable(option)) {
         fputs(", or null", out);

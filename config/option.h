@@ -23,8 +23,9 @@ enum option_type {
     OPTION_STRING,
     OPTION_SECRET, /* a string, {"file": path} or {"env": name} */
     OPTION_STRINGS,
-    OPTION_LISTEN, /* a list of listening addresses */
-    OPTION_DSN,    /* one libpq connection string */
+    OPTION_LISTEN,   /* a list of listening addresses */
+    OPTION_DSN,      /* one libpq connection string: the primary's */
+    OPTION_REPLICAS, /* a list of connection strings, or objects with "dsn" and "weight" */
 };
 
 enum option_home { HOME_ROOT, HOME_DATABASE, HOME_USER };

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "config/config.h"
 #include "config/dsn.h"
 #include "config/option.h"
@@ -68,15 +69,38 @@ static void write_list(const struct option *option, const void *base, FILE *out)
     fputc(']', out);
 }
 
-static void write_dsn(const struct database_options *database, FILE *out)
+static void write_dsn(const struct server_options *server, FILE *out)
 {
-    char *text = database->server_count > 0 ? dsn_format(&database->servers[0], false) : NULL;
+    char *text = server != NULL ? dsn_format(server, false) : NULL;
     if (text == NULL) {
         fputs("null", out);
         return;
     }
     write_json_string(text, out);
     free(text);
+}
+
+static void write_replicas(const struct database_options *database, FILE *out)
+{
+    uint32_t first = database->has_primary ? 1 : 0;
+    fputc('[', out);
+    for (uint32_t i = first; i < database->server_count; i++) {
+        const struct server_options *server = &database->servers[i];
+        fputs(i > first ? ", " : "", out);
+        if (server->weight == LIMIT_WEIGHT_MIN) {
+            write_dsn(server, out);
+            continue;
+        }
+        fputs("{\"dsn\": ", out);
+        write_dsn(server, out);
+        fprintf(out, ", \"weight\": %u}", server->weight);
+    }
+    fputc(']', out);
+}
+
+static const struct server_options *primary_of(const struct database_options *database)
+{
+    return database->has_primary ? &database->servers[0] : NULL;
 }
 
 static void write_value(const struct option *option, const void *base, FILE *out)
@@ -113,7 +137,10 @@ static void write_value(const struct option *option, const void *base, FILE *out
         write_list(option, base, out);
         break;
     case OPTION_DSN:
-        write_dsn(base, out);
+        write_dsn(primary_of(base), out);
+        break;
+    case OPTION_REPLICAS:
+        write_replicas(base, out);
         break;
     }
 }

@@ -101,6 +101,24 @@ void options_unref(struct options *options)
     }
 }
 
+static bool same_text(const char *left, const char *right)
+{
+    return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
+}
+
+bool options_same_server(const struct server_options *left, const struct server_options *right)
+{
+    return same_text(left->host, right->host) && same_text(left->hostaddr, right->hostaddr) &&
+           left->port == right->port && same_text(left->user, right->user) &&
+           same_text(left->password, right->password) && same_text(left->dbname, right->dbname) &&
+           left->sslmode == right->sslmode && same_text(left->sslrootcert, right->sslrootcert) &&
+           same_text(left->sslcert, right->sslcert) && same_text(left->sslkey, right->sslkey) &&
+           left->ssl_direct == right->ssl_direct &&
+           left->channel_binding == right->channel_binding &&
+           same_text(left->application_name, right->application_name) &&
+           same_text(left->options, right->options);
+}
+
 const struct database_options *options_find_database(const struct options *options,
                                                      const char *name)
 {

@@ -74,6 +74,8 @@ struct database_options {
     char *name;                     /* "*" stands for any other name */
     struct server_options *servers; /* the primary first, then replicas in the file's order */
     uint32_t server_count;
+    bool has_primary;                      /* servers[0] is it */
+    uint32_t max_lag_ms;                   /* of replicas that are read; 0 = any */
     char *service_user, *service_password; /* NULL: the DSN's own user */
     uint32_t max_server_connections;       /* per node, over all users; 0 = no limit */
     struct pool_options pool;
@@ -148,6 +150,9 @@ void options_unref(struct options *options);
 
 /* Frees what the server's fields own, wiping the password; not the struct itself. */
 void server_options_fini(struct server_options *server);
+
+/* Whether two servers are one, reached and logged in to in the same way. Weights don't count. */
+bool options_same_server(const struct server_options *left, const struct server_options *right);
 
 /* The database that serves `name`: its own entry, else "*", else NULL. */
 const struct database_options *options_find_database(const struct options *options,

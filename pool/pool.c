@@ -322,24 +322,6 @@ void pool_upkeep(struct engine *engine, struct pool *pool)
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
-static bool same_text(const char *left, const char *right)
-{
-    return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
-}
-
-static bool same_server(const struct server_options *left, const struct server_options *right)
-{
-    return same_text(left->host, right->host) && same_text(left->hostaddr, right->hostaddr) &&
-           left->port == right->port && same_text(left->user, right->user) &&
-           same_text(left->password, right->password) && same_text(left->dbname, right->dbname) &&
-           left->sslmode == right->sslmode && same_text(left->sslrootcert, right->sslrootcert) &&
-           same_text(left->sslcert, right->sslcert) && same_text(left->sslkey, right->sslkey) &&
-           left->ssl_direct == right->ssl_direct &&
-           left->channel_binding == right->channel_binding &&
-           same_text(left->application_name, right->application_name) &&
-           same_text(left->options, right->options);
-}
-
 /* The pool goes on under the new snapshot. Links to a server that is no longer the same close as
  * soon as they are free. */
 static void reload_pool(struct engine *engine, struct pool *pool)
@@ -351,7 +333,7 @@ static void reload_pool(struct engine *engine, struct pool *pool)
         gates_apply(&engine->gates, pool, false);
         return;
     }
-    bool same = same_server(pool->server, &found->servers[0]);
+    bool same = options_same_server(pool->server, &found->servers[0]);
     options_ref(engine->options);
     pool->options = engine->options;
     set_options(engine, pool, found);
