@@ -9,8 +9,10 @@
  *   LETTER, LENT    from another engine             ASK_SECRET     look a secret up
  *   CLIENT          an accepted socket              ASK_RELOAD     an administrator's RELOAD
  *   SNAPSHOT        new options                     ASK_SHUTDOWN   an administrator's SHUTDOWN
- *   SECRET          the answer to ASK_SECRET        DRAINED        this worker's last session is
- * gone   RELOADED        the answer to ASK_RELOAD
+ *   SECRET          the answer to ASK_SECRET        DRAINED        this worker's last session has
+ *   RELOADED        the answer to ASK_RELOAD                       gone
+ *   CATALOG         facts of a database
+ *   TOPOLOGY        what its servers are
  *   DRAIN, STOP, PING
  */
 #ifndef DAEMON_MAILBOX_H
@@ -28,6 +30,7 @@ struct catalog;
 struct secret_copy;
 struct snapshot;
 struct tls_sock;
+struct topology;
 
 enum message_kind {
     MESSAGE_LETTER,
@@ -36,6 +39,7 @@ enum message_kind {
     MESSAGE_SNAPSHOT,
     MESSAGE_SECRET,
     MESSAGE_CATALOG,
+    MESSAGE_TOPOLOGY,
     MESSAGE_RELOADED,
     MESSAGE_DRAIN,
     MESSAGE_STOP,
@@ -71,7 +75,8 @@ struct message {
             char *database;
             struct catalog *catalog; /* a reference; NULL: it can't be had */
             uint64_t generation;
-        } facts; /* of CATALOG */
+        } facts;                   /* of CATALOG */
+        struct topology *topology; /* a reference; of TOPOLOGY */
     };
 };
 

@@ -27,10 +27,20 @@ static bool same_text(const char *left, const char *right)
     return left != NULL && right != NULL && strcmp(left, right) == 0;
 }
 
+const char *pq_plain_session(void)
+{
+    return prepare_session;
+}
+
 struct pq_login pq_login_of(const struct options *options, const struct database_options *database,
                             const char *name, const char *user)
 {
-    const struct server_options *server = &database->servers[0];
+    return pq_login_at(options, database, &database->servers[0], name, user);
+}
+
+struct pq_login pq_login_at(const struct options *options, const struct database_options *database,
+                            const struct server_options *server, const char *name, const char *user)
+{
     const char *service = database->service_user;
     struct pq_login login = {.server = server, .database = name, .user = user};
     if (user == NULL) {
@@ -109,14 +119,22 @@ static void add(struct parameters *parameters, const char *key, const char *valu
     }
 }
 
-static PGconn *begin(const struct pq_login *login, const char *application_name)
+static void ignore_notice(void *argument, const PGresult *notice)
+{
+    (void)argument;
+    (void)notice;
+}
+
+struct pg_conn *pq_begin(const struct pq_login *login, const char *address,
+                         const char *application_name)
 {
     const struct server_options *server = login->server;
     struct parameters parameters = {.count = 0};
     char port[8];
     snprintf(port, sizeof(port), "%u", server->port);
     add(&parameters, "host", server->host);
-    add(&parameters, "hostaddr", server->hostaddr);
+    add(&parameters, "hostaddr",
+        address != NULL && address[0] != '\0' ? address : server->hostaddr);
     add(&parameters, "port", port);
     add(&parameters, "dbname", server->dbname != NULL ? server->dbname : login->database);
     add(&parameters, "user", login->user);
@@ -133,7 +151,11 @@ static PGconn *begin(const struct pq_login *login, const char *application_name)
         add(&parameters, "channel_binding", "require");
     }
     /* No expand_dbname: a database's name that looks like a connection string is a name. */
-    return PQconnectStartParams(parameters.keys, parameters.values, 0);
+    PGconn *connection = PQconnectStartParams(parameters.keys, parameters.values, 0);
+    if (connection != NULL) {
+        PQsetNoticeReceiver(connection, ignore_notice, NULL);
+    }
+    return connection;
 }
 
 static int connect_until(PGconn *connection, uint64_t deadline_us)
@@ -192,12 +214,6 @@ int pq_run(struct pg_conn *connection, const char *query, const char *parameter,
     return sent ? get_result(connection, now_us() + timeout_us, ret_result) : ERR_SERVER_LOST;
 }
 
-static void ignore_notice(void *argument, const PGresult *notice)
-{
-    (void)argument;
-    (void)notice;
-}
-
 static int fail(PGconn *connection, int code, const char *text, char ret_detail[PQ_DETAIL_BYTES])
 {
     snprintf(ret_detail, PQ_DETAIL_BYTES, "%.*s", (int)strcspn(text, "\n"), text);
@@ -208,11 +224,10 @@ static int fail(PGconn *connection, int code, const char *text, char ret_detail[
 int pq_open(const struct pq_login *login, const char *application_name,
             struct pg_conn **ret_connection, char ret_detail[PQ_DETAIL_BYTES])
 {
-    PGconn *connection = begin(login, application_name);
+    PGconn *connection = pq_begin(login, NULL, application_name);
     if (connection == NULL) {
         return fail(NULL, ERR_NO_MEMORY, error_message(ERR_NO_MEMORY), ret_detail);
     }
-    PQsetNoticeReceiver(connection, ignore_notice, NULL);
     int code = connect_until(connection, now_us() + PQ_CONNECT_US);
     if (code != 0) {
         return fail(connection, code == ERR_NO_MEMORY ? code : ERR_CONNECT,

@@ -32,6 +32,20 @@ struct pq_login {
 struct pq_login pq_login_of(const struct options *options, const struct database_options *database,
                             const char *name, const char *user);
 
+/* The same for one of the database's servers. */
+struct pq_login pq_login_at(const struct options *options, const struct database_options *database,
+                            const struct server_options *server, const char *name,
+                            const char *user);
+
+/* Begins to log in without blocking, as PQconnectStart does, at this address of the server (NULL
+ * or "": libpq finds one, and blocks for a name). The caller's to PQfinish; NULL when memory is
+ * out. */
+struct pg_conn *pq_begin(const struct pq_login *login, const char *address,
+                         const char *application_name);
+
+/* The query that makes a session plain, for those who don't block; it answers one row. */
+const char *pq_plain_session(void);
+
 /* Logs in and makes the session plain: statements end after 2 s. The caller's to PQfinish;
  * ERR_CONNECT, ERR_QUERY_TIMEOUT, ERR_SERVER_LOST or ERR_NO_MEMORY with why in `ret_detail`. */
 int pq_open(const struct pq_login *login, const char *application_name,

@@ -82,6 +82,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     if (status != 0 || answer.count == 0) {
         answer.count = 0;
         answer.error = status != 0 ? uv_strerror(status) : "the name has no address";
+        answer.no_name = status == 0 || status == UV_EAI_NONAME || status == UV_EAI_NODATA;
     }
     tell_engine(job, &answer);
     list_remove(&job->node);

@@ -7,6 +7,7 @@
 #ifndef DAEMON_RESOLVER_H
 #define DAEMON_RESOLVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -23,6 +24,7 @@ struct resolver_address {
 
 struct resolver_answer {
     const char *error; /* NULL, or why there are none; static storage */
+    bool no_name;      /* with an error: for certain, there is no such name or no address of it */
     uint32_t count;
     struct resolver_address addresses[RESOLVER_ADDRESSES_MAX];
 };

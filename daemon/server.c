@@ -15,6 +15,7 @@
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
+#include "daemon/prober.h"
 #include "daemon/process.h"
 #include "daemon/reload.h"
 #include "daemon/secrets.h"
@@ -39,6 +40,7 @@ struct server {
     struct listeners listeners;
     struct secrets *secrets;
     struct catalogs *catalogs;
+    struct prober *prober;
     struct reload *reload;
     struct notify notify;
 
@@ -148,6 +150,7 @@ static void on_reloaded(void *argument, struct snapshot *snapshot)
         struct message message = {.kind = MESSAGE_SNAPSHOT, .snapshot = snapshot_ref(snapshot)};
         worker_post(&server->workers[0], &server->workers[i], &message);
     }
+    prober_configure(server->prober, snapshot);
     notify_ready(&server->notify, "Serving");
 }
 
@@ -211,6 +214,7 @@ void server_control(struct server *server, const struct message *message)
     case MESSAGE_SNAPSHOT:
     case MESSAGE_SECRET:
     case MESSAGE_CATALOG:
+    case MESSAGE_TOPOLOGY:
     case MESSAGE_RELOADED:
     case MESSAGE_DRAIN:
     case MESSAGE_STOP:
@@ -281,9 +285,11 @@ static int make_workers(struct server *server)
         }
     }
     server->secrets = secrets_new(&server->workers[0], setup.seed);
+    server->prober = prober_new(&server->workers[0], server->worker_count, setup.seed);
     crypto_wipe(&setup, sizeof(setup));
     server->catalogs = catalogs_new(&server->workers[0], server->shared);
-    return server->secrets != NULL && server->catalogs != NULL ? 0 : ERR_NO_MEMORY;
+    bool made = server->secrets != NULL && server->catalogs != NULL && server->prober != NULL;
+    return made ? 0 : ERR_NO_MEMORY;
 }
 
 static void run_worker(void *argument)
@@ -351,6 +357,7 @@ static int serve(struct server *server)
              server->worker_count, server->worker_count == 1 ? "" : "s");
     log_announce(server->log, ready);
     catalogs_tell_missing(server->catalogs, options);
+    prober_configure(server->prober, server->snapshot);
     notify_ready(&server->notify, "Serving");
     worker_run(&server->workers[0]);
     return EXIT_SUCCESS;
@@ -421,6 +428,7 @@ out:
     reload_free(server->reload);
     secrets_free(server->secrets);
     catalogs_free(server->catalogs);
+    prober_free(server->prober);
     shared_free(server->shared);
     free(server->workers);
     snapshot_unref(server->snapshot);

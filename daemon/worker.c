@@ -21,6 +21,7 @@
 #include "pool/admin.h"
 #include "protocol/crypto.h"
 #include "router/catalog.h"
+#include "router/topology.h"
 
 enum {
     EVENTS_MAX = 256,
@@ -201,6 +202,13 @@ static void take_catalog(struct worker *worker, const struct message *message)
     free(message->facts.database);
 }
 
+static void take_topology(struct worker *worker, const struct message *message)
+{
+    struct event event = {.kind = EVENT_NODES, .topology = message->topology};
+    worker_step(worker, &event);
+    topology_unref(message->topology);
+}
+
 static void handle_message(struct worker *worker, const struct message *message)
 {
     struct event event = {.kind = EVENT_DRAIN};
@@ -223,6 +231,9 @@ static void handle_message(struct worker *worker, const struct message *message)
         return;
     case MESSAGE_CATALOG:
         take_catalog(worker, message);
+        return;
+    case MESSAGE_TOPOLOGY:
+        take_topology(worker, message);
         return;
     case MESSAGE_RELOADED:
         engine_reload_done(worker->engine, message->handle, message->why_not,
@@ -526,6 +537,8 @@ static void discard_mail(struct worker *worker)
         } else if (message->kind == MESSAGE_CATALOG) {
             catalog_unref(message->facts.catalog);
             free(message->facts.database);
+        } else if (message->kind == MESSAGE_TOPOLOGY) {
+            topology_unref(message->topology);
         } else if (message->kind == MESSAGE_RELOADED) {
             free(message->why_not);
         } else if (message->kind == MESSAGE_ASK_RELOAD) {

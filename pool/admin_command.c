@@ -95,6 +95,11 @@ static const struct admin_column columns_dns_zones[] = {
     INT4("count"),
 };
 
+static const struct admin_column columns_failovers[] = {
+    TEXT("database"), TEXT("time"),       TEXT("from"),   TEXT("to"),
+    INT4("timeline"), INT8("without_ms"), TEXT("reason"),
+};
+
 static const struct admin_column columns_help[] = {
     TEXT("command"),
     TEXT("role"),
@@ -156,6 +161,13 @@ static const struct admin_column columns_pools[] = {
 static const struct admin_column columns_prepared[] = {
     TEXT("name"),  INT4("references"), INT4("bytes"),
     TEXT("query"), INT4("parameters"), INT4("worker"),
+};
+
+static const struct admin_column columns_replicas[] = {
+    TEXT("database"), INT4("node"),     TEXT("host"),       INT4("port"),
+    TEXT("address"),  TEXT("role"),     TEXT("state"),      TEXT("reason"),
+    TEXT("since"),    TEXT("writes"),   INT8("lag_ms"),     INT8("lag_bytes"),
+    TEXT("lsn"),      INT4("timeline"), INT8("latency_us"), INT4("weight"),
 };
 
 static const struct admin_column columns_state[] = {TEXT("key"), TEXT("value")};

@@ -228,6 +228,11 @@ void admin_table_number(struct admin_table *table, int64_t number)
     add_cell(table, &cell);
 }
 
+void admin_table_null(struct admin_table *table)
+{
+    add_cell(table, &(struct admin_cell){.null = true});
+}
+
 /* --- on the wire ------------------------------------------------------------------------------ */
 
 static uint16_t format_of(const uint16_t *formats, uint32_t format_count, uint32_t column)

@@ -51,6 +51,7 @@ void admin_table_add_column(struct admin_table *table, const char *name, size_t 
 /* The next cell of the row at hand; NULL is SQL's NULL. The row is added with its last cell. */
 void admin_table_text(struct admin_table *table, const char *text);
 void admin_table_number(struct admin_table *table, int64_t number);
+void admin_table_null(struct admin_table *table);
 
 /* For tables made of other tables: rows and columns that are there, of the kind that the column
  * has. A text is NULL for SQL's NULL and borrowed. */

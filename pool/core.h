@@ -24,6 +24,7 @@ struct conn;
 struct options;
 struct pool;
 struct session;
+struct topology;
 
 /* The most actions of one step: log lines beyond it are counted and dropped, nothing else is. */
 enum { ENGINE_ACTIONS_MAX = 256 };
@@ -62,6 +63,9 @@ struct engine {
     uint32_t action_count;
     struct action_node *action_taken; /* freed at the next take */
     uint64_t log_lines_dropped;
+
+    struct topology **topologies; /* pool/pool_nodes.h */
+    uint32_t topology_count;
 
     struct map pools;
     struct list pool_list;

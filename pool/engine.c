@@ -19,6 +19,7 @@
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
+#include "pool/pool_nodes.h"
 #include "pool/session.h"
 #include "pool/show.h"
 #include "protocol/crypto.h"
@@ -112,6 +113,7 @@ void engine_free(struct engine *engine)
         pool_free(engine, CONTAINER_OF(node, struct pool, listed));
     }
     map_fini(&engine->pools);
+    pool_nodes_forget(engine);
     LIST_EACH (&engine->actions, node) {
         struct action_node *queued = CONTAINER_OF(node, struct action_node, queued);
         letter_free(queued->action.letter);
@@ -380,6 +382,7 @@ static void take_options(struct engine *engine, struct options *options)
     options_ref(options);
     engine->options = options;
     engine->tls_available = options->tls.mode != TLS_DISABLE && options->tls.cert != NULL;
+    pool_nodes_forget(engine);
     pools_reload(engine);
     options_unref(before);
 }
@@ -392,6 +395,9 @@ static void process_event(struct engine *engine, const struct event *event)
         return;
     case EVENT_OPTIONS:
         take_options(engine, event->options);
+        return;
+    case EVENT_NODES:
+        pool_nodes_take(engine, event->topology);
         return;
     case EVENT_CATALOG:
         pool_facts_take(engine, event->text, event->catalog, event->generation);

@@ -49,6 +49,7 @@ struct letter;
 struct options;
 struct server_options;
 struct shared;
+struct topology;
 
 /* Where a client comes from. */
 struct origin {
@@ -92,6 +93,8 @@ enum event_kind {
     EVENT_CATALOG, /* text, catalog, generation: the answer to ACTION_ASK_CATALOG for the database
                     * `text`, or news; catalog is NULL where it can't be had. The engine takes its
                     * own reference */
+    EVENT_NODES,   /* topology: what is known of a database's servers now; the engine takes its own
+                    * reference. Forgotten with EVENT_OPTIONS: to be told anew behind it */
     EVENT_OPTIONS, /* options: a new snapshot; the engine takes its own reference */
     EVENT_DRAIN,   /* no new clients; sessions end after their transaction, or (code not 0) when
                     * their clients leave, then ACTION_DRAINED */
@@ -111,6 +114,7 @@ struct event {
         const uint8_t *keys; /* 64 bytes: ClientKey, ServerKey (RFC 5802) */
         struct letter *letter;
         struct options *options;
+        struct topology *topology;
         struct {
             struct catalog *catalog;
             uint64_t generation; /* pool/pool_facts.h */

@@ -745,6 +745,7 @@ void link_event(struct engine *engine, struct link *link, const struct event *ev
     case EVENT_OS_USER:
     case EVENT_MAIL:
     case EVENT_CATALOG:
+    case EVENT_NODES:
     case EVENT_OPTIONS:
     case EVENT_DRAIN:
     case EVENT_TICK:

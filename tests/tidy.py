@@ -44,7 +44,7 @@ FOREIGN = [
     (r"jansson\.h", "config/json.c", 1),
     (r"pg_query\.h", "router/*.c", 1),
     (r"hiredis/", "cache/resp.c", 1),
-    (r"libpq(-fe|/.*)\.h", "daemon/*.c", 3),
+    (r"libpq(-fe|/.*)\.h", "daemon/*.c", 4),
     (r"(uv|uv/.*)\.h", "daemon/*", None),
     (r"microhttpd\.h", "daemon/*.c", 1),
     (r"(sys/epoll|sys/socket|netdb|syslog|threads)\.h", "daemon/*", None),

@@ -11,6 +11,7 @@ test. What start() started, stop() ends by its process id.
 """
 
 import atexit
+import contextlib
 import os
 import pwd
 import shutil
@@ -124,8 +125,7 @@ class Cluster:
         atexit.register(self.stop)
         self._own(self.dir)
         try:
-            run(self._as_server([self.tool("initdb"), "-D", self.data_dir, "-U", "postgres", "-N",
-                                 "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8"]), cwd="/")
+            self._make_data()
             if self.ssl:
                 self.cert, self.key = self_signed_cert(self.dir)
                 self._own(self.key)
@@ -135,6 +135,10 @@ class Cluster:
         except BaseException:
             self.stop()
             raise
+
+    def _make_data(self):
+        run(self._as_server([self.tool("initdb"), "-D", self.data_dir, "-U", "postgres", "-N",
+                             "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8"]), cwd="/")
 
     def stop(self):
         """Ends the server and removes its data; does nothing if that is done already."""
@@ -163,6 +167,22 @@ class Cluster:
                 [self.tool("postgres"), "-D", self.data_dir], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, cwd=self.dir, start_new_session=True, **self._server_user())
         self._wait_until_it_answers()
+
+    def freeze(self, whole=True):
+        """Stops the server in its tracks; without `whole` only the postmaster, which starts no more
+        backends then, while those that run go on."""
+        self._signal_all(signal.SIGSTOP, whole)
+
+    def thaw(self):
+        """Lets it go on after freeze()."""
+        self._signal_all(signal.SIGCONT, True)
+
+    def _signal_all(self, how, whole):
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as file:
+            children = [int(pid) for pid in file.read().split()]
+        for pid in [self.pid, *(children if whole else [])]:
+            with contextlib.suppress(ProcessLookupError):  # a worker that has ended meanwhile
+                os.kill(pid, how)
 
     def reload(self):
         """Rewrites the configuration from `options` and `hba` and lets the server read it."""
@@ -226,3 +246,22 @@ class Cluster:
         if os.geteuid() == 0:
             entry = pwd.getpwnam("postgres")
             os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+class Replica(Cluster):
+    """A streaming replica of a running Cluster, with the same options and some of its own."""
+
+    def __init__(self, primary, options=None):
+        follow = {"primary_conninfo": primary.dsn(), "hot_standby": "on"}
+        super().__init__(primary.version, {**primary.options, **follow, **(options or {})},
+                         primary.hba)
+        self.primary = primary
+
+    def _make_data(self):
+        run(self._as_server([self.tool("pg_basebackup"), "-D", self.data_dir, "-d",
+                             self.primary.dsn(), "-X", "stream", "-c", "fast"]), cwd="/")
+        self._write("standby.signal", "")
+
+    def promote(self):
+        """Makes it a primary on the next timeline; returns when it is."""
+        run(self._as_server([self.tool("pg_ctl"), "promote", "-w", "-D", self.data_dir]), cwd="/")

@@ -1,0 +1,352 @@
+#include "daemon/prober.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "base/random.h"
+#include "daemon/log.h"
+#include "daemon/probe.h"
+#include "daemon/server.h"
+#include "daemon/snapshot.h"
+#include "daemon/worker.h"
+#include "pool/options.h"
+#include "router/nodes.h"
+#include "router/topology.h"
+
+/* Between an answer and the next question: short against max_lag, so that it is measured, and long
+ * enough to be nothing for the server. */
+enum { INTERVAL_MS = 1000, INTERVAL_MIN_MS = 100, INTERVALS_OF_LAG = 4 };
+
+/* Figures alone are told this often. */
+#define PUBLISH_US (900 * 1000ULL)
+
+/* One database with several servers. */
+struct group {
+    struct list node;
+    struct prober *prober;
+    struct snapshot *snapshot; /* that `database` lies in */
+    const struct database_options *database;
+    struct probe *probes[LIMIT_NODES]; /* NULL: nobody to ask as */
+    struct nodes nodes;
+    uint64_t published_us;
+    uint64_t events_told; /* in the log */
+    uint32_t primary_told;
+};
+
+struct prober {
+    struct worker *worker;
+    uint32_t worker_count;
+    struct random random;
+    struct list groups;
+};
+
+/* --- telling ---------------------------------------------------------------------------------- */
+
+static void name_server(const struct group *group, uint32_t at, char *text, size_t bytes)
+{
+    if (at == NODES_NONE) {
+        snprintf(text, bytes, "none");
+        return;
+    }
+    const struct server_options *server = &group->database->servers[at];
+    const char *host = server->host != NULL ? server->host : server->hostaddr;
+    snprintf(text, bytes, "%s:%u", host != NULL ? host : "", server->port);
+}
+
+static void log_event(const struct group *group, const struct node_event *event)
+{
+    char server[TOPOLOGY_HOST_BYTES + 8];
+    name_server(group, event->node, server, sizeof(server));
+    const char *separator = event->reason[0] == '\0' ? "" : ": ";
+    if (event->from == event->to) {
+        log_line(group->prober->worker->log, LOG_NOTICE, LOG_NO_WORKER,
+                 "database \"%s\": server %s%s%s", group->database->name, server, separator,
+                 event->reason);
+        return;
+    }
+    bool better = event->to == NODE_UP || event->to == NODE_RETURNING;
+    log_line(group->prober->worker->log, better ? LOG_NOTICE : LOG_WARNING, LOG_NO_WORKER,
+             "database \"%s\": server %s is %s (was %s)%s%s", group->database->name, server,
+             nodes_state_name(event->to), nodes_state_name(event->from), separator, event->reason);
+}
+
+static void log_primary(struct group *group)
+{
+    const struct nodes *nodes = &group->nodes;
+    char server[TOPOLOGY_HOST_BYTES + 8];
+    if (nodes->primary == group->primary_told) {
+        return;
+    }
+    group->primary_told = nodes->primary;
+    name_server(group, nodes->primary, server, sizeof(server));
+    if (nodes->primary == NODES_NONE) {
+        log_line(group->prober->worker->log, LOG_WARNING, LOG_NO_WORKER,
+                 "database \"%s\": no server counts as the primary: %s", group->database->name,
+                 nodes->why_none);
+    } else {
+        log_line(group->prober->worker->log, LOG_NOTICE, LOG_NO_WORKER,
+                 "database \"%s\": the primary is %s, on timeline %u", group->database->name,
+                 server, nodes->timeline);
+    }
+}
+
+/* What happened since the last time, as far as it is kept. */
+static bool log_news(struct group *group)
+{
+    const struct nodes *nodes = &group->nodes;
+    bool news = group->events_told < nodes->event_count || group->primary_told != nodes->primary;
+    if (nodes->event_count - group->events_told > NODES_EVENTS) {
+        group->events_told = nodes->event_count - NODES_EVENTS;
+    }
+    for (; group->events_told < nodes->event_count; group->events_told++) {
+        log_event(group, &nodes->events[group->events_told % NODES_EVENTS]);
+    }
+    log_primary(group);
+    return news;
+}
+
+static void publish(struct group *group)
+{
+    struct prober *prober = group->prober;
+    struct topology *topology = topology_new(group->database->name, &group->nodes);
+    if (topology == NULL) {
+        return; /* the next one comes soon */
+    }
+    for (uint32_t i = 0; i < group->database->server_count; i++) {
+        const struct server_options *options = &group->database->servers[i];
+        struct topology_server *server = &topology->servers[i];
+        const char *host = options->host != NULL ? options->host : options->hostaddr;
+        snprintf(server->host, sizeof(server->host), "%s", host != NULL ? host : "");
+        snprintf(server->address, sizeof(server->address), "%s",
+                 group->probes[i] != NULL ? probe_address(group->probes[i]) : "");
+        server->port = options->port;
+        server->weight = options->weight;
+    }
+    for (uint32_t i = 0; i < prober->worker_count; i++) {
+        struct message message = {.kind = MESSAGE_TOPOLOGY, .topology = topology_ref(topology)};
+        worker_post(prober->worker, server_worker(prober->worker->server, i), &message);
+    }
+    topology_unref(topology);
+    group->published_us = worker_now_us(prober->worker);
+}
+
+static void tell(struct group *group)
+{
+    uint64_t now_us = worker_now_us(group->prober->worker);
+    if (log_news(group) || now_us >= group->published_us + PUBLISH_US) {
+        publish(group);
+    }
+}
+
+/* --- what probes find ------------------------------------------------------------------------- */
+
+static void on_answered(void *argument, uint32_t at, const struct node_answer *answer)
+{
+    struct group *group = argument;
+    nodes_answered(&group->nodes, at, answer);
+    tell(group);
+}
+
+static bool on_failed(void *argument, uint32_t at, enum node_failure failure, const char *why)
+{
+    struct group *group = argument;
+    nodes_failed(&group->nodes, at, failure, why, worker_now_us(group->prober->worker));
+    tell(group);
+    return group->nodes.nodes[at].state != NODE_GONE;
+}
+
+static void on_moved(void *argument, uint32_t at, const char *why)
+{
+    struct group *group = argument;
+    nodes_changed(&group->nodes, at, why, worker_now_us(group->prober->worker));
+    tell(group);
+}
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+static uint32_t interval_ms(const struct database_options *database)
+{
+    uint32_t of_lag_ms = database->max_lag_ms / INTERVALS_OF_LAG;
+    if (database->max_lag_ms == 0 || of_lag_ms > INTERVAL_MS) {
+        return INTERVAL_MS;
+    }
+    return of_lag_ms > INTERVAL_MIN_MS ? of_lag_ms : INTERVAL_MIN_MS;
+}
+
+static struct pq_login login_of(const struct group *group, uint32_t at)
+{
+    const struct database_options *database = group->database;
+    bool any = strcmp(database->name, "*") == 0;
+    return pq_login_at(group->snapshot->options, database, &database->servers[at],
+                       any ? "postgres" : database->name, NULL);
+}
+
+static void start_probe(struct group *group, uint32_t at)
+{
+    struct prober *prober = group->prober;
+    struct probe_setup setup = {
+        .worker = prober->worker,
+        .login = login_of(group, at),
+        .interval_ms = interval_ms(group->database),
+        .seed = random_next(&prober->random),
+        .argument = group,
+        .number = at,
+        .answered = on_answered,
+        .failed = on_failed,
+        .moved = on_moved,
+    };
+    const char *why = "nobody to ask it as: set service.user, or a user in its connection string";
+    if (setup.login.user != NULL) {
+        group->probes[at] = probe_new(&setup);
+        why = "out of memory";
+    }
+    if (group->probes[at] == NULL) {
+        nodes_failed(&group->nodes, at, NODE_REFUSED, why, worker_now_us(prober->worker));
+    }
+}
+
+static void add_group(struct prober *prober, struct snapshot *snapshot,
+                      const struct database_options *database)
+{
+    const struct nodes_rules rules = {
+        .count = database->server_count,
+        .max_lag_us = database->max_lag_ms * UINT64_C(1000),
+    };
+    struct group *group = calloc(1, sizeof(*group));
+    if (group == NULL) {
+        log_line(prober->worker->log, LOG_ERROR, LOG_NO_WORKER,
+                 "database \"%s\": out of memory to watch its servers", database->name);
+        return;
+    }
+    group->prober = prober;
+    group->snapshot = snapshot_ref(snapshot);
+    group->database = database;
+    nodes_init(&group->nodes, &rules, worker_now_us(prober->worker));
+    group->primary_told = group->nodes.primary;
+    list_push_back(&prober->groups, &group->node);
+    for (uint32_t i = 0; i < database->server_count; i++) {
+        start_probe(group, i);
+    }
+    (void)log_news(group);
+    publish(group);
+}
+
+static void free_group(struct group *group, void (*end)(struct probe *probe))
+{
+    list_remove(&group->node);
+    for (uint32_t i = 0; i < LIMIT_NODES; i++) {
+        if (group->probes[i] != NULL) {
+            end(group->probes[i]);
+        }
+    }
+    snapshot_unref(group->snapshot);
+    free(group);
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+
+static bool same_text(const char *left, const char *right)
+{
+    return left == right || (left != NULL && right != NULL && strcmp(left, right) == 0);
+}
+
+/* Whether probes of the one are good for the other. */
+static bool same_servers(const struct group *group, const struct snapshot *snapshot,
+                         const struct database_options *database)
+{
+    struct group other = {.snapshot = (struct snapshot *)snapshot, .database = database};
+    bool same = database->server_count == group->database->server_count;
+    for (uint32_t i = 0; same && i < database->server_count; i++) {
+        struct pq_login was = login_of(group, i), is = login_of(&other, i);
+        same = options_same_server(was.server, is.server) && same_text(was.user, is.user) &&
+               same_text(was.password, is.password);
+    }
+    return same;
+}
+
+static struct group *find_group(const struct prober *prober, const char *name)
+{
+    LIST_EACH (&prober->groups, node) {
+        struct group *group = CONTAINER_OF(node, struct group, node);
+        if (strcmp(group->database->name, name) == 0) {
+            return group;
+        }
+    }
+    return NULL;
+}
+
+/* Its strings are of the new snapshot from now on. */
+static void keep_group(struct group *group, struct snapshot *snapshot,
+                       const struct database_options *database)
+{
+    struct snapshot *before = group->snapshot;
+    group->snapshot = snapshot_ref(snapshot);
+    group->database = database;
+    nodes_set_max_lag(&group->nodes, database->max_lag_ms * UINT64_C(1000));
+    for (uint32_t i = 0; i < database->server_count; i++) {
+        if (group->probes[i] != NULL) {
+            struct pq_login login = login_of(group, i);
+            probe_set_login(group->probes[i], &login, interval_ms(database));
+        }
+    }
+    snapshot_unref(before);
+    publish(group);
+}
+
+static const struct database_options *find_database(const struct options *options, const char *name)
+{
+    for (uint32_t i = 0; i < options->database_count; i++) {
+        const struct database_options *database = &options->databases[i];
+        if (strcmp(database->name, name) == 0 && database->server_count > 1) {
+            return database;
+        }
+    }
+    return NULL;
+}
+
+/* --- the door --------------------------------------------------------------------------------- */
+
+struct prober *prober_new(struct worker *worker, uint32_t worker_count, uint64_t seed)
+{
+    struct prober *prober = calloc(1, sizeof(*prober));
+    if (prober != NULL) {
+        prober->worker = worker;
+        prober->worker_count = worker_count;
+        prober->random.state = seed;
+        list_init(&prober->groups);
+    }
+    return prober;
+}
+
+void prober_free(struct prober *prober)
+{
+    if (prober == NULL) {
+        return;
+    }
+    LIST_EACH (&prober->groups, node) {
+        free_group(CONTAINER_OF(node, struct group, node), probe_free);
+    }
+    free(prober);
+}
+
+void prober_configure(struct prober *prober, struct snapshot *snapshot)
+{
+    const struct options *options = snapshot->options;
+    LIST_EACH (&prober->groups, node) {
+        struct group *group = CONTAINER_OF(node, struct group, node);
+        const struct database_options *found = find_database(options, group->database->name);
+        if (found != NULL && same_servers(group, snapshot, found)) {
+            keep_group(group, snapshot, found);
+        } else {
+            free_group(group, probe_close);
+        }
+    }
+    for (uint32_t i = 0; i < options->database_count; i++) {
+        const struct database_options *database = &options->databases[i];
+        if (database->server_count > 1 && find_group(prober, database->name) == NULL) {
+            add_group(prober, snapshot, database);
+        }
+    }
+}

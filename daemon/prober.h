@@ -1,0 +1,28 @@
+/* Watches the servers of every database that has more than one, and tells the engines.
+ *
+ *   daemon/probe.c (one per server) -> router/nodes.h (what it means) -> struct topology -> engines
+ *
+ * A topology is published with every change of a state or of the primary, and about once a second
+ * for its figures. States and primaries that change are logged with their reasons. All of it lives
+ * on worker 0's thread. A database with one server is not watched, and nothing runs for it.
+ */
+#ifndef DAEMON_PROBER_H
+#define DAEMON_PROBER_H
+
+#include <stdint.h>
+
+struct prober;
+struct snapshot;
+struct worker;
+
+/* `worker` is worker 0. NULL when memory is out. */
+struct prober *prober_new(struct worker *worker, uint32_t worker_count, uint64_t seed);
+
+/* After its loop has ended, or before it has begun. */
+void prober_free(struct prober *prober);
+
+/* A configuration comes into force: databases whose servers are the same go on as they are, all
+ * others begin anew. What is known is told to the engines, which must have the options already. */
+void prober_configure(struct prober *prober, struct snapshot *snapshot);
+
+#endif

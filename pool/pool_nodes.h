@@ -1,0 +1,23 @@
+/* What an engine knows of the nodes of its databases (router/topology.h).
+ *
+ * The shell watches the servers of each database that has more than one, and gives every engine
+ * what it finds (EVENT_NODES). With new options all of it is forgotten, since a node is known by
+ * its place among the options' servers; the shell tells it anew behind them.
+ */
+#ifndef POOL_POOL_NODES_H
+#define POOL_POOL_NODES_H
+
+struct engine;
+struct topology;
+
+/* Takes a reference; takes the place of what was known of that database. */
+void pool_nodes_take(struct engine *engine, struct topology *topology);
+
+/* NULL: nothing is known, or there is nothing to know (one server). `database` is a name of the
+ * configuration. */
+const struct topology *pool_nodes_of(const struct engine *engine, const char *database);
+
+/* Forgets all. */
+void pool_nodes_forget(struct engine *engine);
+
+#endif

@@ -1,0 +1,103 @@
+/* SHOW REPLICAS, FAILOVERS: the servers of databases that have more than one. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "pool/admin_task.h"
+#include "pool/core.h"
+#include "pool/show.h"
+#include "router/topology.h"
+
+enum { LSN_BYTES = 24 };
+
+/* As PostgreSQL writes it. */
+static void add_lsn(struct admin_table *table, const struct node *node)
+{
+    char text[LSN_BYTES];
+    snprintf(text, sizeof(text), "%" PRIX32 "/%" PRIX32, (uint32_t)(node->lsn >> 32),
+             (uint32_t)node->lsn);
+    admin_table_text(table, node->has_lsn ? text : NULL);
+}
+
+static void add_lag(struct admin_table *table, const struct node *node)
+{
+    if (node->lag_us == NODE_LAG_UNKNOWN) {
+        admin_table_null(table);
+        admin_table_null(table);
+    } else {
+        admin_table_number(table, (int64_t)(node->lag_us / 1000));
+        admin_table_number(table, (int64_t)node->lag_bytes);
+    }
+}
+
+static void add_node(struct engine *engine, struct admin_table *table,
+                     const struct topology *topology, uint32_t at)
+{
+    const struct topology_server *server = &topology->servers[at];
+    const struct node *node = &topology->nodes.nodes[at];
+    char since[SHOW_TIME_BYTES];
+    show_format_time(engine, node->since_us, since);
+    admin_table_text(table, topology->database);
+    admin_table_number(table, at);
+    admin_table_text(table, server->host);
+    admin_table_number(table, server->port);
+    admin_table_text(table, server->address);
+    admin_table_text(table, nodes_role_name(node->role));
+    admin_table_text(table, nodes_state_name(node->state));
+    admin_table_text(table, node->reason);
+    admin_table_text(table, since);
+    admin_table_text(table, at == topology->nodes.primary ? "yes" : "no");
+    add_lag(table, node);
+    add_lsn(table, node);
+    admin_table_number(table, node->timeline);
+    admin_table_number(table, (int64_t)node->latency_us);
+    admin_table_number(table, server->weight);
+}
+
+void show_replicas(struct engine *engine, struct admin_task *task)
+{
+    for (uint32_t i = 0; i < engine->topology_count; i++) {
+        const struct topology *topology = engine->topologies[i];
+        for (uint32_t at = 0; at < topology->nodes.rules.count; at++) {
+            add_node(engine, &task->table, topology, at);
+        }
+    }
+}
+
+static void add_server(struct admin_table *table, const struct topology *topology, uint32_t at)
+{
+    char text[TOPOLOGY_HOST_BYTES + 8];
+    if (at == NODES_NONE) {
+        admin_table_text(table, NULL);
+        return;
+    }
+    snprintf(text, sizeof(text), "%s:%u", topology->servers[at].host, topology->servers[at].port);
+    admin_table_text(table, text);
+}
+
+static void add_failover(struct engine *engine, struct admin_table *table,
+                         const struct topology *topology, const struct node_failover *failover)
+{
+    char time[SHOW_TIME_BYTES];
+    show_format_time(engine, failover->at_us, time);
+    admin_table_text(table, topology->database);
+    admin_table_text(table, time);
+    add_server(table, topology, failover->from);
+    add_server(table, topology, failover->to);
+    admin_table_number(table, failover->timeline);
+    admin_table_number(table, (int64_t)(failover->without_us / 1000));
+    admin_table_text(table, failover->reason);
+}
+
+/* The latest first. */
+void show_failovers(struct engine *engine, struct admin_task *task)
+{
+    for (uint32_t i = 0; i < engine->topology_count; i++) {
+        const struct topology *topology = engine->topologies[i];
+        const struct nodes *nodes = &topology->nodes;
+        for (uint64_t n = nodes->failover_count;
+             n > 0 && nodes->failover_count - n < NODES_FAILOVERS; n--) {
+            add_failover(engine, &task->table, topology,
+                         &nodes->failovers[(n - 1) % NODES_FAILOVERS]);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+"""A primary and two streaming replicas: what SHOW REPLICAS says of them, how soon, and why.
+
+Every state is brought about at real servers: refused, frozen, lagging by paused or delayed replay,
+promoted, restarted. The times that are allowed are those of docs/replicas.md, on a machine that does
+other things, too.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from check import Suite, equal, eventually, true  # noqa: E402
+from howdah import Howdah  # noqa: E402
+from pgcluster import Cluster, Replica, free_port  # noqa: E402
+
+suite = Suite("nodes", check_limit_s=120)
+
+# Seconds within which a change must be seen.
+REFUSED_S, FROZEN_S, NO_NEW_SESSIONS_S, BACK_S, START_S = 4, 8, 25, 20, 8
+MAX_LAG_S = 2
+COLUMNS = ["database", "node", "host", "port", "address", "role", "state", "reason", "since", "writes", "lag_ms",
+           "lag_bytes", "lsn", "timeline", "latency_us", "weight"]
+
+
+class Trio:
+    """A primary and two replicas, made at first use."""
+
+    def __init__(self):
+        self.servers = []
+        suite.at_end(self.stop)
+
+    def __getitem__(self, at):
+        if not self.servers:
+            self.servers.append(Cluster())
+            self.servers[0].start()
+            self.servers[0].psql("CREATE TABLE t (a int)")
+            self.servers[0].psql("CREATE ROLE nobody_special LOGIN")
+        while len(self.servers) <= at:
+            self.add()
+        return self.servers[at]
+
+    def add(self):
+        self.servers.append(Replica(self[0]))
+        self.servers[-1].start()
+        return self.servers[-1]
+
+    def stop(self):
+        for server in reversed(self.servers):
+            server.stop()
+
+
+trio = Trio()
+
+
+def config(*, replicas=(1, 2), workers=1, user="postgres", **database):
+    return {
+        "workers": workers,
+        "auth": {"method": "trust"},
+        "databases": {"app": {
+            "primary": trio[0].dsn(user),
+            "replicas": [trio[at].dsn(user) for at in replicas],
+            "routing": {"max_lag": f"{MAX_LAG_S}s"},
+            **database,
+        }},
+    }
+
+
+def rows(proxy):
+    return proxy.admin("SHOW REPLICAS")
+
+
+def row(proxy, at):
+    return rows(proxy)[at]
+
+
+def becomes(proxy, at, state, limit_s, reason=""):
+    """Waits until a node is in a state; its row then."""
+    seen = []
+
+    def look():
+        seen.append(row(proxy, at))
+        return seen[-1]["state"] == state and reason in seen[-1]["reason"] and seen[-1]
+
+    began = time.monotonic()
+    try:
+        found = eventually(look, f"node {at} becomes {state}", limit_s)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; last seen {seen[-1]}") from None
+    print(f"# node {at} is {state} after {time.monotonic() - began:.1f} s: {found['reason']}", flush=True)
+    return found
+
+
+def all_up(proxy, count=3, limit_s=START_S):
+    eventually(lambda: [r["state"] for r in rows(proxy)] == ["up"] * count, "all are up", limit_s)
+
+
+class Writer:
+    """Somebody who writes to the primary all the time."""
+
+    def __enter__(self):
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.write, daemon=True)
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+    def write(self):
+        while not self.over.wait(0.2):
+            trio[0].psql("INSERT INTO t VALUES (1)")
+
+
+@suite.check("a primary and two replicas are found, with role, lag, LSN and timeline")
+def _():
+    with Howdah(config=config()) as proxy:
+        all_up(proxy)
+        found = rows(proxy)
+        equal(list(found[0]), COLUMNS, "columns")
+        equal([r["role"] for r in found], ["primary", "replica", "replica"], "roles")
+        equal([r["writes"] for r in found], ["yes", "no", "no"], "writes")
+        equal([r["port"] for r in found], [str(trio[at].port) for at in range(3)], "ports")
+        equal({r["timeline"] for r in found}, {"1"}, "timelines")
+        equal([r["weight"] for r in found], ["1"] * 3, "weights")
+        true(all("/" in r["lsn"] and int(r["latency_us"]) > 0 for r in found), str(found))
+        trio[0].psql("INSERT INTO t VALUES (1)")
+        eventually(lambda: all((r["lag_ms"], r["lag_bytes"]) == ("0", "0") for r in rows(proxy)), "no lag", 5)
+        equal(proxy.admin("SHOW FAILOVERS"), [], "failovers")
+
+
+@suite.check("one server needs no watching, and has none")
+def _():
+    with Howdah(config=config(replicas=())) as proxy:
+        time.sleep(1)
+        equal(rows(proxy), [], "rows")
+        count = trio[0].psql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'howdah probe'")
+        equal(count, "0", "probes")
+
+
+@suite.check("a login without any privilege is enough")
+def _():
+    with Howdah(config=config(user="nobody_special", replicas=(1,))) as proxy:
+        all_up(proxy, 2)
+        equal([r["timeline"] for r in rows(proxy)], ["1", "1"], "timelines")
+
+
+@suite.check("without a login the replicas are down, and the reason says what to set")
+def _():
+    servers = [f"postgres://127.0.0.1:{trio[at].port}/postgres" for at in (0, 1)]
+    with Howdah(config=config(primary=servers[0], replicas=[], **{})) as proxy:
+        equal(rows(proxy), [], "one server")
+    with Howdah(config={**config(), "databases": {"app": {"primary": servers[0], "replicas": servers[1]}}}) as proxy:
+        found = becomes(proxy, 1, "down", START_S)
+        true("service.user" in found["reason"], found["reason"])
+        true("service.user: not given" in proxy.stderr, proxy.stderr)
+
+
+@suite.check("both workers know the same")
+def _():
+    with Howdah(config=config(workers=2)) as proxy:
+        for _ in range(6):  # consoles of either worker
+            all_up(proxy)
+
+
+@suite.check("a replica that refuses is down, comes back by itself, and was restarted")
+def _():
+    with Howdah(config=config()) as proxy:
+        all_up(proxy)
+        trio[1].pause()
+        found = becomes(proxy, 1, "down", REFUSED_S)
+        true(found["reason"] != "" and found["lag_ms"] == "" and found["lsn"] == "", str(found))
+        equal(row(proxy, 2)["state"], "up", "the other")
+        trio[1].resume()
+        becomes(proxy, 1, "up", BACK_S)
+        proxy.wait_for_log("it was restarted")
+        proxy.wait_for_log("is down (was up)")
+        proxy.wait_for_log("is up (was returning)")
+
+
+@suite.check("a server that is killed and recovers by itself is followed")
+def _():
+    with Howdah(config=config()) as proxy:
+        all_up(proxy)
+        trio[2].pause(signal.SIGQUIT)
+        trio[2].resume()
+        proxy.wait_for_log("it was restarted", BACK_S)
+        becomes(proxy, 2, "up", BACK_S)
+
+
+@suite.check("a frozen server is noticed by its silence, and thawed it comes back")
+def _():
+    with Howdah(config=config()) as proxy:
+        all_up(proxy)
+        trio[1].freeze()
+        try:
+            becomes(proxy, 1, "frozen", FROZEN_S, "within")
+        finally:
+            trio[1].thaw()
+        becomes(proxy, 1, "up", BACK_S)
+
+
+@suite.check("a server whose sessions live but that takes no new ones is noticed")
+def _():
+    with Howdah(config=config()) as proxy:
+        all_up(proxy)
+        trio[1].freeze(whole=False)
+        try:
+            becomes(proxy, 1, "frozen", NO_NEW_SESSIONS_S, "no connection and login")
+        finally:
+            trio[1].thaw()
+        becomes(proxy, 1, "up", BACK_S)
+
+
+@suite.check("a replica whose replay is paused lags once there is something to replay, and catches up")
+def _():
+    with Howdah(config=config()) as proxy:
+        all_up(proxy)
+        trio[1].psql("SELECT pg_wal_replay_pause()")
+        try:
+            with Writer():
+                found = becomes(proxy, 1, "lagging", MAX_LAG_S + 6, "replay is paused")
+                true(int(found["lag_ms"]) > MAX_LAG_S * 1000 and int(found["lag_bytes"]) > 0, str(found))
+                equal(row(proxy, 2)["state"], "up", "the other")
+        finally:
+            trio[1].psql("SELECT pg_wal_replay_resume()")
+        becomes(proxy, 1, "up", BACK_S)
+
+
+@suite.check("a replica that applies late lags")
+def _():
+    with Howdah(config=config()) as proxy:
+        all_up(proxy)
+        trio[1].options["recovery_min_apply_delay"] = "20s"
+        trio[1].reload()
+        try:
+            with Writer():
+                becomes(proxy, 1, "lagging", MAX_LAG_S + 6, "ms behind")
+        finally:
+            del trio[1].options["recovery_min_apply_delay"]
+            trio[1].reload()
+        becomes(proxy, 1, "up", BACK_S + 10)
+
+
+@suite.check("a switch of the WAL's segment leaves no replica behind")
+def _():
+    with Howdah(config=config()) as proxy:
+        all_up(proxy)
+        trio[0].psql("SELECT pg_switch_wal()")
+        time.sleep(2)
+        for _ in range(10):
+            equal([r["lag_bytes"] for r in rows(proxy)], ["0"] * 3, "bytes behind")
+            time.sleep(0.3)
+
+
+@suite.check("a reload keeps what is known of servers that stay, and begins anew with others")
+def _():
+    with Howdah(config=config()) as proxy:
+        all_up(proxy)
+        since = [r["since"] for r in rows(proxy)]
+        time.sleep(1.1)
+        proxy.write_config(config(routing={"max_lag": "5s"}))
+        proxy.admin("RELOAD")
+        equal([r["since"] for r in rows(proxy)], since, "since when")
+        proxy.write_config(config(replicas=(2,)))
+        proxy.admin("RELOAD")
+        all_up(proxy, 2)
+        proxy.write_config(config(replicas=()))
+        proxy.admin("RELOAD")
+        equal(rows(proxy), [], "rows")
+        proxy.write_config(config())
+        proxy.admin("RELOAD")
+        all_up(proxy)
+
+
+@suite.check("an address where nobody listens is down; a name that does not exist is gone")
+def _():
+    replicas = [f"postgres://postgres@127.0.0.1:{free_port()}/postgres",
+                "postgres://postgres@no-such-name.invalid:5432/postgres"]
+    with Howdah(config=config(replicas=[]) | {"databases": {"app": {"primary": trio[0].dsn(),
+                                                                    "replicas": replicas}}}) as proxy:
+        found = becomes(proxy, 1, "down", START_S)
+        true("refused" in found["reason"], found["reason"])
+        found = eventually(lambda: (r := row(proxy, 2))["state"] in ("gone", "down") and r, "no such name", START_S)
+        true("no-such-name.invalid" in found["reason"], found["reason"])
+        equal(row(proxy, 0)["state"], "up", "the primary")
+
+
+@suite.check("a promoted replica and the old primary are told apart, and no server is written to by mistake")
+def _():
+    fourth = trio.add()
+    with Howdah(config=config(replicas=(1, 3))) as proxy:
+        all_up(proxy)
+        fourth.promote()
+        found = becomes(proxy, 2, "fenced", REFUSED_S, "configured as a replica")
+        equal((found["role"], found["timeline"], found["writes"]), ("primary", "2", "no"), "the promoted one")
+        found = becomes(proxy, 0, "fenced", REFUSED_S, "timeline 1")
+        equal(found["writes"], "no", "the old one")
+        history = proxy.admin("SHOW FAILOVERS")
+        equal([(r["to"], r["timeline"]) for r in history], [("", "2")], "failovers")
+        true("another server is the primary" in history[0]["reason"], str(history))
+        proxy.wait_for_log("no server counts as the primary")
+
+
+if __name__ == "__main__":
+    suite.main()
