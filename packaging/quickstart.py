@@ -1,7 +1,7 @@
 """The part of packaging/quickstart that runs once everything is installed and built.
 
-Starts a PostgreSQL server and Howdah on free ports of 127.0.0.1, proves each main job with real
-statements, prints the DSN and stays until Ctrl-C. What it started it ends, by process id.
+Starts a PostgreSQL server, a streaming replica of it and Howdah on free ports of 127.0.0.1, proves
+each main job with real statements, prints the DSN and stays until Ctrl-C. What it started it ends, by process id.
 """
 
 import atexit
@@ -13,9 +13,9 @@ import threading
 import time
 
 import wire
-from check import Failed, equal, in_threads, one_line, true
+from check import Failed, equal, eventually, in_threads, one_line, true
 from howdah import Howdah, HowdahError
-from pgcluster import Cluster, ClusterError
+from pgcluster import Cluster, ClusterError, Replica
 
 CLIENTS, POOL_SIZE = 50, 5
 JOBS = []
@@ -121,6 +121,19 @@ def admin(proxy):
     return f"SHOW POOLS: {servers} servers in mode {pool['pool_mode']}"
 
 
+@job("a replica is watched")
+def replica(proxy):
+    with connect(proxy) as client:
+        client.rows("CREATE TABLE IF NOT EXISTS watched AS SELECT generate_series(1, 10000) AS n")
+
+    def caught_up():
+        row = proxy.admin("SHOW REPLICAS")[1]
+        return (row["state"], row["role"], row["lag_bytes"]) == ("up", "replica", "0") and row
+
+    row = eventually(caught_up, "SHOW REPLICAS: the replica is up, with no lag")
+    return f"SHOW REPLICAS: node {row['node']} is {row['state']}, {row['lag_ms']} ms behind at {row['lsn']}"
+
+
 def prove(proxy):
     """Runs every job; returns how many failed."""
     failed = 0
@@ -159,16 +172,22 @@ def stay(proxy):
 def run(check, keep):
     cluster = Cluster()
     cluster.start()
-    proxy = Howdah(
-        databases={"app": cluster.dsn("postgres", "app")},
-        settings={"auth.method": "trust", "databases.app.pool.size": POOL_SIZE},
-    )
+    standby = Replica(cluster)
+    proxy = None
     try:
         cluster.psql("CREATE DATABASE app")
+        standby.start()
+        proxy = Howdah(
+            databases={"app": cluster.dsn("postgres", "app")},
+            settings={"auth.method": "trust", "databases.app.pool.size": POOL_SIZE,
+                      "databases.app.replicas": standby.dsn("postgres", "app")},
+        )
         usual_port_or_any(proxy)
         proxy.start()
         print(
-            f"PostgreSQL {cluster.version} on 127.0.0.1:{cluster.port}, Howdah on 127.0.0.1:{proxy.port}", flush=True
+            f"PostgreSQL {cluster.version} on 127.0.0.1:{cluster.port} with a replica on {standby.port}, "
+            f"Howdah on 127.0.0.1:{proxy.port}",
+            flush=True,
         )
         failed = prove(proxy)
         print(
@@ -181,8 +200,9 @@ def run(check, keep):
             failed += not stay(proxy)
         return failed
     finally:
-        if proxy.process:
+        if proxy and proxy.process:
             proxy.stop()
+        standby.stop()
         if keep:
             atexit.unregister(cluster.stop)
             cluster.pause()

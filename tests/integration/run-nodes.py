@@ -6,21 +6,23 @@ promoted, restarted. The times that are allowed are those of docs/replicas.md, o
 other things, too.
 """
 
+import contextlib
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from check import Suite, equal, eventually, true  # noqa: E402
+from check import Skip, Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
 from pgcluster import Cluster, Replica, free_port  # noqa: E402
 
 suite = Suite("nodes", check_limit_s=120)
 
 # Seconds within which a change must be seen.
-REFUSED_S, FROZEN_S, NO_NEW_SESSIONS_S, BACK_S, START_S = 4, 8, 25, 20, 8
+REFUSED_S, FROZEN_S, NO_NEW_SESSIONS_S, BACK_S, START_S, NAME_S = 4, 8, 25, 20, 8, 25
 MAX_LAG_S = 2
 COLUMNS = ["database", "node", "host", "port", "address", "role", "state", "reason", "since", "writes", "lag_ms",
            "lag_bytes", "lsn", "timeline", "latency_us", "weight"]
@@ -287,6 +289,51 @@ def _():
         found = eventually(lambda: (r := row(proxy, 2))["state"] in ("gone", "down") and r, "no such name", START_S)
         true("no-such-name.invalid" in found["reason"], found["reason"])
         equal(row(proxy, 0)["state"], "up", "the primary")
+
+
+class Names:
+    """A name service for one howdah: /etc/hosts alone, of its own."""
+
+    def __enter__(self):
+        self.hosts = tempfile.NamedTemporaryFile("w", suffix="-hosts")
+        self.switch = tempfile.NamedTemporaryFile("w", suffix="-nsswitch")
+        self.switch.write("hosts: files\n")
+        self.switch.flush()
+        mount = f'mount --bind {self.hosts.name} /etc/hosts && mount --bind {self.switch.name} /etc/nsswitch.conf'
+        self.wrapper = ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+        return self
+
+    def __exit__(self, *_):
+        self.hosts.close()
+        self.switch.close()
+
+    def say(self, text):
+        self.hosts.seek(0)
+        self.hosts.truncate()
+        self.hosts.write(text)
+        self.hosts.flush()
+
+
+@suite.check("a name that means another address is followed, one that is taken away makes its server gone")
+def _():
+    if os.geteuid() != 0:
+        raise Skip("a name service of its own needs root")
+    with contextlib.ExitStack() as stack:
+        named = stack.enter_context(Replica(trio[0], {"listen_addresses": "127.0.0.1,127.0.0.2"}))
+        names = stack.enter_context(Names())
+        names.say("127.0.0.1 replica.test\n")
+        dsn = f"postgres://postgres@replica.test:{named.port}/postgres"
+        both = config(replicas=()) | {"databases": {"app": {"primary": trio[0].dsn(), "replicas": dsn}}}
+        proxy = stack.enter_context(Howdah(config=both, wrapper=names.wrapper))
+        all_up(proxy, 2)
+        equal(row(proxy, 1)["address"], "127.0.0.1", "address")
+        names.say("127.0.0.2 replica.test\n")
+        proxy.wait_for_log("its name means 127.0.0.2 now", NAME_S)
+        equal(row(proxy, 1)["address"], "127.0.0.2", "address")
+        names.say("127.0.0.2 another.test\n")
+        becomes(proxy, 1, "gone", NAME_S, "replica.test")
+        names.say("127.0.0.1 replica.test\n127.0.0.2 replica.test\n")
+        becomes(proxy, 1, "up", BACK_S)
 
 
 @suite.check("a promoted replica and the old primary are told apart, and no server is written to by mistake")
