@@ -73,9 +73,11 @@ struct due_entry {
     uint8_t refused;   /* what stands in its place must fail: pool/pin_limit.h, own.h */
     bool sequences;    /* Execute: others' values are gone then (pool/sequence.h) */
     bool begins;       /* of a BEGIN that the client was told of: pool/deferred_begin.h */
+    uint32_t catalog;  /* Describe: shared_catalog when it was sent */
     bool applies;      /* of settings that travel with a statement: pool/apply.h */
-    struct link_statement *prepared;  /* Parse: what the link will have; may be NULL */
-    struct session_statement *named;  /* Parse, Close: what the client has; NULL = none, or gone */
+    struct link_statement *prepared; /* Parse: what the link will have; may be NULL */
+    /* Parse, Close, Describe: what the client has; NULL = none, or gone. */
+    struct session_statement *named;
     struct statement *unnamed_before; /* Parse of the unnamed: what to go back to; owned */
 };
 

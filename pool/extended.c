@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "pool/account.h"
+#include "pool/columns.h"
 #include "pool/core.h"
 #include "pool/custom.h"
 #include "pool/link.h"
@@ -225,11 +226,14 @@ static struct link_statement *prepare_form(struct engine *engine, struct session
 
 /* The name by which the link knows what the client calls `name`; the link has it when this returns.
  * A name the client does not have is passed as it is: no link has it, and the server says so. Its
- * text is NULL when the session is closing. */
+ * text is NULL when the session is closing, or is to wait (columns_wait). `reads`: its rows will be
+ * read by columns of which the client was told before. */
 static struct name name_on_link(struct engine *engine, struct session *session, struct name name,
-                                bool binds, struct statement **ret_statement)
+                                bool binds, bool reads, struct statement **ret_statement,
+                                struct session_statement **ret_named)
 {
     *ret_statement = NULL;
+    *ret_named = NULL;
     if (name.bytes == 0) {
         *ret_statement = session->unnamed;
         if (binds && session->unnamed != NULL &&
@@ -246,6 +250,9 @@ static struct name name_on_link(struct engine *engine, struct session *session, 
     if (binds && !sequence_before_statement(engine, session, entry->statement)) {
         return (struct name){NULL, 0};
     }
+    if (reads && entry->columns != 0 && columns_wait(engine, session, entry)) {
+        return (struct name){NULL, 0};
+    }
     bool has_form = entry->statement->names || (binds && entry->statement->names_pids);
     struct link_statement *prepared =
         has_form ? prepare_form(engine, session, entry) : prepare_named(engine, session, entry);
@@ -257,6 +264,7 @@ static struct name name_on_link(struct engine *engine, struct session *session, 
         entry->used = ++session->name_uses;
     }
     *ret_statement = entry->statement;
+    *ret_named = entry;
     return (struct name){prepared->name, prepared->name_bytes};
 }
 
@@ -583,6 +591,30 @@ static void note_listen(struct engine *engine, struct session *session, struct n
     }
 }
 
+/* What is known of a session that has bound it; `rest` is what stands behind the names. */
+static void note_bound(struct engine *engine, struct session *session, struct name portal,
+                       struct statement *statement, const struct reader *rest)
+{
+    if (session->names != NULL) {
+        names_rebound(session, portal.text);
+    }
+    if (session->own != NULL) {
+        own_bound(session, statement == NULL ? NULL : statement->plan);
+    }
+    if (statement != NULL && statement->names) {
+        names_bound(engine, session, statement, portal.text);
+        session->batch_writes = true;
+        session->query_is_read = false;
+    } else if (statement != NULL) {
+        session->batch_writes |= !state_statement(engine, session, statement);
+        session->query_is_read = !session->batch_writes;
+        custom_note_bind(engine, session, state_statement_plan(engine, session, statement),
+                         statement, rest->at, (uint32_t)rest->left);
+    }
+    note_listen(engine, session, portal, statement);
+    session->pool->stats.binds++;
+}
+
 uint32_t extended_bind(struct engine *engine, struct session *session, struct block *block,
                        uint8_t *message, uint32_t body_bytes, uint32_t have, uint32_t *ret_whole)
 {
@@ -591,6 +623,7 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     uint32_t here = have < total ? have : total;
     struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, here - MESSAGE_HEADER_BYTES);
     struct statement *statement;
+    struct session_statement *named;
     struct name portal = take_name(&reader);
     struct name name = take_name(&reader);
     if (reader.failed) {
@@ -608,35 +641,23 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     if (waits(engine, session, name)) {
         return 0;
     }
-    struct name on_link = name_on_link(engine, session, name, true, &statement);
+    uint32_t described = columns_describe_bytes(message + here, have - here);
+    struct name on_link =
+        name_on_link(engine, session, name, true, described == 0, &statement, &named);
     if (on_link.text == NULL) {
         return 0;
     }
     uint8_t refused = statement == NULL ? 0 : refused_pin(engine, session, statement);
+    if (named != NULL && named->columns_changed && described == 0) {
+        refused = COLUMNS_REFUSED;
+    }
     if (refused != 0) {
         return refuse_bind(engine, session, refused, total, here);
     }
     if (!link_due_forward(engine, link, DUE_BIND)) {
         return 0;
     }
-    if (session->names != NULL) {
-        names_rebound(session, portal.text);
-    }
-    if (session->own != NULL) {
-        own_bound(session, statement == NULL ? NULL : statement->plan);
-    }
-    if (statement != NULL && statement->names) {
-        names_bound(engine, session, statement, portal.text);
-        session->batch_writes = true;
-        session->query_is_read = false;
-    } else if (statement != NULL) {
-        session->batch_writes |= !state_statement(engine, session, statement);
-        session->query_is_read = !session->batch_writes;
-        custom_note_bind(engine, session, state_statement_plan(engine, session, statement),
-                         statement, reader.at, (uint32_t)reader.left);
-    }
-    note_listen(engine, session, portal, statement);
-    session->pool->stats.binds++;
+    note_bound(engine, session, portal, statement, &reader);
     link->unsynced = true;
     session->body_left = total - here;
     session->body_fate = BODY_FORWARD;
@@ -648,7 +669,7 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     uint32_t rest_bytes = (uint32_t)reader.left;
     send_bind_front(engine, link, block, portal, on_link, body_bytes - name.bytes + on_link.bytes);
     link_send(engine, link, block, message + here - rest_bytes, rest_bytes);
-    return here;
+    return here + columns_learn(engine, session, block, message + here, described, named);
 }
 
 /* Close: a kind byte and a name. */
@@ -671,6 +692,7 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
     }
     struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES + 1, body_bytes - 1);
     struct statement *statement;
+    struct session_statement *named;
     struct name name = take_name(&reader);
     if (reader.failed || reader.left != 0) {
         return pass_as_is(engine, session, DUE_DESCRIBE_STATEMENT, block, message, body_bytes);
@@ -678,14 +700,18 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
     if (waits(engine, session, name)) {
         return false;
     }
-    struct name on_link = name_on_link(engine, session, name, false, &statement);
+    struct name on_link = name_on_link(engine, session, name, false, false, &statement, &named);
     if (on_link.text == NULL) {
         return false;
     }
     if (on_link.text == name.text) {
         return pass_as_is(engine, session, DUE_DESCRIBE_STATEMENT, block, message, body_bytes);
     }
-    if (!link_due_forward(engine, link, DUE_DESCRIBE_STATEMENT)) {
+    struct due_entry due = {.what = DUE_DESCRIBE_STATEMENT,
+                            .kind = DUE_FORWARD,
+                            .catalog = shared_catalog(engine->shared),
+                            .named = named};
+    if (!link_due_entry(engine, link, &due)) {
         return false;
     }
     uint32_t mark = writer_begin(&engine->scratch, FRONTEND_DESCRIBE);

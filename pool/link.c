@@ -385,7 +385,7 @@ static void entry_undone(struct engine *engine, struct link *link, const struct 
     if (entry->named != NULL && owner != NULL && (entry->flags & DUE_FLAG_DUPLICATE) == 0) {
         if (entry->what == DUE_PARSE) {
             link_remove_named(engine, link, entry->named);
-        } else {
+        } else if (entry->what == DUE_CLOSE) {
             entry->named->pending_close = false;
         }
     }

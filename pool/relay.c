@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "pool/apply.h"
+#include "pool/columns.h"
 #include "pool/core.h"
 #include "pool/deferred_begin.h"
 #include "pool/link.h"
@@ -116,6 +117,13 @@ static bool holds_ready(struct link *link)
     return true;
 }
 
+/* Whether the head is a Describe of what the client calls by a name (pool/columns.h). */
+static bool describes_named(const struct due_entry *head)
+{
+    return head != NULL && head->named != NULL &&
+           (head->what == DUE_DESCRIBE_STATEMENT || head->what == DUE_DESCRIBE_PORTAL);
+}
+
 static bool must_be_whole(const struct due_entry *head, uint8_t type, uint32_t body_bytes)
 {
     switch (type) {
@@ -126,6 +134,8 @@ static bool must_be_whole(const struct due_entry *head, uint8_t type, uint32_t b
         return true;
     case BACKEND_COMMAND_COMPLETE:
         return body_bytes <= LIMIT_NAME_BYTES;
+    case BACKEND_ROW_DESCRIPTION:
+        return describes_named(head) && body_bytes <= LIMIT_SERVER_WHOLE_BYTES;
     case BACKEND_NOTIFICATION_RESPONSE:
         return body_bytes <= LIMIT_SERVER_WHOLE_BYTES;
     case BACKEND_ERROR_RESPONSE:
@@ -220,8 +230,9 @@ static bool error_replaced(struct relay *relay, const struct due_entry *head,
         return true;
     }
     if (head != NULL && head->refused != 0) {
-        struct report report = head->refused == OWN_REFUSED ? own_refusal(link->owner)
-                                                            : pin_limit_report(head->refused);
+        struct report report = head->refused == OWN_REFUSED       ? own_refusal(link->owner)
+                               : head->refused == COLUMNS_REFUSED ? columns_report()
+                                                                  : pin_limit_report(head->refused);
         replace_error(relay, &report);
         return true;
     }
@@ -475,6 +486,12 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
         if (total <= MESSAGE_HEADER_BYTES + LIMIT_NAME_BYTES) {
             note_command(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
             note_names(relay, at, total);
+        }
+        break;
+    case BACKEND_ROW_DESCRIPTION:
+    case BACKEND_NO_DATA:
+        if (describes_named(due_head(&link->due))) {
+            columns_described(relay->engine, due_head(&link->due), at, total);
         }
         break;
     case BACKEND_COPY_IN_RESPONSE:

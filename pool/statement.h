@@ -55,6 +55,10 @@ struct session_statement {
     uint32_t catalog; /* shared_catalog when it was prepared */
     uint32_t used;    /* of the session's uses of names by Bind or EXECUTE the last one's number */
     uint64_t form_id; /* of a text with names: the name_id of its last form; else 0 */
+    uint64_t columns; /* pool/columns.h: what the client was told; 0: nothing */
+    uint32_t columns_catalog; /* shared_catalog when that was last known to hold, or not */
+    bool columns_changed;     /* it does not */
+    bool columns_answered;    /* the Bind that has asked is about to be taken */
     const struct link_statement *closed_by; /* the decoy of a DEALLOCATE ALL under way, or NULL */
     char name[];
 };

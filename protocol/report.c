@@ -29,6 +29,7 @@ void report_write(struct writer *writer, const struct report *report)
         writer_format(writer, "%u", report->position);
         writer_u8(writer, 0);
     }
+    write_field(writer, 'R', report->routine);
     writer_u8(writer, 0);
     writer_end(writer, mark);
 }

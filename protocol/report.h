@@ -10,13 +10,14 @@
 
 struct writer;
 
-/* An error of our own; detail and hint may be NULL, message NULL means the code's own. */
+/* An error of our own; detail, hint and routine may be NULL, message NULL means the code's own. */
 struct report {
     bool fatal;        /* FATAL, else ERROR */
     bool warning;      /* WARNING: a NoticeResponse */
     int code;          /* enum error_code */
     uint32_t position; /* in the statement, in characters from 1; 0: none */
     const char *message, *detail, *hint;
+    const char *routine; /* of PostgreSQL's source, where drivers tell an error by it; or NULL */
 };
 
 /* Appends one ErrorResponse, or NoticeResponse. */

@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Suite, equal, true  # noqa: E402
 from stage import Stage  # noqa: E402
-from wire import Message, bind, describe, execute, flush, parse, query, sync, transcript  # noqa: E402
+from wire import Message, bind, close, describe, execute, flush, parse, query, sync, transcript  # noqa: E402
 
 suite = Suite("stale")
 stage = Stage(suite)
@@ -280,7 +280,7 @@ def _():
     stage.sql(make)
     with stage.proxy(size=1) as proxy:
         client = stage.client(proxy)
-        ask(client, parse("s", text) + run("s", "sad") + sync())
+        ask(client, parse("s", text) + bind("", "s", [b"sad"]) + execute() + sync())
         stage.sql(make)
         heard = ask(client, bind("", "s", [b"glad"]) + execute() + sync())
     true(heard[1].endswith("glad'") and len(heard) == 4, str(heard))
@@ -377,6 +377,90 @@ def _():
         client.rows("PREPARE s AS SELECT fails()")
         equal(client.query("EXECUTE s").sqlstate, "0A000")
         equal(stage.sql("SELECT nextval('runs')")[0][0], str(int(before) + 2))
+
+
+# --- what a client was told -----------------------------------------------------------------------
+
+TOLD = {
+    "by a Describe of the statement": parse("s", TEXT) + describe("S", "s") + sync(),
+    "by a Describe of the portal": parse("s", TEXT) + run() + sync(),
+    "by a second Describe": parse("s", TEXT) + sync() + describe("S", "s") + sync() + run() + sync(),
+}
+BLIND = bind("", "s") + execute()
+AFTER = [
+    BLIND + sync(),
+    BLIND + sync() + query("SELECT 1"),
+    query("BEGIN") + BLIND + sync() + query("SELECT 1") + query("ROLLBACK"),
+    parse("n", "SELECT 1") + BLIND + run("n") + sync() + run("n") + sync(),
+    BLIND + flush() + sync(),
+    close("S", "s") + parse("s", TEXT) + describe("S", "s") + sync(),
+    BLIND + sync(),
+    BLIND + BLIND + sync() + BLIND + sync(),
+]
+ELSEWHERE = "CREATE TABLE IF NOT EXISTS elsewhere (a int)"
+SAME = "ALTER TABLE t ADD COLUMN c int; ALTER TABLE t DROP COLUMN c"
+DROPPED = "DROP TABLE t; CREATE TABLE t (a int, b text); INSERT INTO t VALUES (2, 'two')"
+
+for how, first in TOLD.items():
+    for where in ("on its server", "on another server"):
+        for change in (DDL, ELSEWHERE, SAME, DROPPED):
+
+            @suite.check(f"columns that were told {how}, {where}, after {change}")
+            def _(first=first, where=where, change=change):
+                stage.sql(SETUP)
+                with stage.proxy(size=2) as proxy:
+                    client, other = stage.client(proxy), stage.client(proxy)
+                    ask(client, first)
+                    ask(client, BLIND + sync())
+                    if where == "on another server":
+                        other.rows("BEGIN")
+                        other.rows("SELECT 1")
+                        stage.client(proxy).rows(change)
+                    else:
+                        other.rows(change)
+                    got = [ask(client, step) for step in AFTER]
+                stage.sql(SETUP)
+                with stage.direct() as direct:
+                    ask(direct, first)
+                    ask(direct, BLIND + sync())
+                    stage.sql(change)
+                    for number, step in enumerate(AFTER):
+                        equal(got[number], ask(direct, step), f"step {number}")
+
+
+@suite.check("columns that were told, when others than our clients change them: the error, then as it is now")
+def _():
+    stage.sql(SETUP)
+    with stage.proxy(size=1) as proxy:
+        client = stage.client(proxy)
+        ask(client, parse("s", TEXT) + describe("S", "s") + BLIND + sync())
+        stage.sql(DDL)
+        for _ in range(3):
+            equal(codes(ask(client, BLIND + sync())), ["0A000", "Z"])
+        equal(codes(ask(client, run() + sync())), ["2", "T", "D", "C", "Z"])
+        equal(codes(ask(client, BLIND + sync())), ["2", "D", "C", "Z"])
+
+
+@suite.check("columns that were told, when the session itself changes them in its transaction, and rolls back")
+def _():
+    stage.sql(SETUP)
+    steps = [
+        parse("s", TEXT) + describe("S", "s") + BLIND + sync(),
+        query("BEGIN"),
+        query("SAVEPOINT a"),
+        query("ALTER TABLE t ADD COLUMN c int DEFAULT 3"),
+        BLIND + sync(),
+        query("ROLLBACK TO a"),
+        BLIND + sync(),
+        query("ROLLBACK"),
+        BLIND + sync(),
+    ]
+    with stage.proxy(size=1) as proxy:
+        client = stage.client(proxy)
+        got = [ask(client, step) for step in steps]
+    with stage.direct() as direct:
+        for number, step in enumerate(steps):
+            equal(got[number], ask(direct, step), f"step {number}")
 
 
 if __name__ == "__main__":
