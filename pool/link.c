@@ -323,9 +323,6 @@ void link_entry_done(struct engine *engine, struct link *link, const struct due_
         link_setup_ended(engine, link);
     } else if ((entry->flags & DUE_FLAG_ASK) != 0 && entry->what == DUE_SYNC) {
         state_answered(engine, link);
-    } else if ((entry->flags & DUE_FLAG_RESTORE) != 0 &&
-               (entry->what == DUE_SYNC || entry->what == DUE_QUERY)) {
-        link->restoring--;
     } else if (link->hub != NULL) {
         listen_hub_answered(link);
     }
@@ -374,8 +371,9 @@ static void entry_undone(struct engine *engine, struct link *link, const struct 
     if (entry->sequences) {
         link->sequenced_by = SEQUENCED_BY_MANY;
     }
-    if (entry->what == DUE_QUERY && (entry->flags & DUE_FLAG_RESTORE) != 0) {
-        link->restoring--;
+    if (entry->what == DUE_QUERY && (entry->flags & DUE_FLAG_RESTORE) != 0 && owner != NULL) {
+        settings_unref(&engine->settings, owner->restored);
+        owner->restored = NULL;
     }
     if (entry->prepared != NULL && entry->what == DUE_CLOSE) {
         link_statement_keep(&link->statements, entry->prepared);

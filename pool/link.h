@@ -89,7 +89,6 @@ struct link {
     struct link_statements statements;
     struct statement *unnamed; /* what the unnamed statement is there; NULL = not known */
     bool no_unnamed;           /* it is known that there is none */
-    uint32_t restoring;        /* RESETs behind which the startup's settings are on their way */
     struct hub *hub;           /* it listens for others (pool/listen.h); NULL = it does not */
     struct question *question; /* about its owner's state, under way; NULL = none */
     uint8_t *deferred_error;   /* of a failed setup: the ErrorResponse's body; NULL = none */

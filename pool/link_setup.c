@@ -6,6 +6,7 @@
 #include "pool/core.h"
 #include "pool/link.h"
 #include "pool/pool.h"
+#include "pool/restore.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/frontend.h"
@@ -18,10 +19,11 @@ void link_parameter(struct engine *engine, struct link *link, const char *name, 
     if (settings_fixed(name)) {
         return;
     }
+    bool hidden = link->owner != NULL && restore_hides(link, name, value);
     value = is_usual ? NULL : value;
     if (!settings_set(&engine->settings, &link->settings, name, value)) {
         link_fail(engine, link, ERR_NO_MEMORY, NULL);
-    } else if (link->owner != NULL && !link->setup) {
+    } else if (link->owner != NULL && !link->setup && !hidden) {
         settings_set(&engine->settings, &link->owner->settings, name, value);
     }
 }

@@ -425,6 +425,10 @@ static void take_ready(struct relay *relay, uint8_t *at)
     if (link->owner != NULL && link->owner->own != NULL && is_forwarded(due_head(&link->due))) {
         own_ready(relay->engine, link->owner, (char)status);
     }
+    if (link->owner != NULL && link->owner->restored != NULL && restore_is_next(link)) {
+        end_run(relay, at);
+        restore_tell(relay->engine, link);
+    }
     if (status != 'I' && link->owner != NULL && link->pool->limits.mode == POOL_STATEMENT) {
         refuse_transaction(relay, at);
     }
@@ -443,15 +447,11 @@ static void tell_parameter(struct relay *relay, uint8_t *at, uint32_t total)
     }
     if (apply_is_open(link)) {
         told = apply_is_told(link, name, value) ? NULL : value;
-    } else if (link->restoring > 0) {
-        told = restore_told(link, name, value);
+    } else if (restore_hides(link, name, value)) {
+        told = NULL;
     }
-    if (told == value) {
-        return;
-    }
-    leave_out(relay, at, total);
-    if (told != NULL) {
-        session_tell_parameter(relay->engine, link->owner, &(struct setting){name, told});
+    if (told == NULL) {
+        leave_out(relay, at, total);
     }
 }
 
@@ -652,7 +652,8 @@ static bool ready_is_plain(const struct link *link, const uint8_t *at, const uin
     const struct session *owner = link->owner;
     return end - at > MESSAGE_HEADER_BYTES && memcmp(at, header, sizeof(header)) == 0 &&
            is_status(at[MESSAGE_HEADER_BYTES]) && link->settings_before == NULL && owner != NULL &&
-           owner->own == NULL && !listen_holds(owner) && link->pool->limits.mode != POOL_STATEMENT;
+           owner->own == NULL && owner->restored == NULL && !listen_holds(owner) &&
+           link->pool->limits.mode != POOL_STATEMENT;
 }
 
 /* The common case: messages that only pass through to the client, from which at most follows that

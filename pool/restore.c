@@ -51,6 +51,14 @@ void restore_note(struct engine *engine, struct session *session, const struct p
     session->restores_late |= (plan->touches & PLAN_TOUCH_DISCARD) != 0;
 }
 
+/* What the client is told of at the ReadyForQuery of its RESET. */
+static void remember_sent(struct engine *engine, struct session *session)
+{
+    settings_unref(&engine->settings, session->restored);
+    session->restored = session->restores;
+    settings_ref(session->restored);
+}
+
 /* Writes and enters what was noted. False when the link has failed. */
 static bool write_noted(struct engine *engine, struct session *session, bool syncs)
 {
@@ -59,9 +67,11 @@ static bool write_noted(struct engine *engine, struct session *session, bool syn
         session->restores_local
             ? settings_write_local(&engine->scratch, session->restores)
             : settings_write_change(&engine->scratch, engine->settings.none, session->restores);
+    if (syncs) {
+        remember_sent(engine, session);
+    }
     restore_forget(engine, session);
     if (syncs) {
-        link->restoring++;
         frontend_sync(&engine->scratch);
     }
     link_unnamed_unknown(engine, link);
@@ -75,8 +85,8 @@ static bool write_query(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     settings_write_query(&engine->scratch, session->restores, session->restores_local);
+    remember_sent(engine, session);
     restore_forget(engine, session);
-    link->restoring++;
     engine_flush_scratch(engine, &link->conn);
     return link_due(engine, link, DUE_QUERY, DUE_SWALLOW, DUE_FLAG_RESTORE);
 }
@@ -114,16 +124,39 @@ void restore_forget(struct engine *engine, struct session *session)
     session->restores_local = session->restores_late = false;
 }
 
-const char *restore_told(const struct link *link, const char *name, const char *value)
+bool restore_hides(const struct link *link, const char *name, const char *value)
 {
-    const struct session *owner = link->owner;
-    const char *startup = settings_get(owner->startup, name);
+    const struct settings *restored = link->owner->restored;
     const char *usual = settings_get(link->baseline, name);
-    if (startup == NULL || usual == NULL || strcmp(usual, value) != 0) {
-        return value;
+    return restored != NULL && usual != NULL && strcmp(usual, value) == 0 &&
+           settings_get(restored, name) != NULL;
+}
+
+bool restore_is_next(const struct link *link)
+{
+    uint32_t next = 1;
+    while (next < link->due.count && due_at(&link->due, next)->what == DUE_NAME) {
+        next++;
     }
-    const char *told = settings_get(owner->settings, name);
-    return strcmp(told == NULL ? usual : told, startup) == 0 ? NULL : startup;
+    return next < link->due.count && (due_at(&link->due, next)->flags & DUE_FLAG_RESTORE) != 0;
+}
+
+void restore_tell(struct engine *engine, struct link *link)
+{
+    struct session *owner = link->owner;
+    struct settings *restored = owner->restored;
+    owner->restored = NULL;
+    for (uint32_t i = 0; link->status != 'E' && i < link->baseline->count; i++) {
+        const struct setting *usual = &link->baseline->items[i];
+        const char *value = settings_get(restored, usual->name);
+        const char *told = settings_get(owner->settings, usual->name);
+        if (value != NULL && strcmp(told == NULL ? usual->value : told, value) != 0) {
+            bool is_usual = strcmp(usual->value, value) == 0;
+            session_tell_parameter(engine, owner, &(struct setting){usual->name, value});
+            settings_set(&engine->settings, &owner->settings, usual->name, is_usual ? NULL : value);
+        }
+    }
+    settings_unref(&engine->settings, restored);
 }
 
 /* --- session mode ----------------------------------------------------------------------------- */

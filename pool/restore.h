@@ -42,7 +42,13 @@ bool restore_synced(struct engine *engine, struct session *session);
 /* What was noted is not to be sent: its statement was not executed, or nobody knows whether. */
 void restore_forget(struct engine *engine, struct session *session);
 
-/* The value of a parameter, as the owner is to be told of it; NULL: not at all. */
-const char *restore_told(const struct link *link, const char *name, const char *value);
+/* Whether a parameter has this value only until the startup's is set again: the owner is not to be
+ * told. */
+bool restore_hides(const struct link *link, const char *name, const char *value);
+
+/* Whether what is at the head of the ledger is the last in front of what sets session->restored;
+ * its ReadyForQuery is about to pass: the owner is told of that where it was told otherwise. */
+bool restore_is_next(const struct link *link);
+void restore_tell(struct engine *engine, struct link *link);
 
 #endif

@@ -159,6 +159,7 @@ void session_closed(struct engine *engine, struct session *session)
     settings_unref(&engine->settings, session->settings);
     settings_unref(&engine->settings, session->startup);
     settings_unref(&engine->settings, session->restores);
+    settings_unref(&engine->settings, session->restored);
     plan_unref(session->set_alone);
     settings_unref(&engine->settings, session->custom);
     if (session->pool != NULL) {

@@ -101,6 +101,7 @@ struct session {
     bool replication;
     uint32_t touched; /* enum plan_touch: what the server is to be asked about (pool/state.h) */
     struct settings *restores; /* of the startup's, to be set again behind a RESET; or NULL */
+    struct settings *restored; /* what was so sent last and not been told yet; or NULL */
     uint8_t begin;             /* enum session_begin */
     struct plan_modes begin_modes;
     bool resets_custom;                 /* a custom setting was reset, or all: pool/state.c */

@@ -317,16 +317,32 @@ bool settings_fixed(const char *name)
     return false;
 }
 
+bool settings_is_ascii(const char *value)
+{
+    while (*value > '\0') {
+        value++;
+    }
+    return *value == '\0';
+}
+
+/* Values are in the server's encoding, and the link's client_encoding may be any. */
 static void write_set(struct writer *writer, const struct setting *setting, bool local)
 {
+    static const char raw[] = "pg_catalog.convert_from($2, pg_catalog.getdatabaseencoding())";
     const char *values[2] = {setting->name, setting->value};
-    frontend_parse(writer, "",
-                   local ? "SELECT pg_catalog.set_config($1, $2, true)"
-                         : "SELECT pg_catalog.set_config($1, $2, false)");
+    bool plain = settings_is_ascii(setting->value);
+    char sql[sizeof("SELECT pg_catalog.set_config($1, , false)") + sizeof(raw)];
+    snprintf(sql, sizeof(sql), "SELECT pg_catalog.set_config($1, %s, %s)", plain ? "$2" : raw,
+             local ? "true" : "false");
+    frontend_parse(writer, "", sql);
     uint32_t mark = writer_begin(writer, FRONTEND_BIND);
     writer_cstr(writer, "");
     writer_cstr(writer, "");
-    writer_u16(writer, 0);
+    writer_u16(writer, plain ? 0 : 2); /* formats: text, and binary for a bytea */
+    if (!plain) {
+        writer_u16(writer, 0);
+        writer_u16(writer, 1);
+    }
     writer_u16(writer, 2);
     for (size_t i = 0; i < 2; i++) {
         writer_u32(writer, (uint32_t)strlen(values[i]));
@@ -458,6 +474,20 @@ static void write_literal(struct writer *writer, const char *text)
     writer_u8(writer, '\'');
 }
 
+/* As write_set: not as text in some encoding. */
+static void write_value(struct writer *writer, const char *value)
+{
+    if (settings_is_ascii(value)) {
+        write_literal(writer, value);
+        return;
+    }
+    writer_format(writer, "%s", "pg_catalog.convert_from(E'\\\\x");
+    for (; *value != '\0'; value++) {
+        writer_format(writer, "%02x", (unsigned)(uint8_t)*value);
+    }
+    writer_format(writer, "%s", "'::pg_catalog.bytea, pg_catalog.getdatabaseencoding())");
+}
+
 void settings_write_query(struct writer *writer, const struct settings *settings, bool local)
 {
     uint32_t mark = writer_begin(writer, FRONTEND_QUERY);
@@ -465,7 +495,7 @@ void settings_write_query(struct writer *writer, const struct settings *settings
         writer_format(writer, "%s", "SELECT pg_catalog.set_config(");
         write_literal(writer, settings->items[i].name);
         writer_bytes(writer, ", ", 2);
-        write_literal(writer, settings->items[i].value);
+        write_value(writer, settings->items[i].value);
         writer_format(writer, "%s", local ? ", true);" : ", false);");
     }
     writer_u8(writer, '\0');

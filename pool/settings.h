@@ -75,6 +75,9 @@ bool settings_strange(const struct settings *have, const struct settings *want);
  * of letters, digits, _ and $, at most LIMIT_NAME_BYTES - 1 long. */
 bool settings_name_ok(const char *name);
 
+/* Whether the text is ASCII alone, and so the same in every encoding. */
+bool settings_is_ascii(const char *value);
+
 /* Whether the server reports this parameter but no session can choose it (server_version …). */
 bool settings_fixed(const char *name);
 

@@ -203,14 +203,26 @@ struct plan *state_known_plan(struct engine *engine, const struct session *sessi
     return plan_known(&engine->plans, &context, text, len);
 }
 
+/* Whether texts come from the server, and go there, in its own encoding, which is that of the
+ * settings that are remembered. */
+static bool is_raw(const struct link *link)
+{
+    const char *server = settings_get(link->baseline, "server_encoding");
+    const char *client = settings_get(link->settings, "client_encoding");
+    client = client == NULL ? settings_get(link->baseline, "client_encoding") : client;
+    return server != NULL && client != NULL && strcmp(server, client) == 0;
+}
+
 /* A setting whose outcome is known without asking when the statement, all alone and outside a
  * transaction, succeeds: not one that ends with its transaction or changes others. */
-static bool is_certain(const struct plan *plan)
+static bool is_certain(const struct link *link, const struct plan *plan)
 {
     const struct plan_setting *set = plan->settings;
-    return plan->is_plain_setting && !set->local && settings_name_ok(set->name) &&
-           strncmp(set->name, "transaction_", 12) != 0 && strcmp(set->name, "seed") != 0 &&
-           strcmp(set->name, "role") != 0 && strcmp(set->name, "session_authorization") != 0 &&
+    return plan->is_plain_setting &&
+           (set->value == NULL || settings_is_ascii(set->value) || is_raw(link)) && !set->local &&
+           settings_name_ok(set->name) && strncmp(set->name, "transaction_", 12) != 0 &&
+           strcmp(set->name, "seed") != 0 && strcmp(set->name, "role") != 0 &&
+           strcmp(set->name, "session_authorization") != 0 &&
            (set->value != NULL || strchr(set->name, '.') == NULL);
 }
 
@@ -260,7 +272,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
         if (plan->changes_facts) {
             pool_facts_change(session);
         }
-    } else if (is_certain(plan) && link->status == 'I' && due_empty(&link->due) &&
+    } else if (is_certain(link, plan) && link->status == 'I' && due_empty(&link->due) &&
                session->touched == 0) {
         custom_note_plan(engine, session, plan);
         session->link->erred = false;
@@ -327,6 +339,20 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
     return seen->class <= PLAN_READ;
 }
 
+/* What the server reports is what the client was told last: pool/restore.h has it be told. */
+static struct settings *keep_told(struct engine *engine, const struct session *session,
+                                  struct settings *left)
+{
+    const struct settings *usual = session->link->baseline, *startup = session->startup;
+    for (uint32_t i = 0; i < startup->count; i++) {
+        const char *name = startup->items[i].name;
+        if (settings_get(usual, name) != NULL) {
+            settings_set(&engine->settings, &left, name, settings_get(session->settings, name));
+        }
+    }
+    return left;
+}
+
 void state_discarded(struct engine *engine, struct session *session)
 {
     session->pins = 0;
@@ -339,6 +365,7 @@ void state_discarded(struct engine *engine, struct session *session)
         session->pins |= PIN_UNKNOWN; /* memory is out: it keeps what its link has */
         return;
     }
+    left = keep_told(engine, session, left);
     settings_replace(&engine->settings, &session->settings, left);
     settings_unref(&engine->settings, left);
 }
@@ -594,10 +621,23 @@ static void take_settings(struct engine *engine, struct link *link, const struct
     settings_unref(&engine->settings, now);
 }
 
+/* Whether values in the answer have been converted: they can't be remembered. */
+static bool is_converted(const struct link *link, const struct question *question)
+{
+    bool ascii = true;
+    for (uint32_t i = 0; i < question->texts.len; i++) {
+        ascii = ascii && question->texts.bytes[i] < 0x80;
+    }
+    return !ascii && !is_raw(link);
+}
+
 /* Nothing was to be asked: the answer must be what is known. */
 static void check(struct engine *engine, struct link *link, const struct question *question)
 {
     char detail[256] = "A setting has another value than was known.";
+    if (is_converted(link, question)) {
+        return;
+    }
     if (question->failed) {
         if (!question->canceled) {
             link_fail(engine, link, ERR_INTERNAL, "The server could not be asked for its state.");
@@ -638,7 +678,9 @@ void state_answered(struct engine *engine, struct link *link)
     } else if (checks) {
         check(engine, link, question);
     } else {
-        if (question->failed) {
+        bool converted = is_converted(link, question);
+        link->spoilt |= converted;
+        if (question->failed || converted) {
             owner->pins |= PIN_UNKNOWN;
         } else {
             take_answer(engine, link, question);

@@ -595,7 +595,8 @@ class Maker:
         return f"DEALLOCATE {self.known_name(self.sql_names + self.names)}"
 
     def make_plan(self):
-        prepared = ["PREPARE s1 AS SELECT * FROM alt ORDER BY 1", "EXECUTE s1"] if "sql_prepare" in self.on else []
+        prepared = ["PREPARE s1 AS SELECT * FROM alt ORDER BY 1"] if "sql_prepare" in self.on else []
+        prepared += ["EXECUTE s1"] if prepared and "s1" not in self.naming else []
         return self.pick(
             [
                 "ALTER TABLE alt ADD COLUMN c int",
@@ -799,6 +800,9 @@ class Maker:
         if "startup" in self.on:
             # A RESET among other statements goes to the server's default, not to the startup's value.
             statements = [sql for sql in statements if not RESETTING.search(sql)]
+        if any("WITH HOLD" in sql for sql in statements):
+            # pg_cursors shows the whole text, as we have sent it.
+            statements = [sql for sql in statements if not re.match("PREPARE|EXECUTE|DEALLOCATE", sql)]
         if any("TEMP TABLE kv" in sql for sql in statements):
             # What is executed behind it was prepared before it: it has the table of that name before.
             statements = [sql for sql in statements if "EXECUTE" not in sql]

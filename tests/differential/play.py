@@ -97,7 +97,7 @@ AWAITED = "QSHFcf"
 class Transcript:
     """The messages of a connection, without what differs between any two connections: pids and
     keys, where in the server's source an error was raised, the order of settings reported
-    together, and the oids of tables made since (they are numbered as they come)."""
+    together and of notifications amid them, and the oids of tables made since (they are numbered as they come)."""
 
     FIRST_NORMAL_OID = 16384
 
@@ -112,6 +112,9 @@ class Transcript:
     def add(self, step, kind, body):
         if kind == "S":
             self.settings.append((step, "S " + body[:-1].replace(b"\0", b" = ").decode("utf-8", "replace")))
+            return
+        if kind == "A" and self.settings:
+            self.lines.append((step, self.line(kind, body)))
             return
         if self.settings:
             self.lines += sorted(self.settings)
