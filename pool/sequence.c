@@ -35,6 +35,17 @@ static bool may_ask(const struct plan *plan)
                              PLAN_TOUCH_OPAQUE)) != 0;
 }
 
+/* Whether it is likely that what it advances is asked for in the same transaction, where the link
+ * is still the session's. */
+static bool may_be_asked_for(const struct link *link, const struct plan *plan)
+{
+    const struct due_entry *head = due_head(&link->due);
+    bool inside = link->status == 'T' || (head != NULL && head->begins) ||
+                  (plan->touches & PLAN_TOUCH_BEGIN) != 0;
+    return inside && (plan->inserts || (plan->touches & PLAN_TOUCH_NEXTVAL) != 0 ||
+                      (plan->touches & PLAN_TOUCH_COPY_FROM) != 0);
+}
+
 /* Other sessions' values are not for this one. Under a name and a portal of our own: the unnamed
  * ones may be the client's. In a pipeline of the client's it is a part of that, and is skipped only
  * with what it stands ahead of. */
@@ -111,7 +122,8 @@ bool sequence_before(struct engine *engine, struct session *session, const struc
     } else if (may_advance(plan)) {
         bool alone = (plan->touches & PLAN_TOUCH_ALONE) != 0; /* nothing may go ahead of it */
         session->pins |= asked ? PIN_SEQUENCE : 0;
-        goes_on = take_over(engine, session, !alone && (asked || may_ask(plan)));
+        bool asks = asked || may_ask(plan) || may_be_asked_for(session->link, plan);
+        goes_on = take_over(engine, session, !alone && asks);
     } else if (plan->class == PLAN_READ && !session->asks_sequences) {
         session->pins &= ~(uint32_t)PIN_SEQUENCE;
     }

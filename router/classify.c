@@ -34,6 +34,7 @@ struct work {
     uint32_t touches, leaves;
     enum plan_class class;
     bool locks_rows;
+    bool inserts;
     bool drops_on_commit; /* what this statement makes */
     int code;
     char *custom[CUSTOM_MAX]; /* names of custom settings */
@@ -323,6 +324,8 @@ static void scan_object(struct work *work, uint32_t node)
         look_at_update(work, node);
         raise_class(work, PLAN_WRITE);
     } else if (type == PARSE_INSERT_STMT || type == PARSE_DELETE_STMT || type == PARSE_MERGE_STMT) {
+        work->inserts |=
+            type != PARSE_DELETE_STMT && parse_field(work->tree, node, "returningList") == 0;
         raise_class(work, PLAN_WRITE);
     }
 }
@@ -681,6 +684,7 @@ int classify(const struct parse_tree *tree, struct plan *plan)
         plan->touches = all.touches;
         plan->leaves = all.leaves & all.touches;
         plan->locks_rows = all.locks_rows;
+        plan->inserts = all.inserts;
         plan->statement_count = (uint8_t)(count < 255 ? count : 255);
         plan->database = all.database;
         all.database = NULL;

@@ -151,6 +151,7 @@ struct plan {
     uint8_t statement_count; /* 255: as many or more */
     char *database;  /* to which nobody may be connected meanwhile: DROP DATABASE .. ; or NULL */
     bool locks_rows; /* FOR UPDATE and its kin */
+    bool inserts;    /* INSERT or MERGE without RETURNING: lastval() may be asked next */
     bool is_ours;    /* all of it is answered here: no server is asked */
     uint8_t control; /* enum plan_control */
     bool chain;      /* with PLAN_CONTROL_COMMIT and ROLLBACK: AND CHAIN */

@@ -335,6 +335,49 @@ for _name, _way in WAYS.items():
     suite.check(f"cause 13: lastval is nobody else's, {_name}")(lambda way=_way: asks_lastval(way))
 
 
+def first_to_ask(proxy, advance):
+    """In a pool where nobody has asked yet: what a transaction of its own has advanced, others amid."""
+    others, client = [stage.client(proxy) for _ in range(2)], stage.client(proxy)
+    for other in others:
+        other.rows("INSERT INTO rows VALUES (DEFAULT)")
+    client.rows("BEGIN")
+    advance(client)
+    own = stage.sql("SELECT last_value FROM rows_id_seq")[0][0]
+    for other in others:
+        other.rows("INSERT INTO rows VALUES (DEFAULT)")
+    for ask in ("lastval()", "currval('rows_id_seq')"):
+        equal((client.query(f"SELECT {ask}").sqlstate, client.query(f"SELECT {ask}").rows), (None, [(own,)]), ask)
+    equal(client.query("COMMIT").status, "I")
+
+
+FIRST_ADVANCES = {
+    "INSERT": lambda client: client.rows("INSERT INTO rows VALUES (DEFAULT)"),
+    "a prepared INSERT": lambda client: client.prepared("INSERT INTO rows VALUES (DEFAULT)"),
+    "a read, then INSERT": lambda client: [client.rows(q) for q in ("SELECT 1", "INSERT INTO rows VALUES (DEFAULT)")],
+    "an UPDATE, then INSERT": lambda client: [
+        client.rows(q) for q in ("UPDATE plain SET a = 1", "INSERT INTO rows VALUES (DEFAULT)")
+    ],
+    "nextval": lambda client: client.rows("SELECT nextval('rows_id_seq')"),
+    "two queries sent at once": lambda client: [
+        client.send(query("SELECT 1") + query("INSERT INTO rows VALUES (DEFAULT)")),
+        client.ready(2),
+    ],
+}
+
+for _name, _way in FIRST_ADVANCES.items():
+
+    def first_check(way=_way):
+        @suite.check(f"cause 13: the first to ask for lastval, in its own transaction: {_name}")
+        def _():
+            prepare()
+            stage.sql("CREATE TABLE IF NOT EXISTS plain (a int)")
+            for begin in (True, False):
+                with stage.proxy(size=2, deferred_begin=begin) as proxy:
+                    first_to_ask(proxy, way)
+
+    first_check()
+
+
 @suite.check("cause 13: a client's own lastval, by the extended protocol")
 def _():
     prepare()
