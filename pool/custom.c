@@ -118,21 +118,6 @@ void custom_spoils(struct session *session, const struct plan *plan, const char 
     session->link->spoilt |= any || next_name((const uint8_t *)text, len, &at, name);
 }
 
-void custom_spoils_by_parse(struct engine *engine, struct session *session, const uint8_t *body,
-                            uint32_t len)
-{
-    struct reader reader = reader_of(body, len);
-    reader_cstr(&reader);
-    const char *text = reader_cstr(&reader);
-    uint32_t text_len = reader.failed ? 0 : (uint32_t)strlen(text);
-    if (session->link->spoilt || !custom_may_set(text, text_len)) {
-        return;
-    }
-    struct plan *plan = state_plan(engine, session, text, text_len);
-    custom_spoils(session, plan, text, text_len);
-    plan_unref(plan);
-}
-
 void custom_note_bind(struct engine *engine, struct session *session, const struct plan *plan,
                       const struct statement *statement, const uint8_t *parameters, uint32_t len)
 {

@@ -43,10 +43,6 @@ bool custom_may_set(const char *text, uint32_t len);
 void custom_spoils(struct session *session, const struct plan *plan, const char *text,
                    uint32_t len);
 
-/* The same for a Parse message, of which `len` bytes of the body are here. */
-void custom_spoils_by_parse(struct engine *engine, struct session *session, const uint8_t *body,
-                            uint32_t len);
-
 /* All names that the server of the session's link must be asked for; their values say nothing. A
  * reference; NULL when memory is out. */
 struct settings *custom_asked(struct engine *engine, const struct session *session);

@@ -606,6 +606,7 @@ void lend_link_ended(struct engine *engine, struct pool *pool, bool beside)
     if (engine->drained) {
         return;
     }
+    lend_pin_others(engine, pool);
     lend_escalate(engine, pool, true);
     if (atomic_load(&pool->account->tickets) > 0) {
         lend_serve(engine, pool);

@@ -64,9 +64,13 @@ void lend_grant_lost(struct link *link);
 bool lend_may_pin(struct link *link);
 
 /* The link's session is pinned to it: from now on it counts beside the pool's size, so that pinned
- * sessions don't starve the others. Back among them it counts again; false: it is one too many. */
+ * sessions don't starve the others, if pool.max_pinned lets it. Back among them it counts again;
+ * false: it is one too many. */
 void lend_pinned(struct engine *engine, struct link *link);
 bool lend_unpinned(struct link *link);
+
+/* A place of pool.max_pinned may be free: for links of this worker's that were pinned beyond it. */
+void lend_pin_others(struct engine *engine, struct pool *pool);
 
 /* A link is gone (or its dial failed): its place is free. `beside`: it did not count in the pool's
  * size. */

@@ -62,6 +62,14 @@ uint8_t pin_limit_refuses(const struct session *session, uint32_t leaves)
     UNREACHABLE();
 }
 
+uint8_t pin_limit_refuses_large(const struct session *session)
+{
+    struct link *link = session->link;
+    bool may =
+        session->owns_link || session->pinned_us != 0 || has_failed(link) || lend_may_pin(link);
+    return may ? 0 : PIN_COUNT + 1; /* behind those of pins.def */
+}
+
 uint32_t pin_limit_pins(uint32_t leaves)
 {
     uint32_t pins = 0;
@@ -92,6 +100,10 @@ struct report pin_limit_report(uint8_t refused)
      "; or raise pool.max_pinned."},
 #include "pool/pins.def"
 #undef PIN
+        {"The Parse is too large to be stored, so it would pin the session, and pool.max_pinned "
+         "others are pinned.",
+         "SHOW PINS in the admin database lists them. To do without: make it shorter than 1 MiB; "
+         "or raise pool.max_pinned."},
     };
     ASSERT(refused > 0 && refused <= sizeof(texts) / sizeof(texts[0]));
     return (struct report){
@@ -99,8 +111,22 @@ struct report pin_limit_report(uint8_t refused)
 }
 
 /* No state of a server makes sense of this text; its log tells what it stands for. */
+static const char refused_text[] = "refused by Howdah: pool.max_pinned";
+
 void pin_limit_send_query(struct engine *engine, struct link *link)
 {
-    frontend_query(&engine->scratch, "refused by Howdah: pool.max_pinned");
+    frontend_query(&engine->scratch, refused_text);
     engine_flush_scratch(engine, &link->conn);
+}
+
+bool pin_limit_send_parse(struct engine *engine, struct link *link, uint8_t refused)
+{
+    struct due_entry due = {.what = DUE_PARSE, .kind = DUE_FORWARD, .refused = refused};
+    if (!link_due_entry(engine, link, &due)) {
+        return false;
+    }
+    frontend_parse(&engine->scratch, "", refused_text);
+    engine_flush_scratch(engine, &link->conn);
+    link->unsynced = true;
+    return true;
 }

@@ -5,7 +5,8 @@
  * session without a link is told at once. With one, the server is made to fail in the statement's
  * place, and only its error is put right: so a transaction fails and a pipeline is skipped exactly
  * as behind any other error. A statement that is let through takes a place of the limit for its
- * link before it runs (lend_may_pin). What a function does shows only afterwards, and is not bound.
+ * link before it runs (lend_may_pin). What a function does shows only afterwards, and is not bound;
+ * but beyond the limit its link counts in pool.size on (lend_pinned).
  */
 #ifndef POOL_PIN_LIMIT_H
 #define POOL_PIN_LIMIT_H
@@ -30,6 +31,9 @@ uint32_t pin_limit_leaves(const struct session *session, const struct plan *plan
  * session's link (if it has one) has a place for it. */
 uint8_t pin_limit_refuses(const struct session *session, uint32_t leaves);
 
+/* The same for a Parse that is too large to be stored. */
+uint8_t pin_limit_refuses_large(const struct session *session);
+
 /* The same for the body of a Query. */
 uint8_t pin_limit_of_query(struct engine *engine, const struct session *session,
                            const uint8_t *message, uint32_t body_bytes);
@@ -42,5 +46,8 @@ struct report pin_limit_report(uint8_t refused);
 
 /* Sends a Query that fails; its entry is in the ledger. */
 void pin_limit_send_query(struct engine *engine, struct link *link);
+
+/* Sends a Parse that fails, and enters it. False when the link has failed. */
+bool pin_limit_send_parse(struct engine *engine, struct link *link, uint8_t refused);
 
 #endif

@@ -104,6 +104,7 @@ struct pool {
     uint32_t failure_bytes;
     uint32_t failures; /* in a row */
     uint64_t retry_at_us;
+    uint64_t vacate_after_us; /* not before: pool/vacate.h */
 
     bool paused, disabled, retired; /* retired: of an old snapshot, drains */
     bool orphaned;                  /* the configuration no longer has its database */

@@ -4,10 +4,11 @@
  * client's statements may come between. A link knows whose statements have been able to
  * advance a sequence there: what anybody else may have left is discarded before a client asks for
  * it, or calls a function that might, so it gets PostgreSQL's own error and never another client's
- * value. In a transaction they are discarded already ahead of an INSERT without RETURNING, so what it
- * has advanced can be asked for behind it. And from the first time that somebody asks in a pool, whoever advances a sequence has the
- * values of others discarded before and keeps its link until it does something else, and who has
- * asked itself keeps it for good. What a trigger asks for is not seen.
+ * value. In a transaction they are discarded already ahead of an INSERT without RETURNING, so what
+ * it has advanced can be asked for behind it. And from the first time that somebody asks in a pool,
+ * whoever advances a sequence has the values of others discarded before and keeps its link until it
+ * does something else, and who has asked itself keeps it for good. What a trigger asks for is not
+ * seen.
  */
 #ifndef POOL_SEQUENCE_H
 #define POOL_SEQUENCE_H

@@ -1,6 +1,7 @@
 #include "pool/session.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -11,7 +12,6 @@
 #include "pool/apply.h"
 #include "pool/cancel.h"
 #include "pool/core.h"
-#include "pool/custom.h"
 #include "pool/deferred_begin.h"
 #include "pool/lend.h"
 #include "pool/link.h"
@@ -149,6 +149,7 @@ void session_closed(struct engine *engine, struct session *session)
     }
     list_remove(&session->waiting);
     plan_unref(session->plain_plan);
+    free(session->vacates);
     listen_free(engine, session);
     login_free(engine, session);
     admin_free(engine, session);
@@ -253,8 +254,8 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
         state_touch_all(engine, session); /* any function, by its number */
     }
     if (what == DUE_PARSE && session->owns_link) {
-        custom_spoils_by_parse(engine, session, message + MESSAGE_HEADER_BYTES,
-                               (have < total ? have : total) - MESSAGE_HEADER_BYTES);
+        session_note_owned(engine, session, message + MESSAGE_HEADER_BYTES,
+                           (have < total ? have : total) - MESSAGE_HEADER_BYTES);
     }
     session_forward(engine, session, block, message, total, have);
     return have < total ? have : total;
@@ -312,6 +313,13 @@ static uint32_t take_large_parse(struct engine *engine, struct session *session,
 {
     if (have < MESSAGE_HEADER_BYTES + 1) {
         return 0;
+    }
+    uint8_t refused = pin_limit_refuses_large(session);
+    if (refused != 0) {
+        session_query_drop_unnamed(engine, session); /* the server's is gone by what is sent */
+        return pin_limit_send_parse(engine, session->link, refused)
+                   ? session_discard(session, total, have)
+                   : 0;
     }
     state_touch_all(engine, session);
     if (message[MESSAGE_HEADER_BYTES] == '\0') {

@@ -125,6 +125,8 @@ struct session {
     uint64_t connected_us, active_us; /* active: of the last message */
     uint64_t wait_from_us, query_from_us, transaction_from_us, gone_us;
     uint64_t pinned_us; /* since when it is pinned; 0 = it is not */
+    char *vacates;      /* the database that its statement wants to be left; NULL = none */
+    uint64_t vacates_from_us;
 };
 
 /* A session for a client that was just accepted; NULL when memory or handles are out. */
@@ -263,6 +265,11 @@ bool extended_parse_known(struct engine *engine, struct session *session, const 
  * False: *ret_whole is how many bytes it needs to see together (else the link has failed). */
 bool session_note_plain(struct engine *engine, struct session *session, const uint8_t *message,
                         uint32_t total, uint32_t have, uint32_t *ret_whole);
+
+/* In session mode, a Parse of which `len` bytes of the body are here: notes what a statement leaves
+ * that nobody can take away, and what it wants of others. */
+void session_note_owned(struct engine *engine, struct session *session, const uint8_t *body,
+                        uint32_t len);
 
 /* Needs only the names at the message's front; the rest passes on as it comes. Returns the bytes
  * taken, or 0 with *ret_whole = how many it needs to see together. */

@@ -15,6 +15,7 @@
 #include "pool/options.h"
 #include "pool/pid_hold.h"
 #include "pool/pool.h"
+#include "pool/vacate.h"
 #include "protocol/report.h"
 
 /* Nothing more will come. What was asked for is finished first, as a backend would. */
@@ -161,7 +162,9 @@ void session_timer(struct engine *engine, struct session *session)
     uint64_t idle_us = session->state == SESSION_READY && !session->conn.closing
                            ? check_idle(engine, session)
                            : TIMER_NEVER;
+    uint64_t vacate_us = vacate_timer(engine, session);
     uint64_t next_us = wait_us < query_us ? wait_us : query_us;
+    next_us = vacate_us < next_us ? vacate_us : next_us;
     next_us = idle_us < next_us ? idle_us : next_us;
     if (next_us != TIMER_NEVER && !session->conn.closing) {
         conn_wake_by(engine, &session->conn, next_us);

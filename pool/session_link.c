@@ -172,7 +172,7 @@ void session_idle(struct engine *engine, struct session *session)
     if (asks(engine, session) || listen_settle(engine, session)) {
         return;
     }
-    if (session->pins != 0 && !link->pinned) {
+    if (session->pinned_us != 0 && !link->pinned) {
         lend_pinned(engine, link);
     }
     bool kept = !give_back(engine, session);

@@ -1,14 +1,20 @@
-/* Extended query where prepared statements are not kept (pool.prepared_statements is 0): messages
- * pass as they are, but what they may leave at the server is noted as always (pool/state.h). */
+/* Extended query where prepared statements are not kept (pool.prepared_statements is 0, or session
+ * mode): messages pass as they are, but what they may leave at the server is noted as always
+ * (pool/state.h), and in session mode what outlives even DISCARD ALL. */
 #include <string.h>
 
 #include "base/limits.h"
 #include "pool/core.h"
+#include "pool/custom.h"
+#include "pool/link.h"
+#include "pool/pool_facts.h"
 #include "pool/restore.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
+#include "pool/vacate.h"
 #include "protocol/message.h"
+#include "protocol/sql_verb.h"
 #include "router/plan.h"
 
 /* Only the unnamed statement's plan is remembered. */
@@ -37,6 +43,28 @@ static bool note_bind(struct engine *engine, struct session *session, struct rea
     state_touch(engine, session, plan);
     restore_note(engine, session, plan);
     return true;
+}
+
+void session_note_owned(struct engine *engine, struct session *session, const uint8_t *body,
+                        uint32_t len)
+{
+    struct reader reader = reader_of(body, len);
+    reader_cstr(&reader);
+    const char *text = reader_cstr(&reader);
+    uint32_t text_len = reader.failed ? 0 : (uint32_t)strlen(text);
+    enum sql_verb verb = sql_verb_read(text, text_len);
+    if (verb != SQL_VERB_LOAD && verb != SQL_VERB_CREATE && verb != SQL_VERB_DROP &&
+        verb != SQL_VERB_ALTER && !custom_may_set(text, text_len)) {
+        return;
+    }
+    struct plan *plan = state_plan(engine, session, text, text_len);
+    session->link->spoilt |= (plan->touches & STATE_SPOILS) != 0;
+    custom_spoils(session, plan, text, text_len);
+    vacate_before(engine, session, plan);
+    if (plan->changes_facts) {
+        pool_facts_change(session);
+    }
+    plan_unref(plan);
 }
 
 bool session_note_plain(struct engine *engine, struct session *session, const uint8_t *message,

@@ -141,9 +141,6 @@ const struct plan *state_by_facts(struct engine *engine, const struct session *s
     return room;
 }
 
-/* What no statement takes away again: a library that was loaded, the state of random(). */
-enum { SPOILING_TOUCHES = PLAN_TOUCH_LOAD | PLAN_TOUCH_SEED };
-
 void state_touch(struct engine *engine, struct session *session, const struct plan *plan)
 {
     uint32_t touches = plan->touches & STATE_TOUCHES;
@@ -164,7 +161,7 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
     session->touched |= touches;
     session->resets_custom |= (touches & PLAN_TOUCH_RESET) != 0 &&
                               (!plan->is_plain_setting || has_dot(plan->settings[0].name));
-    session->link->spoilt |= (touches & SPOILING_TOUCHES) != 0;
+    session->link->spoilt |= (touches & STATE_SPOILS) != 0;
     session->pins |= ((touches & PLAN_TOUCH_LOAD) != 0 ? PIN_LOAD : 0) |
                      ((touches & PLAN_TOUCH_SEED) != 0 ? PIN_SEED : 0);
     state_pins_changed(engine, session);
@@ -267,7 +264,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
     struct plan room;
     const struct plan *seen = state_by_facts(engine, session, plan, &room);
     if (session->owns_link) {
-        session->link->spoilt |= (plan->touches & SPOILING_TOUCHES) != 0;
+        session->link->spoilt |= ((plan->touches | seen->touches) & STATE_SPOILS) != 0;
         custom_spoils(session, plan, text, message_text_bytes(text, len));
         if (plan->changes_facts) {
             pool_facts_change(session);

@@ -39,6 +39,10 @@ enum {
 #undef PIN
 };
 
+/* What no statement takes away again, not even DISCARD ALL: a library that was loaded, the state of
+ * random(). */
+enum { STATE_SPOILS = PLAN_TOUCH_LOAD | PLAN_TOUCH_SEED };
+
 /* The plan as the facts of the session's catalog have it (pool/pool_facts.h): itself, or a copy in
  * `room`, which borrows all from it. */
 const struct plan *state_by_facts(struct engine *engine, const struct session *session,

@@ -433,6 +433,53 @@ def _():
     vacated(extended)
 
 
+@suite.check("cause 14: nor in session mode, by either protocol")
+def _():
+    def simple(client, sql):
+        client.rows(sql)
+
+    def extended(client, sql):
+        equal(client.prepared(sql).errors, [], sql)
+
+    for run in (simple, extended):
+        stage.sql("DROP DATABASE IF EXISTS victim WITH (FORCE)")
+        stage.sql("CREATE DATABASE victim")
+        with stage.proxy(size=POOL_SIZE, mode="session", top=victim_config()) as proxy:
+            client, user = stage.client(proxy), stage.client(proxy, database="victim")
+            user.rows("SELECT 1")
+            connected = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'victim'"
+            eventually(lambda: stage.sql(connected) > [("0",)], "a link")
+            run(client, "DROP DATABASE victim")
+        equal(stage.sql("SELECT count(*) FROM pg_database WHERE datname = 'victim'"), [("0",)], "left")
+
+
+@suite.check("cause 14: who may not drop a database closes no connection of its pool")
+def _():
+    stage.sql("DROP DATABASE IF EXISTS victim WITH (FORCE)")
+    stage.sql("CREATE DATABASE victim")
+    stage.sql("DROP ROLE IF EXISTS nobody")
+    stage.sql("CREATE ROLE nobody LOGIN")
+    for mode in ("transaction", "session"):
+        with stage.proxy(size=POOL_SIZE, mode=mode, top=victim_config(size=1, min_idle=0)) as proxy:
+            client, user = stage.client(proxy, user="nobody"), stage.client(proxy, database="victim")
+            backend = user.scalar("SELECT pg_backend_pid()")
+            for sql in ("DROP DATABASE victim", "ALTER DATABASE victim RENAME TO moved",
+                        "CREATE DATABASE x TEMPLATE victim"):
+                equal(client.query(sql).sqlstate, "42501", sql)
+                equal(client.prepared(sql).sqlstate, "42501", sql)
+                # what does not run is not waited for by the server, only by us
+                client.send(parse("", sql), bind("", ""), b"H\0\0\0\4")
+                client.until("2")
+                client.quiet(0.2)
+                client.send(sync())
+                client.ready()
+                client.send(query(f"SELECT pg_sleep(0.2); {sql}"))
+                client.ready()
+                client.send(parse("", sql), bind("p", ""), one_shot("SELECT pg_sleep(0.2)") + sync())
+                client.ready()
+            equal(user.scalar("SELECT pg_backend_pid()"), backend, mode)
+
+
 @suite.check("cause 14: a client at work there is in the way, as it would be directly")
 def _():
     stage.sql("DROP DATABASE IF EXISTS victim WITH (FORCE)")

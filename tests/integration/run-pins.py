@@ -129,6 +129,70 @@ def _():
         holder.rows("SELECT pg_advisory_lock(4720)")
 
 
+@suite.check("what is too large to be stored counts as pinned, beside the pool's size, and is bounded")
+def _():
+    large = "SELECT 1 --" + "x" * (1 << 20)
+    with stage.proxy(size=1, max_pinned=1) as proxy:
+        holder, client = stage.client(proxy), stage.client(proxy)
+        holder.prepared(large, name="large")
+        equal(pinned(proxy), "1", "pinned of SHOW POOLS")
+        equal(client.scalar("SELECT 1"), "1", "the pool's own connection is free")
+        for name in ("large", ""):
+            client.send(parse(name, large), bind("", name), execute(), sync())
+            refused(Result(client.ready()), f"named {name!r}")
+            equal(client.scalar("SELECT 2"), "2", "afterwards")
+        client.rows("BEGIN")
+        client.rows("SELECT 1")
+        client.send(parse("", large), sync())
+        messages = client.ready()
+        refused(Result(messages), "in a transaction")
+        equal(messages[-1].body, b"E", "status")
+        client.rows("ROLLBACK")
+        holder.prepared(large, name="larger")  # who is pinned may do more
+        holder.terminate()
+        eventually(lambda: pinned(proxy) == "0", "the place is free")
+        client.prepared(large)
+        equal(pinned(proxy), "1", "unnamed")
+        client.rows("SELECT 1")
+        eventually(lambda: pinned(proxy) == "0", "ended by a query")
+
+
+@suite.check("pins that functions and DO have made keep to pool.size where max_pinned is reached")
+def _():
+    with stage.proxy(size=2, max_pinned=1, wait_timeout="300ms") as proxy:
+        clients = [stage.client(proxy) for _ in range(4)]
+        for client in clients[:3]:
+            client.rows("DO $$ BEGIN EXECUTE 'CREATE TEMP TABLE hidden (a int)'; END $$")
+        equal(len(pins(proxy)), 3, "pinned sessions")
+        equal(pinned(proxy), "1", "counted beside the size")
+        backends = stage.backends("application_name <> 'howdah catalog'")
+        equal(len(backends), 3, "server connections: size and max_pinned")
+        equal(clients[3].query("SELECT 1").sqlstate, "53300", "the pool is full")
+        clients[0].rows("DROP TABLE hidden")
+        equal(clients[3].scalar("SELECT 1"), "1", "there is room again")
+        clients[1].rows("SELECT 1")
+        equal(pinned(proxy), "1", "another has the place beside")
+        equal(clients[1].scalar("SELECT count(*) FROM hidden"), "0")
+
+
+@suite.check("session mode: a library that was loaded, or a seed, goes to nobody else, by any protocol")
+def _():
+    def prepared(client, sql):
+        equal(client.prepared(sql).errors, [], sql)
+
+    def named(client, sql):
+        equal(client.prepared(sql, name="s").errors, [], sql)
+
+    for run in (lambda client, sql: client.rows(sql), prepared, named):
+        for sql in ("LOAD 'auto_explain'", "SELECT setseed(0.5)", "SELECT SetSeed(0.5) FROM (SELECT 1) s"):
+            with stage.proxy(mode="session", size=1) as proxy:
+                first = stage.client(proxy)
+                run(first, sql)
+                backend = first.scalar("SELECT pg_backend_pid()")
+                first.terminate()
+                true(stage.client(proxy).scalar("SELECT pg_backend_pid()") != backend, f"{sql}: the same connection")
+
+
 @suite.check("what its transaction takes with it, or only gives back, is not refused")
 def _():
     with stage.proxy(size=2, max_pinned=0) as proxy:
