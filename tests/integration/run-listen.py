@@ -164,6 +164,32 @@ def notifications(client, count, limit_s=10):
     return got
 
 
+@suite.check("where the catalog is known, what a trigger sends has the pid of its own client, too")
+def _():
+    stage.sql("CREATE TABLE told (v text)")
+    stage.sql("CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS"
+              " 'BEGIN PERFORM pg_notify(''by_trigger'', NEW.v); RETURN NEW; END'")
+    stage.sql("CREATE TRIGGER tell AFTER INSERT ON told FOR EACH ROW EXECUTE FUNCTION tell()")
+    with stage.proxy(size=1, top={"database": {"service": {"user": "postgres"}}}) as proxy:
+        listener, tellers = stage.client(proxy), [stage.client(proxy) for _ in range(4)]
+        listener.rows("LISTEN by_trigger")
+        tellers[0].rows("SELECT 1")
+        time.sleep(0.5)  # the facts are loaded at the first statement
+        rounds = 10 if SHORT else 60
+
+        def work(number):
+            for turn in range(rounds):
+                tellers[number].rows(f"INSERT INTO told VALUES ('{number} {turn}')")
+
+        in_threads(len(tellers), work)
+        heard = [m for m in listener.quiet(1) if m.kind == "A"]
+        equal(len(heard), rounds * len(tellers), "notifications")
+        for message in heard:
+            pid, payload = struct.unpack_from("!I", message.body)[0], message.body[4:].split(b"\0")[1].decode()
+            equal(pid, tellers[int(payload.split()[0])].pid, payload)
+    stage.sql("DROP TABLE told; DROP FUNCTION tell")
+
+
 @suite.check("40 clients listen on a pool of 2, and hold no link")
 def _():
     for workers in (1, 2):
