@@ -524,7 +524,7 @@ uint32_t deferred_begin_take(struct engine *engine, struct session *session, con
 
 /* --- at the server ---------------------------------------------------------------------------- */
 
-static void write_begin(struct writer *writer, const struct plan_modes *modes)
+static void write_parse(struct writer *writer, const struct plan_modes *modes)
 {
     static const char *const isolations[] = {
         "", " ISOLATION LEVEL READ UNCOMMITTED", " ISOLATION LEVEL READ COMMITTED",
@@ -540,6 +540,22 @@ static void write_begin(struct writer *writer, const struct plan_modes *modes)
     writer_end(writer, mark);
 }
 
+/* Parse, Bind and Execute; most BEGINs say no more. */
+static void write_begin(struct writer *writer, const struct plan_modes *modes)
+{
+    static const char plain[] = "P\0\0\0\15\0BEGIN\0\0\0" /* unnamed, without types */
+                                "B\0\0\0\14\0\0\0\0\0\0\0\0"
+                                "E\0\0\0\11\0\0\0\0\0";
+    if (modes->isolation == PLAN_ISOLATION_DEFAULT && modes->read_only == PLAN_CHOICE_DEFAULT &&
+        modes->deferrable == PLAN_CHOICE_DEFAULT) {
+        writer_bytes(writer, plain, sizeof(plain) - 1);
+        return;
+    }
+    write_parse(writer, modes);
+    frontend_bind(writer, "", "");
+    frontend_execute(writer, "");
+}
+
 bool deferred_begin_send(struct engine *engine, struct session *session)
 {
     static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE};
@@ -553,8 +569,6 @@ bool deferred_begin_send(struct engine *engine, struct session *session)
         }
     }
     write_begin(&engine->scratch, &session->begin_modes);
-    frontend_bind(&engine->scratch, "", "");
-    frontend_execute(&engine->scratch, "");
     link->unsynced = true;
     link->heal.incomplete = true; /* what is sent again would find the transaction failed */
     link_unnamed_unknown(engine, link);

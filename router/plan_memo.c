@@ -161,8 +161,10 @@ static bool cut(struct plan_memo_slot *slot, const uint8_t *text, uint32_t len)
 void plan_memo_keep(struct plan_memo *memo, const char *text, uint32_t len, struct plan *plan)
 {
     struct plan_memo_slot fresh = {.plan = plan};
-    if ((plan->class != PLAN_READ && plan->class != PLAN_WRITE) || plan->settings_count > 0 ||
-        !cut(&fresh, (const uint8_t *)text, len)) {
+    bool reads_or_writes =
+        (plan->class == PLAN_READ || plan->class == PLAN_WRITE) && plan->settings_count == 0;
+    if ((!reads_or_writes && plan->control == PLAN_CONTROL_NONE) ||
+        !cut(&fresh, (const uint8_t *)text, len) || (!reads_or_writes && fresh.piece_count > 1)) {
         return;
     }
     struct plan_memo_slot *slots = memo->slots[set_of((const uint8_t *)text, len)];

@@ -4,7 +4,7 @@
  * other letter that would need the lexer's care, what lies between its integers, its *pieces*, is
  * kept with its plan; a text with the same pieces and any integers between them has the same plan.
  * Only plans that no integer can change are kept: of queries that read and write rows, and set
- * nothing.
+ * nothing; and of BEGIN, COMMIT and their kin without any.
  */
 #ifndef ROUTER_PLAN_MEMO_H
 #define ROUTER_PLAN_MEMO_H

@@ -64,6 +64,22 @@ Test(plan_memo, what_differs_in_more_is_not_found)
     plan_memo_free(memo);
 }
 
+Test(plan_memo, control_of_transactions_is_kept_without_integers)
+{
+    struct plan plan = plan_of_class(PLAN_TRANSACTION);
+    struct plan_memo *memo = plan_memo_new();
+    keep(memo, "BEGIN", &plan); /* several statements, or a savepoint's name */
+    cr_expect_null(find(memo, "BEGIN"));
+    plan.control = PLAN_CONTROL_BEGIN;
+    keep(memo, "BEGIN", &plan);
+    keep(memo, "begin; -5", &plan);
+    cr_expect_eq(find(memo, "BEGIN"), &plan);
+    cr_expect_null(find(memo, "BEGIN;"));
+    cr_expect_null(find(memo, "begin; -5"));
+    plan_memo_free(memo);
+    cr_expect_eq(plan.references, 1);
+}
+
 Test(plan_memo, what_the_lexer_must_read_is_not_kept)
 {
     static const char *const texts[] = {
