@@ -102,11 +102,10 @@ static bool rewrite_query(struct engine *engine, struct session *session, const 
 
 /* Where names are the server's, texts with pids are noted for their Binds. */
 static void note_parse(struct engine *engine, struct session *session, const uint8_t *message,
-                       uint32_t total)
+                       uint32_t total, bool names_pids)
 {
     struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
     const char *name = reader_cstr(&reader);
-    bool names_pids = pid_function_in(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
     struct statement *statement = NULL;
     if (reader.failed) {
         return;
@@ -127,6 +126,24 @@ static void note_parse(struct engine *engine, struct session *session, const uin
         session_statement_add(&session->statements, engine->hash_key, name, statement, 0);
     }
     statement_unref(&engine->statements, statement);
+}
+
+/* There, functions that look find what serves the clients now. What is signalled stays. */
+static struct block *rewrite_parse(struct engine *engine, struct session *session,
+                                   const uint8_t *message, uint32_t total)
+{
+    struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+    const char *name = reader_cstr(&reader);
+    struct pid_view view = view_of(engine, session, NULL);
+    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_PARSE);
+    writer_cstr(&engine->scratch, name);
+    struct pid_use use = write_text(engine, &view, reader.at, (uint32_t)reader.left);
+    writer_end(&engine->scratch, mark);
+    if (reader.failed || !use.changed) {
+        writer_reset(&engine->scratch);
+        return NULL;
+    }
+    return block_of_scratch(engine);
 }
 
 /* --- Bind ------------------------------------------------------------------------------------- */
@@ -275,10 +292,13 @@ bool pid_message(struct engine *engine, struct session *session, const uint8_t *
     if (binds) {
         return rewrite_bind(engine, session, message, total, ret_rewritten);
     }
+    bool names_pids = pid_function_in(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
     if (type == FRONTEND_PARSE) {
-        note_parse(engine, session, message, total);
+        note_parse(engine, session, message, total, names_pids);
+        if (names_pids) {
+            *ret_rewritten = rewrite_parse(engine, session, message, total);
+        }
         return false;
     }
-    return pid_function_in(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES) &&
-           rewrite_query(engine, session, message, total, ret_rewritten);
+    return names_pids && rewrite_query(engine, session, message, total, ret_rewritten);
 }

@@ -155,6 +155,23 @@ for mode in MODES:
                     equal(([m.body[6:] for m in result if m.kind == "D"], errors(result)), ([b"t"], []), name)
                     equal(ended(client), [("FATAL", "57P01")], name)
 
+        @suite.check(f"{mode}: functions that look find who is meant, also prepared under a name")
+        def _():
+            with stage.proxy(mode=mode, size=6) as proxy:
+                caller, holder, waiter = (stage.client(proxy) for _ in range(3))
+                for client in (holder, waiter):
+                    client.rows("BEGIN")
+                    client.rows("SELECT 1")
+                holder.rows("SELECT pg_advisory_xact_lock(42)")
+                busy(waiter, "SELECT pg_advisory_xact_lock(42)")
+                text = f"SELECT pg_isolation_test_session_is_blocked($1, '{{{holder.pid}}}')"
+                equal(caller.prepared(text, str(waiter.pid), name="looks").rows, [("t",)], "named")
+                equal(caller.prepared(text, str(waiter.pid)).rows, [("t",)], "unnamed")
+                equal(caller.rows(text.replace("$1", str(waiter.pid))), [("t",)], "simple")
+                equal(caller.rows(text.replace("$1", str(holder.pid))), [("f",)], "of the other")
+                holder.rows("COMMIT")
+                equal(errors(waiter.ready()), [])
+
         @suite.check(f"{mode}: who may not, is told so, and nobody is hit")
         def _():
             stage.sql("DROP ROLE IF EXISTS nobody")
