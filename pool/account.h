@@ -53,8 +53,7 @@ uint32_t shared_worker_count(const struct shared *shared);
 struct pid_directory *shared_pids(const struct shared *shared);
 
 /* The account of that name, made when it is new; NULL when memory is out. Names: "pool/db/user",
- * "db/db", "user/user", "host/host:port",
- * "facts/db". Lives as long as `shared`. */
+ * "db/db", "user/user", "host/host:port", "facts/db". Lives as long as `shared`. */
 struct account *shared_account(struct shared *shared, const char *kind, const char *first,
                                const char *second);
 

@@ -91,16 +91,21 @@ static bool take_names(struct pool *pool, const char *database, const char *user
            pool->server_dbname != NULL && (!own_password || pool->password != NULL);
 }
 
+static struct account *host_account(struct engine *engine, const struct server_options *server)
+{
+    char host[512];
+    snprintf(host, sizeof(host), "%s:%u", server->host == NULL ? "" : server->host, server->port);
+    return shared_account(engine->shared, "host", host, "");
+}
+
+/* What is counted of a database is not of its server: after a reload the links to an old one still
+ * count, and move between workers of which some have taken over the new one already. */
 static bool take_accounts(struct engine *engine, struct pool *pool)
 {
-    char host[512], key[2 * LIMIT_NAME_BYTES + 32];
-    const struct server_options *server = pool->server;
-    snprintf(host, sizeof(host), "%s:%u", server->host == NULL ? "" : server->host, server->port);
-    snprintf(key, sizeof(key), "%s", pool->name);
     pool->account = shared_account(engine->shared, "pool", pool->name, pool->user);
-    pool->database_account = shared_account(engine->shared, "db", key, host);
+    pool->database_account = shared_account(engine->shared, "db", pool->name, "");
     pool->user_account = shared_account(engine->shared, "user", pool->user, "");
-    pool->host_account = shared_account(engine->shared, "host", host, "");
+    pool->host_account = host_account(engine, pool->server);
     if (pool->account == NULL || pool->database_account == NULL || pool->user_account == NULL ||
         pool->host_account == NULL) {
         return false;
@@ -385,6 +390,8 @@ void pool_change_server(struct engine *engine, struct pool *pool)
         free(user);
         free(dbname);
     }
+    struct account *host = host_account(engine, server);
+    pool->host_account = host == NULL ? pool->host_account : host;
     if (server->password != NULL || pool->dsn_password) {
         pool_set_password(pool, server->password);
     }
