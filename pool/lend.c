@@ -730,6 +730,11 @@ void lend_letter_for_pool(struct engine *engine, struct pool *pool, const struct
         lend_serve(engine, pool);
         return;
     case LETTER_DIAL:
+        if (pool->paused) { /* meanwhile: the ticket waits on */
+            give_place_back(pool);
+            to_home(engine, pool, LETTER_WANT);
+            return;
+        }
         if (!dial_for_ticket(engine, pool)) {
             lend_serve(engine, pool);
         }
