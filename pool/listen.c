@@ -531,7 +531,7 @@ static void unlisten(struct engine *engine, struct link *link)
     link->listens = false;
     link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn);
-    link_due(engine, link, DUE_QUERY, DUE_SWALLOW, 0);
+    link_due(engine, link, DUE_QUERY, DUE_SWALLOW, DUE_FLAG_QUIET);
 }
 
 /* Whether the link is to stay the session's until the hub knows from whom its notifications are. */
