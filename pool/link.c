@@ -143,12 +143,6 @@ void link_end(struct engine *engine, struct link *link)
     close_link(engine, link);
 }
 
-/* Whether bytes of ours can follow what the client has got: no message is half sent. */
-static bool client_at_boundary(const struct link *link)
-{
-    return link->body_left == 0 || !link->body_forward;
-}
-
 static void tell_owner(struct engine *engine, struct link *link, int code, const char *detail)
 {
     struct session *owner = link->owner;
@@ -157,7 +151,7 @@ static void tell_owner(struct engine *engine, struct link *link, int code, const
     owner->link = NULL;
     if (owner->state == SESSION_LOGIN && link->terminated) {
         session_close(engine, owner);
-    } else if (!link->terminated && client_at_boundary(link)) {
+    } else if (!link->terminated && link_client_at_boundary(link)) {
         session_fail(engine, owner, &report);
     } else {
         session_close(engine, owner); /* it has been told, or can't be */

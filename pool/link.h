@@ -68,6 +68,7 @@ struct link {
     bool beside;         /* it stands for a client, and does not count in the pool's size */
     bool replication;
     bool erred;           /* an ErrorResponse came since this was last cleared */
+    bool ends_failed;     /* what has run in a failed transaction since: its end */
     bool unsynced;        /* extended-query messages were sent and no Sync since */
     bool flushed;         /* with unsynced: and a Flush behind them (pool/own_answer.c) */
     bool query_timed_out; /* the cancel under way is query_timeout's */
@@ -171,6 +172,12 @@ static inline bool link_may_release(const struct link *link)
     bool busy = link->unsynced | link->due.skipping | link->due.copy_in | link->due.copy_both |
                 link->setup | link->terminated | link->conn.closing;
     return open == 0 && !busy && link->status == 'I';
+}
+
+/* Whether bytes of ours can follow what the link's client has got: no message is half sent. */
+static inline bool link_client_at_boundary(const struct link *link)
+{
+    return link->body_left == 0 || !link->body_forward;
 }
 
 /* Takes the link from its owner: to the pool if the gate lets it, else it is cleaned or closed. */

@@ -311,9 +311,11 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     uint32_t again_at;
     struct report_fields fields = {.sqlstate = ""};
     link->due.copy_in = false;
-    link->spoilt |= link->state == LINK_RESET; /* what should be gone may still be there */
+    link->spoilt |= link->state == LINK_RESET || /* what should be gone may still be there */
+                    (head != NULL && (head->flags & DUE_FLAG_QUIET) != 0);
     link->setup_failed |= setup;
     link->erred = true;
+    link->ends_failed = false;
     if (forward && link->owner != NULL && link->owner->own != NULL) {
         own_errored(link->owner);
     }
@@ -483,6 +485,7 @@ static void note_message(struct relay *relay, uint8_t *at, uint32_t total)
         take_ready(relay, at);
         break;
     case BACKEND_COMMAND_COMPLETE:
+        link->ends_failed = link->status == 'E';
         if (total <= MESSAGE_HEADER_BYTES + LIMIT_NAME_BYTES) {
             note_command(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
             note_names(relay, at, total);
@@ -665,7 +668,7 @@ static uint32_t pass_plain(const struct engine *engine, struct link *link, const
     const struct due_entry *head = due_head(due);
     const uint8_t *from = at;
     uint32_t body_bytes;
-    while (head != NULL && head->kind == DUE_FORWARD) {
+    while (head != NULL && head->kind == DUE_FORWARD && link->status != 'E') {
         at = pass_parts(due_rules[head->what], at, end);
         if (end - at < MESSAGE_HEADER_BYTES) {
             break;

@@ -74,7 +74,9 @@ void session_fail(struct engine *engine, struct session *session, const struct r
     if (session->conn.closing) {
         return;
     }
-    session_report(engine, session, &fatal);
+    if (session->link == NULL || link_client_at_boundary(session->link)) {
+        session_report(engine, session, &fatal);
+    }
     session_close(engine, session);
 }
 

@@ -197,7 +197,7 @@ void session_link_drained(struct engine *engine, struct session *session);
 void session_refuse(struct engine *engine, struct session *session, const struct report *report,
                     const uint8_t *body, uint32_t body_bytes);
 
-/* Tells an error and closes. */
+/* Tells an error, unless the client has half of another message, and closes. */
 void session_fail(struct engine *engine, struct session *session, const struct report *report);
 
 /* The same where memory is out. Returns false, for callers that do. */
