@@ -34,6 +34,11 @@ void check_notification(struct client *client, const uint8_t *message, size_t le
 void check_listens(struct client *client);
 void check_heard(struct client *client);
 
+/* check_pids.c: which backends clients have, after a step; the backend that serves a client signals
+ * another by its pid. */
+void check_lent(struct sim *sim, struct shell *shell);
+void check_signal(struct sim *sim, uint32_t asker_pid, uint32_t pid, bool terminate);
+
 /* check_witness.c: whose tags the bytes of a message carry. */
 void check_witness(struct sim *sim, uint64_t client_id, const uint8_t *body, size_t len);
 

@@ -20,7 +20,7 @@
 
 static void check_settings(struct sim *sim, const struct link *link, const struct pg *pg)
 {
-    for (uint32_t i = 0; i < PG_PARAMETER_COUNT; i++) {
+    for (uint32_t i = 0; i < PG_SERVER_COUNT; i++) {
         const char *name = pg_parameter_names[i], *truth = pg->now.values[i].current;
         const char *known = settings_get(link->settings, name);
         if (i == PG_CUSTOM) {
@@ -66,12 +66,15 @@ static void check_pins(struct sim *sim, const struct link *link, const struct se
                 {PIN_PREPARE, pg_has_sql_statement(pg), "a statement"},
                 {PIN_LISTEN, pg_listens(pg, NULL), "a channel"}};
     for (size_t i = 0; i < sizeof(pins) / sizeof(pins[0]); i++) {
-        if (((owner->pins & pins[i].pin) != 0) != pins[i].there) {
+        bool pinned = (owner->pins & (pins[i].pin | PIN_UNKNOWN)) != 0;
+        if (pins[i].there ? !pinned : (owner->pins & pins[i].pin) != 0) {
             sim_fail(sim, "PIN: backend %u %s %s, its session is %spinned for it", pg->pid,
                      pins[i].there ? "has" : "has not", pins[i].what, pins[i].there ? "not " : "");
         }
     }
-    if ((owner->pins & PIN_UNKNOWN) != 0 && !swarm_server_fails(&sim->swarm)) {
+    /* The question itself may be canceled. */
+    if ((owner->pins & PIN_UNKNOWN) != 0 && !swarm_server_fails(&sim->swarm) &&
+        !sim->swarm.late_cancels) {
         sim_fail(sim, "PIN: backend %u: its session is pinned, since no answer was understood",
                  pg->pid);
     }

@@ -10,8 +10,19 @@
 #include "pool/link.h"
 #include "pool/pool.h"
 #include "pool/session.h"
+#include "tests/sim/console.h"
 #include "tests/sim/shell.h"
 #include "tests/sim/sim.h"
+
+/* Those that stand for clients do not count in the pool's size. */
+static uint32_t counted(const struct list *links)
+{
+    uint32_t count = 0;
+    LIST_EACH (links, at) {
+        count += !CONTAINER_OF(at, struct link, in_pool)->beside;
+    }
+    return count;
+}
 
 static uint32_t links_of(const struct sim *sim, const struct account *account)
 {
@@ -20,11 +31,21 @@ static uint32_t links_of(const struct sim *sim, const struct account *account)
         LIST_EACH (&sim->shells[i]->engine->pool_list, node) {
             const struct pool *pool = CONTAINER_OF(node, struct pool, listed);
             if (pool->account == account) {
-                links += pool->idle_count + pool->busy_count + pool->dialing_count;
+                links += pool->idle_count + counted(&pool->busy) + counted(&pool->dialing);
             }
         }
     }
     return links;
+}
+
+/* Once PAUSE is answered there is no link any more until RESUME, but one that is on its way from
+ * one worker to another, and closed there. */
+static void check_paused(struct sim *sim, const struct pool *pool)
+{
+    uint32_t links = links_of(sim, pool->account);
+    if (links > 0 && console_has_paused(sim->console, pool->name)) {
+        sim_fail(sim, "PAUSE: %s/%s is paused and has %u links", pool->name, pool->user, links);
+    }
 }
 
 void check_pool(struct sim *sim)
@@ -34,6 +55,7 @@ void check_pool(struct sim *sim)
         LIST_EACH (&sim->shells[i]->engine->pool_list, node) {
             const struct pool *pool = CONTAINER_OF(node, struct pool, listed);
             uint32_t links = links_of(sim, pool->account);
+            check_paused(sim, pool);
             uint32_t total = atomic_load(&pool->account->total);
             /* One that may yet be pinned counts as both. */
             uint32_t all = total + atomic_load(&pool->account->pinned);
@@ -105,5 +127,6 @@ void check_after(struct sim *sim, struct shell *shell)
     check_order_after(sim, shell);
     check_pool(sim);
     check_links(sim, shell);
+    check_lent(sim, shell);
     sim->steps++;
 }

@@ -77,6 +77,9 @@ bool check_chance(struct client *client, const char *wanted, const char *got)
         memset(client->locks, 0, sizeof(client->locks));
         return got[0] == '\0';
     }
+    if (strcmp(wanted, "?signal") == 0) {
+        return yes || strcmp(got, "f") == 0;
+    }
     if (!read_number(got, "", &number)) {
         return false;
     }
@@ -190,7 +193,8 @@ void check_notification(struct client *client, const uint8_t *message, size_t le
     sim_log(sim, "c%u hears note %u", client->number, number);
     sim->heard++;
     /* What a notifier's link has is known to be its own by the listeners of its worker and user. */
-    bool known = sim->shell_count == 1 && sim->swarm.users == 1;
+    bool known = sim->shell_count == 1 && sim->swarm.users == 1 &&
+                 client->heard_from[channel_number] != UINT32_MAX;
     if (sender == NULL || (known && pid != message_load_u32(sender->cancel_body))) {
         sim_fail(sim, "NOTIFY: c%u has heard note %u with the pid %u", client->number, number, pid);
     } else if (number < client->notes_heard[channel_number]) {

@@ -54,9 +54,12 @@ static bool may_refuse(const struct client *client, const char *sqlstate)
 static bool may_end(const struct client *client, const char *sqlstate)
 {
     static const char *const lost[] = {"57P01", "08006", "08P01", NULL};
+    const struct sim *sim = client->sim;
     static const char *const idle[] = {"25P03", "57P05", NULL};
     const struct swarm *swarm = &client->sim->swarm;
-    return (one_of(sqlstate, lost) && swarm_server_fails(swarm)) ||
+    /* Who listened at a server that a reload has replaced. */
+    bool deaf = swarm->state_listens && sim->server_changes > 0;
+    return (one_of(sqlstate, lost) && (swarm_server_fails(swarm) || deaf || client->terminated)) ||
            (one_of(sqlstate, idle) && (swarm->pool.idle_transaction_timeout_ms > 0 ||
                                        swarm->pool.client_idle_timeout_ms > 0)) ||
            (strcmp(sqlstate, "0A000") == 0 && swarm->pool.mode == POOL_STATEMENT) ||
@@ -96,7 +99,7 @@ static bool same_report(const uint8_t *message, size_t len, const uint8_t *wante
     }
     /* Names in these texts may be the pool's own. */
     bool free_text = strcmp(want.sqlstate, "42P05") == 0 || strcmp(want.sqlstate, "57014") == 0 ||
-                     strcmp(want.sqlstate, "26000") == 0;
+                     strcmp(want.sqlstate, "26000") == 0 || strcmp(want.sqlstate, "08P01") == 0;
     return strcmp(got.severity, want.severity) == 0 && strcmp(got.sqlstate, want.sqlstate) == 0 &&
            (free_text || strcmp(got.message, want.message) == 0);
 }
@@ -153,6 +156,34 @@ static bool is_pin_refusal(const struct client *client, const struct report_fiel
            strstr(fields->message, "pinned") != NULL;
 }
 
+/* A server's statement is out of date, or was lost, and that is not to be healed: only what was the
+ * first of its batch, alone, outside a transaction, can be sent again (pool/heal.h). */
+static bool is_outdated(const struct client *client, const struct report_fields *fields,
+                        uint8_t next)
+{
+    const struct sim *sim = client->sim;
+    const struct swarm *swarm = &sim->swarm;
+    const struct pg *pg = &client->oracle.pg;
+    bool changed = strcmp(fields->sqlstate, "0A000") == 0 &&
+                   strcmp(fields->routine, "RevalidateCachedQuery") == 0;
+    bool lost = strcmp(fields->sqlstate, "26000") == 0;
+    bool names = next == FRONTEND_BIND || next == FRONTEND_DESCRIBE || next == FRONTEND_QUERY ||
+                 next == FRONTEND_EXECUTE;
+    if (!swarm->heals || !(changed || lost) || !names || pg->skipping) {
+        return false;
+    }
+    bool named = false; /* who has none is not looked after */
+    for (uint32_t i = 0; i < PG_STATEMENTS_MAX; i++) {
+        named = named || (pg->statements[i].used && pg->statements[i].name[0] != '\0');
+    }
+    bool again = client->waiting_from_us <= sim->disturbed_us[0]; /* twice meanwhile */
+    bool healed = swarm->pool.mode != POOL_SESSION && swarm->pool.prepared_statements > 0 &&
+                  named && pg->status == 'I' && !pg->touched && client->due_ready == 1 &&
+                  !swarm->flushes && next != FRONTEND_EXECUTE && next != FRONTEND_DESCRIBE &&
+                  (next != FRONTEND_QUERY || client->alone);
+    return again || !healed;
+}
+
 /* An error has come where the oracle has not said anything yet: did chance strike? */
 static bool follow(struct client *client, const struct report_fields *fields)
 {
@@ -180,6 +211,17 @@ static bool follow(struct client *client, const struct report_fields *fields)
         (next == FRONTEND_QUERY || next == FRONTEND_BIND)) {
         client->sim->refused++;
         client->unnamed_copies = true;
+        pg_refuse_next(pg, fields->sqlstate, fields->message);
+        return true;
+    }
+    /* Of a BEGIN that was canceled on its way: the statement that it went with is told of it. */
+    static const char *const canceled[] = {"57014", "25P02", NULL};
+    if (one_of(fields->sqlstate, canceled) && client->sim->swarm.late_cancels &&
+        client->cancels > 0 && !pg->skipping && next != 0 && !needs_nothing(next)) {
+        pg_refuse_next(pg, fields->sqlstate, fields->message);
+        return true;
+    }
+    if (is_outdated(client, fields, next)) {
         pg_refuse_next(pg, fields->sqlstate, fields->message);
         return true;
     }
@@ -221,6 +263,25 @@ void oracle_received(struct client *client, const uint8_t *message, size_t len)
             objects(client, "TRANSCRIPT: nothing was asked", message, len);
             return;
         }
+    }
+    if (is_open(pg) && memcmp(pg->out.bytes + VALUE_AT, "?rows", 5) == 0) {
+        if (message[0] == 'D') {
+            return; /* as many as there may be */
+        }
+        pg->flushed = pg->out.len;
+        pg_sent(pg, message_load_u32(pg->out.bytes + 1) + 1);
+    }
+    if (message[0] != 'N' && pg->out.bytes[0] == 'N' && client->sim->swarm.own) {
+        pg->flushed =
+            pg->out.len; /* in a pipeline, or where the value is wrong, it may be left out */
+        pg_sent(pg, message_load_u32(pg->out.bytes + 1) + 1);
+        if (pg->out.len == 0) {
+            objects(client, "TRANSCRIPT", message, len);
+            return;
+        }
+    }
+    if (message[0] == 'N' && is_open(pg) && memcmp(pg->out.bytes + VALUE_AT, "?signal", 7) == 0) {
+        return; /* no such backend */
     }
     if (error && is_open(pg) && strcmp(fields.sqlstate, "55000") == 0 &&
         memcmp(pg->out.bytes + VALUE_AT, "?last", 5) == 0) {

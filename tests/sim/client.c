@@ -127,6 +127,15 @@ static void write_startup(struct client *client)
     writer_cstr(out, user);
     writer_cstr(out, "database");
     writer_cstr(out, database);
+    if (sim->swarm.roles) {
+        pg_start_role(&client->oracle.pg, user);
+    }
+    if (sim->swarm.own && client_random(client, 3) == 0) {
+        client_tag(client, name);
+        writer_cstr(out, "howdah.shard");
+        writer_cstr(out, name);
+        pg_start_parameter(&client->oracle.pg, "howdah.shard", name);
+    }
     if (sim->swarm.startup_parameters && client_random(client, 2) == 0) {
         client_tag(client, name);
         writer_cstr(out, "application_name");
@@ -428,7 +437,9 @@ static void on_end(void *object, bool reset)
         done(client);
         return;
     }
-    if (!client->told_fatal && !swarm_server_fails(&sim->swarm) && !client->hostile) {
+    /* Who has half of a message can't be told that its hub, or its backend, was taken from it. */
+    bool half = client->in.len > 0 && (client->terminated || sim->server_changes > 0);
+    if (!client->told_fatal && !swarm_server_fails(&sim->swarm) && !client->hostile && !half) {
         if (client->half_closed) {
             oracle_ended(client);
         } else {

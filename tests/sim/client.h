@@ -22,6 +22,7 @@ enum {
     CLIENT_ID_TEXT_BYTES = 40,
     CLIENT_COMMAND_BYTES = 160,
     CLIENT_CHANNELS = 3,
+    CLIENT_FOREIGN_PID = 7, /* no backend has it, and no client */
 };
 
 struct client {
@@ -47,6 +48,7 @@ struct client {
     bool unnamed_copies; /* the unnamed statement may be a COPY: it is not bound again unseen */
     bool no_custom;      /* it has said DISCARD ALL: whether a custom setting is '' or not there */
     bool opaque;         /* what it says now is no SQL */
+    bool alone;          /* it is the only statement of its text */
     bool half_closed, told_fatal, cut, hostile;
     uint32_t fatal_count;
     uint64_t waiting_from_us; /* 0: nothing is awaited */
@@ -59,6 +61,13 @@ struct client {
     uint32_t heard_from[CLIENT_CHANNELS];  /* the first note that it must hear; UINT32_MAX = none */
     uint32_t notes_heard[CLIENT_CHANNELS]; /* the number behind the last one */
     bool lingered;
+
+    /* For check_pids.c. */
+    uint32_t backend;     /* that it has, or had last; 0 = none yet */
+    uint32_t signals;     /* whom it has asked to be signaled: a client's number */
+    bool signals_foreign; /* ... or a pid that is nobody's */
+    uint64_t signal_us;   /* when */
+    bool terminated;      /* somebody has asked to end its backend */
 };
 
 struct client *client_new(struct sim *sim, uint32_t number);
@@ -75,6 +84,14 @@ void client_make_copy(struct client *client);
 /* client_state.c: one command about the session's state, or a plain one. */
 void client_make_state(struct client *client, char text[CLIENT_COMMAND_BYTES], const char *tag,
                        bool own);
+
+/* client_wide.c: another way to say begin, commit or rollback; what asks for a transaction's modes
+ * or changes them (false: not now); howdah.* settings and EXPLAIN (HOWDAH). */
+const char *client_vary(struct client *client, const char *command);
+bool client_make_modes(struct client *client, char text[CLIENT_COMMAND_BYTES]);
+bool client_make_signal(struct client *client, char text[CLIENT_COMMAND_BYTES]);
+void client_make_own(struct client *client, char text[CLIENT_COMMAND_BYTES], const char *tag,
+                     bool simple);
 
 /* For client_ops.c. */
 uint64_t client_random(struct client *client, uint64_t bound);

@@ -63,7 +63,8 @@ static bool make_transaction(struct client *client, char text[COMMAND_BYTES])
     if (client->status != 'I' || one_in(client, 12)) {
         command = one_in(client, 3) ? "rollback" : "commit";
     }
-    snprintf(text, COMMAND_BYTES, "%s", command);
+    snprintf(text, COMMAND_BYTES, "%s",
+             client->sim->swarm.begins ? client_vary(client, command) : command);
     return true;
 }
 
@@ -73,7 +74,8 @@ static void make_command(struct client *client, char text[COMMAND_BYTES], const 
 {
     const struct swarm *swarm = &client->sim->swarm;
     bool own_tag = tag[0] != '$';
-    if (make_transaction(client, text)) {
+    if (make_transaction(client, text) ||
+        (swarm->begins && !client->opaque && client_make_modes(client, text))) {
         return;
     }
     if (swarm->state && !client->opaque) {
@@ -202,6 +204,7 @@ static void make_simple(struct client *client)
     uint64_t count = client->sim->swarm.batches ? 1 + client_random(client, 3) : 1;
     size_t at = 0;
     choose_language(client);
+    client->alone = count == 1;
     for (uint64_t i = 0; i < count; i++) {
         client_tag(client, tag);
         make_command(client, command, tag, true);
@@ -220,7 +223,8 @@ static void make_simple(struct client *client)
 
 static bool ends_transaction(const char *text)
 {
-    return strncmp(text, "commit", 6) == 0 || strncmp(text, "rollback", 8) == 0;
+    return strncmp(text, "commit", 6) == 0 || strncmp(text, "rollback", 8) == 0 ||
+           strcmp(text, "end") == 0 || strcmp(text, "abort") == 0;
 }
 
 /* A unit of extended query: some of Parse, Bind, Describe, Execute, Close. */
@@ -239,12 +243,15 @@ static void make_unit(struct client *client)
     uint32_t limit =
         swarm->portals && one_in(client, 3) ? 1 + (uint32_t)client_random(client, 3) : 0;
     client_tag(client, tag);
+    client->alone = true;
     if (parse) {
         choose_language(client);
         /* Names are used for the same texts again, as drivers do: statements are shared. */
         make_command(client, text, bound ? "$1" : tag, false);
         if (name[0] != '\0' && bound && !one_in(client, 4)) {
-            snprintf(text, sizeof(text), "select $1 %c", name[1]);
+            snprintf(text, sizeof(text),
+                     swarm->state && !client->opaque ? "select $1, %c, 0, 0" : "select $1 %c",
+                     name[1]);
         }
         /* In a failed transaction a name of SQL's can't be put on the link to refuse the Parse of
          * what ends the transaction. */
@@ -252,6 +259,10 @@ static void make_unit(struct client *client)
             snprintf(text, sizeof(text), "select $1, %c, 0, 0", name[1]);
         }
         bound = strstr(text, "$1") != NULL;
+        /* A name that is taken is refused by what the link has, and that may be lost. */
+        if (swarm->heals && name[0] != '\0') {
+            add_target(client, FRONTEND_CLOSE, 'S', name);
+        }
         add_parse(client, name, text);
     }
     if (one_in(client, 4)) {
@@ -297,7 +308,8 @@ static void make_extended_copy(struct client *client)
 {
     char tag[CLIENT_ID_TEXT_BYTES], text[COMMAND_BYTES];
     client_tag(client, tag);
-    snprintf(text, sizeof(text), "copyin %s", tag);
+    snprintf(text, sizeof(text),
+             client->sim->swarm.state_prepares ? "copy t from stdin" : "copyin %s", tag);
     add_parse(client, "", text);
     add_bind(client, "", "", NULL);
     add_execute(client, "", 0);

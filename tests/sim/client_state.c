@@ -20,7 +20,9 @@ static void make_plain(struct client *client, char text[CLIENT_COMMAND_BYTES], c
 {
     const struct swarm *swarm = &client->sim->swarm;
     unsigned ms = swarm->sleeps && one_in(client, 6) ? 1 + below(client, 30) : 0;
-    if (one_in(client, 5)) {
+    if (swarm->heals && tag[0] != '$' && one_in(client, 3)) {
+        snprintf(text, CLIENT_COMMAND_BYTES, "select * from changing");
+    } else if (one_in(client, 5)) {
         snprintf(text, CLIENT_COMMAND_BYTES, "insert into t values (%s)", tag);
     } else if (client_random(client, 1000) < swarm->error_chance) {
         snprintf(text, CLIENT_COMMAND_BYTES, "select %s::int", tag);
@@ -85,6 +87,10 @@ static void make_prepare(struct client *client, char text[CLIENT_COMMAND_BYTES],
     bool executes = client->status != 'E' || !client->sim->swarm.batches;
     switch (below(client, executes ? 5 : 3)) {
     case 0:
+        if (client->sim->swarm.heals && one_in(client, 2)) {
+            snprintf(text, CLIENT_COMMAND_BYTES, "prepare s%u as select * from changing", name);
+            return;
+        }
         snprintf(text, CLIENT_COMMAND_BYTES, "prepare s%u as select %s, 2, 0, 0", name, tag);
         return;
     case 1:
@@ -166,6 +172,48 @@ static void make_listen(struct client *client, char text[CLIENT_COMMAND_BYTES], 
     }
 }
 
+static bool make_sequence(struct client *client, char text[CLIENT_COMMAND_BYTES], bool own)
+{
+    const struct swarm *swarm = &client->sim->swarm;
+    if (!swarm->state_sequences || !own || swarm->batches || client->pipelined) {
+        return false;
+    }
+    snprintf(text, CLIENT_COMMAND_BYTES,
+             one_in(client, 2) ? "select nextval('s')" : "select currval('s')");
+    return true;
+}
+
+static bool make_discard(struct client *client, char text[CLIENT_COMMAND_BYTES])
+{
+    const struct swarm *swarm = &client->sim->swarm;
+    if (!swarm->discards || !one_in(client, 4)) {
+        return false;
+    }
+    /* DISCARD ALL is refused in a text of several statements. */
+    bool discard = !swarm->startup_parameters && !swarm->batches && one_in(client, 2);
+    client->no_custom |= discard;
+    snprintf(text, CLIENT_COMMAND_BYTES, discard ? "discard all" : "deallocate all");
+    return true;
+}
+
+/* What only seeds from SIM_WIDE_SEED on have. */
+static bool make_wide(struct client *client, char text[CLIENT_COMMAND_BYTES], const char *tag,
+                      bool own)
+{
+    const struct swarm *swarm = &client->sim->swarm;
+    if (swarm->pids && own && one_in(client, 10) && client_make_signal(client, text)) {
+        return true;
+    }
+    /* Where names are not virtual nobody knows whether the server has one already. */
+    bool is_virtual = swarm->pool.mode != POOL_SESSION && swarm->pool.prepared_statements > 0;
+    if (!swarm->own || !client->alone || tag[0] == '$' || !(own || is_virtual) ||
+        !one_in(client, 6)) {
+        return false;
+    }
+    client_make_own(client, text, tag, own);
+    return true;
+}
+
 /* `own`: in a simple query, and with a tag of the client's own. */
 void client_make_state(struct client *client, char text[CLIENT_COMMAND_BYTES], const char *tag,
                        bool own)
@@ -174,6 +222,9 @@ void client_make_state(struct client *client, char text[CLIENT_COMMAND_BYTES], c
     char quoted[CLIENT_ID_TEXT_BYTES + 2];
     bool parameter = tag[0] == '$';
     snprintf(quoted, sizeof(quoted), parameter ? "%s" : "'%s'", tag);
+    if (make_wide(client, text, quoted, own)) {
+        return;
+    }
     switch (below(client, 10)) {
     case 0:
     case 1:
@@ -219,18 +270,12 @@ void client_make_state(struct client *client, char text[CLIENT_COMMAND_BYTES], c
         }
         break;
     case 8:
-        if (swarm->state_sequences && own && !swarm->batches && !client->pipelined) {
-            snprintf(text, CLIENT_COMMAND_BYTES,
-                     one_in(client, 2) ? "select nextval('s')" : "select currval('s')");
+        if (make_sequence(client, text, own)) {
             return;
         }
         break;
     case 9:
-        if (swarm->discards && one_in(client, 4)) {
-            /* DISCARD ALL is refused in a text of several statements. */
-            bool discard = !swarm->startup_parameters && !swarm->batches && one_in(client, 2);
-            client->no_custom |= discard;
-            snprintf(text, CLIENT_COMMAND_BYTES, discard ? "discard all" : "deallocate all");
+        if (make_discard(client, text)) {
             return;
         }
         break;

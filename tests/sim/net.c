@@ -118,12 +118,26 @@ static void deliver_to_peer(struct sim *sim, void *object, uint64_t argument)
     schedule_to_peer(wire);
 }
 
+/* The socket failed in a write, and its end had been told already. */
+static void fail_late(struct sim *sim, void *object, uint64_t argument)
+{
+    struct wire *wire = object;
+    (void)sim;
+    (void)argument;
+    if (wire->shell != NULL) {
+        shell_end(wire->shell, wire, true);
+    }
+}
+
 size_t wire_engine_send(struct wire *wire, const void *bytes, size_t len)
 {
     struct sim *sim = wire->sim;
     size_t room = sim->swarm.socket_room_bytes;
     if (wire->peer_closed) { /* the kernel takes it, the peer resets */
         if (sim_random(sim, 2) == 0) {
+            if (!wire->broken && wire->to_engine.end_told) {
+                sim_after(sim, 0, fail_late, wire, 0);
+            }
             wire->broken = true;
             return 0;
         }

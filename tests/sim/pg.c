@@ -8,7 +8,8 @@
 
 void pg_init(struct pg *pg)
 {
-    static const char *const defaults[PG_PARAMETER_COUNT] = {"ISO, MDY", "UTC", "", "UTF8", "", ""};
+    static const char *const defaults[PG_PARAMETER_COUNT] = {"ISO, MDY", "UTC", "", "UTF8",
+                                                             "",         "",    "", "auto"};
     *pg = (struct pg){.status = 'I'};
     writer_init(&pg->out);
     writer_init(&pg->inbox);
@@ -66,7 +67,8 @@ static void ready(struct pg *pg)
     writer_u8(&pg->out, (uint8_t)pg->status);
     writer_end(&pg->out, mark);
     pg->flushed = pg->out.len;
-    pg->skipping = pg->extended = pg->touched = false;
+    pg->was_empty = pg->empty;
+    pg->skipping = pg->extended = pg->touched = pg->cancel_pending = false;
     pg->run = PG_RUN_NOTHING;
 }
 
@@ -136,7 +138,11 @@ struct pg_statement *pg_add_statement(struct pg *pg, const char *name,
     for (uint32_t i = 0; i < PG_STATEMENTS_MAX; i++) {
         struct pg_statement *statement = &pg->statements[i];
         if (!statement->used) {
-            *statement = (struct pg_statement){.used = true, .command = *command};
+            *statement = (struct pg_statement){
+                .used = true,
+                .catalog = pg->world == NULL ? 0 : pg->world->catalog,
+                .command = *command,
+            };
             snprintf(statement->name, PG_NAME_BYTES, "%s", name);
             return statement;
         }
@@ -220,11 +226,12 @@ static void take_bind(struct pg *pg, struct reader *reader)
     }
     uint32_t needed = arguments_of(&statement->command);
     if (count != needed) {
-        pg_error(pg, "08P01", "bind message supplies %u parameters, but %u are required", count,
-                 needed);
+        pg_error(pg, "08P01",
+                 "bind message supplies %u parameters, but prepared statement \"%s\" requires %u",
+                 count, name, needed);
         return;
     }
-    if (!taken_now(pg, &statement->command)) {
+    if (!taken_now(pg, &statement->command) || pg_is_outdated(pg, statement)) {
         return;
     }
     struct pg_portal *portal = new_portal(pg, portal_name);
@@ -238,7 +245,7 @@ static void take_bind(struct pg *pg, struct reader *reader)
 static void describe_rows(struct pg *pg, const struct pg_command *command)
 {
     if (returns_rows(pg, command)) {
-        pg_row_description(pg);
+        pg_row_description(pg, command);
     } else {
         empty(pg, 'n');
     }
@@ -260,7 +267,8 @@ static void take_describe(struct pg *pg, struct reader *reader)
     struct pg_statement *statement = pg_find_statement(pg, name);
     if (statement == NULL) {
         pg_error(pg, "26000", "prepared statement \"%s\" does not exist", name);
-    } else if (!returns_rows(pg, &statement->command) || taken_now(pg, &statement->command)) {
+    } else if ((!returns_rows(pg, &statement->command) || taken_now(pg, &statement->command)) &&
+               !pg_is_outdated(pg, statement)) {
         uint32_t mark = writer_begin(&pg->out, 't');
         uint32_t count = arguments_of(&statement->command);
         writer_u16(&pg->out, (uint16_t)count);
@@ -317,10 +325,10 @@ static void run_query(struct pg *pg)
             }
             bool fails = pg->status == 'E' && !ends_transaction(&pg->command);
             if (!fails && says_rows(pg)) {
-                pg_row_description(pg);
+                pg_row_description(pg, &pg->command);
             }
         } else if (returns_rows(pg, &pg->command)) {
-            pg_row_description(pg);
+            pg_row_description(pg, &pg->command);
         }
         if (!pg_execute(pg) && (pg->asleep || pg->copying)) {
             spill(pg);
@@ -372,6 +380,9 @@ static void take_execute(struct pg *pg, struct reader *reader)
     }
     if (portal->command.kind == PG_EXECUTE) {
         const struct pg_statement *statement = pg_executed(pg, &portal->command);
+        if (statement != NULL && pg_is_outdated(pg, statement)) {
+            return;
+        }
         if (statement != NULL &&
             statement->command.argument_count == portal->command.argument_count) {
             memcpy(portal->arguments[0], portal->command.value, PG_VALUE_BYTES);
@@ -436,6 +447,49 @@ static void take_copy(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t
 
 /* --- messages --------------------------------------------------------------------------------- */
 
+/* Messages that take a moment, in which a cancel request can come. */
+static bool is_run(uint8_t type)
+{
+    return type == FRONTEND_QUERY || type == FRONTEND_PARSE || type == FRONTEND_BIND ||
+           type == FRONTEND_EXECUTE;
+}
+
+static void cancel_message(struct pg *pg, uint8_t type)
+{
+    pg->cancel_pending = false;
+    pg->extended = type != FRONTEND_QUERY;
+    pg_error(pg, "57014", "canceling statement due to user request");
+    if (type == FRONTEND_QUERY) {
+        ready(pg);
+    }
+}
+
+/* Whether the message is about a statement that Howdah answers itself. */
+static bool is_own(struct pg *pg, uint8_t type, struct reader reader)
+{
+    struct pg_command command;
+    const struct pg_statement *statement = NULL;
+    const struct pg_portal *portal = NULL;
+    if (type == FRONTEND_QUERY) {
+        char *text = strdup(reader_cstr(&reader)), *at = text;
+        bool own = pg_parse_next(&at, &command) && pg_is_own(&command);
+        free(text);
+        return own;
+    }
+    if (type == FRONTEND_BIND) {
+        reader_cstr(&reader);
+        statement = pg_find_statement(pg, reader_cstr(&reader));
+    } else if (type == FRONTEND_EXECUTE) {
+        portal = find_portal(pg, reader_cstr(&reader));
+    } else if (type == FRONTEND_DESCRIBE && reader_u8(&reader) == 'S') {
+        statement = pg_find_statement(pg, reader_cstr(&reader));
+    } else if (type == FRONTEND_DESCRIBE) {
+        portal = find_portal(pg, reader_cstr(&reader));
+    }
+    return (statement != NULL && pg_is_own(&statement->command)) ||
+           (portal != NULL && pg_is_own(&portal->command));
+}
+
 static void take(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t body_bytes)
 {
     struct reader reader = reader_of(body, body_bytes);
@@ -451,8 +505,13 @@ static void take(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t body
         ready(pg);
         return;
     }
+    bool own = is_own(pg, type, reader);
     pg->empty =
-        pg->empty && (pg->status == 'E' || type == FRONTEND_PARSE || type == FRONTEND_FLUSH);
+        pg->empty && (pg->status == 'E' || type == FRONTEND_PARSE || type == FRONTEND_FLUSH || own);
+    if (pg->cancel_pending && !pg->skipping && is_run(type)) {
+        cancel_message(pg, type);
+        return;
+    }
     if (type == FRONTEND_QUERY && !pg->skipping) {
         take_query(pg, &reader);
         return;
@@ -466,7 +525,7 @@ static void take(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t body
         return;
     }
     pg->extended = true;
-    pg->touched = pg->touched || type != FRONTEND_PARSE;
+    pg->touched = pg->touched || (type != FRONTEND_PARSE && !own);
     switch (type) {
     case FRONTEND_PARSE:
         take_parse(pg, &reader);

@@ -16,7 +16,9 @@
  *    error TAG, notice TAG       an error, a notice with the tag in its message
  *    copyin TAG, copyout TAG N   a COPY line "bad…" is an error
  *    set NAME VALUE, reset NAME, show NAME
- *    begin, commit, rollback, discard all, deallocate all, deallocate NAME
+ *    begin [MODES], start transaction [MODES], set transaction MODES
+ *    commit, end, rollback, abort [and chain]
+ *    discard all, deallocate all, deallocate NAME
  *    SELECT pg_catalog.set_config($1, $2, false)
  *
  * The second is SQL, of which Howdah has a plan:
@@ -31,8 +33,11 @@
  *    declare NAME cursor [with hold] for select .., fetch N from NAME, close NAME
  *    select pg_try_advisory_lock(KEY), pg_advisory_unlock(KEY), pg_advisory_unlock_all()
  *    select nextval('s'), select currval('s'), discard sequences
+ *    select * from changing                             a table that others alter
+ *    select pg_cancel_backend(PID), pg_terminate_backend(PID)
  *    listen NAME, unlisten NAME, unlisten *, notify NAME, 'TAG'
  *    the question of pool/state.c, answered from what the backend has
+ *    set, show .. of howdah.shard and howdah.route, and explain (howdah) ..: the oracle alone
  *
  * What other backends have a say in (locks, sequences, notifications) lies in a pg_world. The
  * oracle has none: it writes a value "?.." for check_state.c to judge the true one by.
@@ -61,6 +66,7 @@ enum {
     PG_CHANNELS_MAX = 12,
     PG_PENDING_MAX = 24,
     PG_LOCKS = 3,
+    PG_ISOLATIONS = 4,
     PG_OUTPUT_BYTES = 8192, /* PQ_SEND_BUFFER_SIZE, src/backend/libpq/pqcomm.c */
 };
 
@@ -75,9 +81,20 @@ enum pg_parameter_id {
     PG_REPORTED_COUNT, /* the others are not reported */
     PG_TABLESPACE = PG_REPORTED_COUNT,
     PG_CUSTOM, /* "app.who": there is none before somebody sets it */
+    PG_SERVER_COUNT,
+    /* Howdah's own: the oracle has them, no server. */
+    PG_OWN_SHARD = PG_SERVER_COUNT,
+    PG_OWN_ROUTE,
     PG_PARAMETER_COUNT,
 };
 
+/* What a BEGIN asks for besides. */
+struct pg_modes {
+    uint8_t isolation; /* of pg_isolations; 0 = the default */
+    bool read_only, deferrable;
+};
+
+extern const char *const pg_isolations[PG_ISOLATIONS];
 extern const char *const pg_parameter_names[PG_PARAMETER_COUNT];
 
 /* What a transaction's end, or a savepoint's, decides about. */
@@ -117,6 +134,7 @@ enum pg_command_kind {
     PG_SHOW,
     PG_STATE, /* the question of pool/state.c */
     PG_BEGIN,
+    PG_MODES, /* SET TRANSACTION */
     PG_COMMIT,
     PG_ROLLBACK,
     PG_DISCARD_ALL,
@@ -145,6 +163,9 @@ enum pg_command_kind {
     PG_LISTEN,
     PG_UNLISTEN,
     PG_NOTIFY,
+    PG_EXPLAIN,
+    PG_CHANGING, /* a table that others alter */
+    PG_SIGNAL,
 };
 
 struct pg_command {
@@ -153,13 +174,15 @@ struct pg_command {
     char value[PG_VALUE_BYTES];
     uint32_t rows, width, ms;
     uint32_t argument_count;  /* $1 … that it needs */
-    bool flag;                /* SET LOCAL, WITH HOLD, ON COMMIT DROP */
+    struct pg_modes modes;    /* BEGIN */
+    bool flag;                /* SET LOCAL, WITH HOLD, ON COMMIT DROP, START, AND CHAIN */
     char text[PG_TEXT_BYTES]; /* PREPARE: the statement; STATE: the question */
 };
 
 struct pg_statement {
     bool used, from_sql;
     char name[PG_NAME_BYTES];
+    uint32_t catalog; /* the world's when it was prepared */
     struct pg_command command;
 };
 
@@ -177,10 +200,13 @@ struct pg_world {
     struct pg *lock_owners[PG_LOCKS];
     uint32_t lock_counts[PG_LOCKS];
     uint32_t sequence;
+    uint32_t catalog; /* how often others have altered a table */
     void *object;
     /* A commit notifies; then this backend has something in its inbox. */
     void (*noted)(void *object, const char *channel, const char *payload);
     void (*wake)(struct pg *pg);
+    /* pg_cancel_backend, or pg_terminate_backend, of a pid. False: there is no such backend. */
+    bool (*signal)(void *object, struct pg *pg, uint32_t pid, bool terminate);
 };
 
 /* What is being run. */
@@ -190,14 +216,18 @@ struct pg {
     struct bytes in;
     struct writer out; /* answers; what lies below `flushed` may be sent */
     uint32_t flushed;
-    char status;   /* 'I', 'T', 'E' */
-    bool skipping; /* to Sync */
-    bool extended; /* messages of the extended query came since the last Sync */
-    bool touched;  /* … other than Parse, which needs no connection when it is known */
-    bool empty;    /* a transaction in which nothing was sent yet that needs a connection */
+    char status;           /* 'I', 'T', 'E' */
+    bool skipping;         /* to Sync */
+    bool extended;         /* messages of the extended query came since the last Sync */
+    bool touched;          /* … other than Parse, which needs no connection when it is known */
+    bool empty;            /* a transaction in which nothing was sent yet that needs a connection */
+    bool was_empty;        /* … at the last ReadyForQuery */
+    struct pg_modes modes; /* of the transaction */
     bool asleep, slept;
     bool copying;
-    bool ended; /* Terminate, or FATAL was said */
+    bool ended;          /* Terminate, or FATAL was said */
+    bool cancel_pending; /* what comes next is canceled, if it comes before the backend is idle */
+    const char *routine; /* of the error that is being told; NULL = not said */
     enum pg_run run;
     char *query, *query_at; /* PG_RUN_QUERY: what is left of it */
     struct pg_command command;
@@ -230,6 +260,9 @@ void pg_fini(struct pg *pg);
 /* A startup parameter; unknown ones are left aside. False for a value that the server refuses. */
 bool pg_start_parameter(struct pg *pg, const char *name, const char *value);
 
+/* What ALTER ROLE has set for a user; before its startup parameters. */
+void pg_start_role(struct pg *pg, const char *user);
+
 /* Writes the ParameterStatus messages of a new connection. */
 void pg_greet(struct pg *pg);
 
@@ -246,6 +279,10 @@ uint8_t pg_next_type(const struct pg *pg);
 /* Whether it stands between transactions, with nothing begun. */
 bool pg_at_rest(const struct pg *pg);
 
+/* Loses one of the statements that Howdah has prepared, as a function may that deallocates them.
+ * False: there is none. */
+bool pg_lose_statement(struct pg *pg, uint32_t which);
+
 void pg_wake(struct pg *pg);
 /* ERROR, or FATAL which ends it. While it sleeps or, as the oracle does, before the next message.
  * */
@@ -261,11 +298,13 @@ void pg_sent(struct pg *pg, uint32_t len);
 /* pg_parse.c: reads one command up to a ';' and moves *at behind it; false at the text's end. */
 bool pg_parse_next(char **at, struct pg_command *ret_command);
 bool pg_returns_rows(const struct pg_command *command);
+/* Whether it is one that Howdah answers itself, so that it needs no connection. */
+bool pg_is_own(const struct pg_command *command);
 
 /* pg_run.c: what commands do. */
 void pg_error(struct pg *pg, const char *sqlstate, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void pg_row_description(struct pg *pg);
+void pg_row_description(struct pg *pg, const struct pg_command *command);
 /* False: an error was told, or it waits (asleep, copying). */
 bool pg_execute(struct pg *pg);
 void pg_copy_end(struct pg *pg);
@@ -283,6 +322,8 @@ struct pg_statement *pg_find_statement(struct pg *pg, const char *name);
 /* 42P05 or 53200 when it can't. */
 struct pg_statement *pg_add_statement(struct pg *pg, const char *name,
                                       const struct pg_command *command);
+/* Whether others have altered what the statement shows: an error was told (plancache.c). */
+bool pg_is_outdated(struct pg *pg, const struct pg_statement *statement);
 /* What an EXECUTE stands for; it may name nothing. */
 const struct pg_statement *pg_executed(struct pg *pg, const struct pg_command *command);
 

@@ -5,6 +5,9 @@
 
 #include "tests/sim/pg.h"
 
+const char *const pg_isolations[PG_ISOLATIONS] = {"read committed", "read uncommitted",
+                                                  "repeatable read", "serializable"};
+
 /* A form of a command: the text up to a '%' as it is, whatever its case; then
  *    %t  a tag in quotes, or $1; %v  a value in quotes
  *    %i  a name, in quotes perhaps, into the tag; %c  the same into the value
@@ -33,10 +36,20 @@ static const struct form {
     {"select 's', name, setting %*", PG_STATE, false},
     {"select 'p', %*", PG_STATE, false},
     {"select 'l', %*", PG_STATE, false},
-    {"begin", PG_BEGIN, false},
+    {"begin%*", PG_BEGIN, false},
+    {"start transaction%*", PG_BEGIN, true},
+    {"set transaction %*", PG_MODES, false},
+    {"commit and chain", PG_COMMIT, true},
     {"commit", PG_COMMIT, false},
+    {"end", PG_COMMIT, false},
     {"rollback to %i", PG_ROLLBACK_TO, false},
+    {"rollback and chain", PG_ROLLBACK, true},
     {"rollback", PG_ROLLBACK, false},
+    {"abort", PG_ROLLBACK, false},
+    {"explain (howdah) %*", PG_EXPLAIN, false},
+    {"select * from changing", PG_CHANGING, false},
+    {"select pg_cancel_backend(%u)", PG_SIGNAL, false},
+    {"select pg_terminate_backend(%u)", PG_SIGNAL, true},
     {"savepoint %i", PG_SAVEPOINT, false},
     {"release %i", PG_RELEASE, false},
     {"discard all", PG_DISCARD_ALL, false},
@@ -195,6 +208,19 @@ static bool read_question(const char *text, struct pg_command *command)
     return asked == understood;
 }
 
+static void read_modes(struct pg_command *command)
+{
+    struct pg_modes *modes = &command->modes;
+    for (uint8_t i = 1; i < PG_ISOLATIONS; i++) {
+        if (strcasestr(command->text, pg_isolations[i]) != NULL) {
+            modes->isolation = i;
+        }
+    }
+    modes->read_only = strcasestr(command->text, "read only") != NULL;
+    modes->deferrable = strcasestr(command->text, "deferrable") != NULL &&
+                        strcasestr(command->text, "not deferrable") == NULL;
+}
+
 static void parse(const char *text, struct pg_command *command)
 {
     bool found = false;
@@ -211,7 +237,9 @@ static void parse(const char *text, struct pg_command *command)
         snprintf(command->tag, sizeof(command->tag), "%s", text);
         return;
     }
-    if (command->kind == PG_SET && command->value[0] == '\0') {
+    if (command->kind == PG_BEGIN || command->kind == PG_MODES) {
+        read_modes(command);
+    } else if (command->kind == PG_SET && command->value[0] == '\0') {
         snprintf(command->value, sizeof(command->value), "%.*s", (int)sizeof(command->value) - 1,
                  command->text);
     } else if (command->kind == PG_SET_CONFIG && command->tag[0] == '\0') {
@@ -242,11 +270,19 @@ bool pg_parse_next(char **at, struct pg_command *ret_command)
     return true;
 }
 
+bool pg_is_own(const struct pg_command *command)
+{
+    bool sets = command->kind == PG_SET || command->kind == PG_RESET || command->kind == PG_SHOW ||
+                command->kind == PG_SET_CONFIG || command->kind == PG_CURRENT_SETTING;
+    return command->kind == PG_EXPLAIN || (sets && strncmp(command->tag, "howdah.", 7) == 0);
+}
+
 bool pg_returns_rows(const struct pg_command *command)
 {
     static const enum pg_command_kind kinds[] = {
-        PG_SELECT, PG_SHOW,     PG_SET_CONFIG, PG_STATE,      PG_CURRENT_SETTING, PG_SELECT_TEMP,
-        PG_FETCH,  PG_TRY_LOCK, PG_UNLOCK,     PG_UNLOCK_ALL, PG_NEXTVAL,         PG_CURRVAL};
+        PG_SELECT,      PG_SHOW,    PG_SET_CONFIG, PG_STATE,    PG_CURRENT_SETTING,
+        PG_SELECT_TEMP, PG_FETCH,   PG_TRY_LOCK,   PG_UNLOCK,   PG_UNLOCK_ALL,
+        PG_NEXTVAL,     PG_CURRVAL, PG_EXPLAIN,    PG_CHANGING, PG_SIGNAL};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (command->kind == kinds[i]) {
             return true;

@@ -17,6 +17,11 @@ void pg_write_report(struct pg *pg, char type, const char *severity, const char 
         writer_u8(&pg->out, (uint8_t)fields[i][0]);
         writer_cstr(&pg->out, fields[i + 1]);
     }
+    if (pg->routine != NULL) {
+        writer_u8(&pg->out, 'R');
+        writer_cstr(&pg->out, pg->routine);
+        pg->routine = NULL;
+    }
     writer_u8(&pg->out, 0);
     writer_end(&pg->out, mark);
     pg->flushed = pg->out.len; /* send_message_to_frontend flushes */
@@ -89,6 +94,7 @@ void pg_commit(struct pg *pg)
         now->temp_drops = false;
     }
     drop_cursors(now);
+    pg->modes = (struct pg_modes){0};
     pg_commit_session(pg);
     now->pending_count = 0;
     pg->before = *now;
@@ -101,6 +107,7 @@ static void roll_back(struct pg *pg)
 {
     pg->now = pg->before;
     pg->saved_count = 0;
+    pg->modes = (struct pg_modes){0};
     pg_drop_portals(pg);
 }
 
@@ -163,17 +170,32 @@ static bool use_savepoint(struct pg *pg, const struct pg_command *command)
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-void pg_row_description(struct pg *pg)
+static const char *column_name(const struct pg_command *command)
 {
+    if (!pg_is_own(command)) {
+        return "w";
+    }
+    return command->kind == PG_SHOW         ? command->tag
+           : command->kind == PG_SET_CONFIG ? "set_config"
+                                            : "current_setting";
+}
+
+void pg_row_description(struct pg *pg, const struct pg_command *command)
+{
+    static const char *const explained[] = {"item", "value", "why"};
+    bool explains = command->kind == PG_EXPLAIN;
     uint32_t mark = writer_begin(&pg->out, 'T');
-    writer_u16(&pg->out, 1);
-    writer_cstr(&pg->out, "w");
-    writer_u32(&pg->out, 0);
-    writer_u16(&pg->out, 0);
-    writer_u32(&pg->out, 25);
-    writer_u16(&pg->out, 65535);
-    writer_u32(&pg->out, UINT32_MAX);
-    writer_u16(&pg->out, 0);
+    uint16_t columns = explains ? sizeof(explained) / sizeof(explained[0]) : 1;
+    writer_u16(&pg->out, columns);
+    for (uint16_t i = 0; i < columns; i++) {
+        writer_cstr(&pg->out, explains ? explained[i] : column_name(command));
+        writer_u32(&pg->out, 0);
+        writer_u16(&pg->out, 0);
+        writer_u32(&pg->out, 25);
+        writer_u16(&pg->out, 65535);
+        writer_u32(&pg->out, UINT32_MAX);
+        writer_u16(&pg->out, 0);
+    }
     writer_end(&pg->out, mark);
 }
 
@@ -246,14 +268,38 @@ void pg_copy_end(struct pg *pg)
 
 /* --- commands --------------------------------------------------------------------------------- */
 
-static void begin(struct pg *pg)
+static void begin(struct pg *pg, const struct pg_command *command)
 {
     if (pg->status == 'T') {
         pg_write_report(pg, 'N', "WARNING", "25001", "there is already a transaction in progress");
+    } else {
+        pg->modes = command->modes;
     }
     pg->empty = pg->status == 'I';
     pg->status = 'T';
-    pg_complete(pg, "BEGIN");
+    pg_complete(pg, command->flag ? "START TRANSACTION" : "BEGIN");
+}
+
+/* AND CHAIN: the next has the same modes, and has begun where this one has. */
+static bool chain(struct pg *pg, bool commit)
+{
+    struct pg_modes modes = pg->modes;
+    bool failed = pg->status == 'E';
+    if (pg->status == 'I') {
+        pg_error(pg, "25P01", "%s AND CHAIN can only be used in transaction blocks",
+                 commit ? "COMMIT" : "ROLLBACK");
+        return false;
+    }
+    if (commit && !failed) {
+        pg_commit(pg);
+    } else {
+        roll_back(pg);
+    }
+    pg->status = 'T';
+    pg->modes = modes;
+    pg->empty = pg->was_empty;
+    pg_complete(pg, commit && !failed ? "COMMIT" : "ROLLBACK");
+    return true;
 }
 
 static void end_transaction(struct pg *pg, bool commit)
@@ -326,6 +372,10 @@ static bool perform_setting(struct pg *pg, const struct pg_command *command)
 {
     switch ((int)command->kind) {
     case PG_SET:
+        if (command->flag && pg->status == 'I' && pg_is_own(command)) {
+            pg_write_report(pg, 'N', "WARNING", "25P01",
+                            "SET LOCAL can only be used in transaction blocks");
+        }
         if (!pg_set(pg, command->tag, command->value, command->flag)) {
             return false;
         }
@@ -337,7 +387,11 @@ static bool perform_setting(struct pg *pg, const struct pg_command *command)
         if (!pg_set(pg, bound ? pg->arguments[0] : command->tag, value, command->flag)) {
             return false;
         }
-        pg_data(pg, 'D', value, 0, 0);
+        if (pg_is_own(command)) {
+            pg_value(pg, value);
+        } else {
+            pg_data(pg, 'D', value, 0, 0);
+        }
         pg_complete(pg, "SELECT 1");
         return true;
     }
@@ -357,6 +411,44 @@ static bool perform_setting(struct pg *pg, const struct pg_command *command)
     }
 }
 
+static bool perform_transaction(struct pg *pg, const struct pg_command *command)
+{
+    switch ((int)command->kind) {
+    case PG_SAVEPOINT:
+    case PG_ROLLBACK_TO:
+    case PG_RELEASE:
+        return use_savepoint(pg, command);
+    case PG_BEGIN:
+        begin(pg, command);
+        return true;
+    case PG_MODES:
+        if (pg->status == 'I') {
+            pg_write_report(pg, 'N', "WARNING", "25P01",
+                            "SET TRANSACTION can only be used in transaction blocks");
+        }
+        pg->modes.read_only |= command->modes.read_only;
+        pg_complete(pg, "SET");
+        return true;
+    case PG_COMMIT:
+    case PG_ROLLBACK:
+        if (command->flag) {
+            return chain(pg, command->kind == PG_COMMIT);
+        }
+        end_transaction(pg, command->kind == PG_COMMIT);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void notice(struct pg *pg, const char *tag)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "notice for %s", tag);
+    pg_write_report(pg, 'N', "NOTICE", "00000", text);
+    pg_complete(pg, "DO");
+}
+
 static bool perform(struct pg *pg, const struct pg_command *command, const char *tag)
 {
     switch ((int)command->kind) {
@@ -367,18 +459,18 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
         select_rows(pg, tag);
         return true;
     case PG_INSERT:
+        if (pg->modes.read_only) {
+            pg_error(pg, "25006", "cannot execute INSERT in a read-only transaction");
+            return false;
+        }
         pg_complete(pg, "INSERT 0 1");
         return true;
     case PG_ERROR:
         pg_error(pg, "22012", "error asked for by %s", tag);
         return false;
-    case PG_NOTICE: {
-        char text[128];
-        snprintf(text, sizeof(text), "notice for %s", tag);
-        pg_write_report(pg, 'N', "NOTICE", "00000", text);
-        pg_complete(pg, "DO");
+    case PG_NOTICE:
+        notice(pg, tag);
         return true;
-    }
     case PG_COPY_IN:
         copy_response(pg, 'G');
         pg->copying = true;
@@ -401,14 +493,11 @@ static bool perform(struct pg *pg, const struct pg_command *command, const char 
     case PG_SAVEPOINT:
     case PG_ROLLBACK_TO:
     case PG_RELEASE:
-        return use_savepoint(pg, command);
     case PG_BEGIN:
-        begin(pg);
-        break;
+    case PG_MODES:
     case PG_COMMIT:
     case PG_ROLLBACK:
-        end_transaction(pg, command->kind == PG_COMMIT);
-        return true;
+        return perform_transaction(pg, command);
     case PG_DISCARD_ALL:
         return discard_all(pg);
     case PG_DEALLOCATE_ALL:
@@ -440,6 +529,9 @@ bool pg_execute(struct pg *pg)
         }
         if (statement->command.argument_count != command->argument_count) {
             pg_error(pg, "42601", "wrong number of parameters for prepared statement");
+            return false;
+        }
+        if (pg_is_outdated(pg, statement)) {
             return false;
         }
         memcpy(pg->arguments[0], command->value, PG_VALUE_BYTES);

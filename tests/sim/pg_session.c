@@ -13,6 +13,29 @@ const struct pg_statement *pg_executed(struct pg *pg, const struct pg_command *c
     return statement == NULL || statement->command.kind == PG_EXECUTE ? NULL : statement;
 }
 
+bool pg_is_outdated(struct pg *pg, const struct pg_statement *statement)
+{
+    if (pg->world == NULL || statement->command.kind != PG_CHANGING ||
+        statement->catalog == pg->world->catalog) {
+        return false;
+    }
+    pg->routine = "RevalidateCachedQuery";
+    pg_error(pg, "0A000", "cached plan must not change result type");
+    return true;
+}
+
+bool pg_lose_statement(struct pg *pg, uint32_t which)
+{
+    for (uint32_t i = 0; i < PG_STATEMENTS_MAX; i++) {
+        struct pg_statement *statement = &pg->statements[(which + i) % PG_STATEMENTS_MAX];
+        if (statement->used && strncmp(statement->name, "howdah_", 7) == 0) {
+            statement->used = false;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool prepare(struct pg *pg, const struct pg_command *command)
 {
     char text[PG_TEXT_BYTES], *at = text;
@@ -214,6 +237,22 @@ static bool use_sequence(struct pg *pg, const struct pg_command *command)
     return true;
 }
 
+/* --- signals ---------------------------------------------------------------------------------- */
+
+static void signal_backend(struct pg *pg, const struct pg_command *command)
+{
+    struct pg_world *world = pg->world;
+    uint32_t pid = command->rows;
+    bool known = world != NULL && world->signal(world->object, pg, pid, command->flag);
+    if (world != NULL && !known) {
+        char text[64];
+        snprintf(text, sizeof(text), "PID %u is not a PostgreSQL backend process", pid);
+        pg_write_report(pg, 'N', "WARNING", "01000", text);
+    }
+    pg_value(pg, world == NULL ? "?signal" : known ? "t" : "f");
+    pg_complete(pg, "SELECT 1");
+}
+
 /* --- LISTEN and NOTIFY ------------------------------------------------------------------------ */
 
 bool pg_listens(const struct pg *pg, const char *channel)
@@ -370,6 +409,17 @@ bool pg_perform_session(struct pg *pg, const struct pg_command *command, const c
     case PG_NEXTVAL:
     case PG_CURRVAL:
         return use_sequence(pg, command);
+    case PG_CHANGING:
+        pg_data(pg, 'D', "changing", 0, 0);
+        pg_complete(pg, "SELECT 1");
+        return true;
+    case PG_EXPLAIN:
+        pg_value(pg, pg->world == NULL ? "?rows" : "a server is asked for Howdah's plan");
+        pg_complete(pg, "EXPLAIN");
+        return true;
+    case PG_SIGNAL:
+        signal_backend(pg, command);
+        return true;
     case PG_DISCARD_SEQUENCES:
         pg->last_value = 0;
         pg_complete(pg, "DISCARD SEQUENCES");

@@ -5,9 +5,9 @@
 
 #include "tests/sim/pg.h"
 
-const char *const pg_parameter_names[PG_PARAMETER_COUNT] = {"DateStyle",          "TimeZone",
-                                                            "application_name",   "client_encoding",
-                                                            "default_tablespace", "app.who"};
+const char *const pg_parameter_names[PG_PARAMETER_COUNT] = {
+    "DateStyle",          "TimeZone", "application_name", "client_encoding",
+    "default_tablespace", "app.who",  "howdah.shard",     "howdah.route"};
 
 static bool find_parameter(const char *name, enum pg_parameter_id *ret_id)
 {
@@ -25,6 +25,9 @@ static const char *canonical(enum pg_parameter_id id, const char *value)
 {
     static const char *const spellings[][2] = {
         {"iso", "ISO, MDY"}, {"german", "German, DMY"}, {"utf8", "UTF8"}, {"latin1", "LATIN1"}};
+    if (id == PG_OWN_ROUTE) {
+        return strcmp(value, "auto") == 0 || strcmp(value, "replica") == 0 ? value : NULL;
+    }
     if (id != PG_DATE_STYLE && id != PG_CLIENT_ENCODING) {
         return value;
     }
@@ -40,7 +43,7 @@ static const char *canonical(enum pg_parameter_id id, const char *value)
 
 static bool is_unknown(struct pg *pg, const char *name, enum pg_parameter_id *ret_id)
 {
-    if (find_parameter(name, ret_id)) {
+    if (find_parameter(name, ret_id) && (*ret_id < PG_SERVER_COUNT || pg->world == NULL)) {
         return false;
     }
     pg_error(pg, "42704", "unrecognized configuration parameter \"%s\"", name);
@@ -94,9 +97,29 @@ void pg_reset_all(struct pg *pg)
     pg->has_custom = had_custom;
 }
 
+/* transaction_isolation and its kin. */
+static bool show_mode(struct pg *pg, const char *name)
+{
+    const struct pg_modes *modes = &pg->modes;
+    if (strcmp(name, "transaction_isolation") == 0) {
+        pg_value(pg, pg_isolations[modes->isolation]);
+    } else if (strcmp(name, "transaction_read_only") == 0) {
+        pg_value(pg, modes->read_only ? "on" : "off");
+    } else if (strcmp(name, "transaction_deferrable") == 0) {
+        pg_value(pg, modes->deferrable ? "on" : "off");
+    } else {
+        return false;
+    }
+    pg_complete(pg, "SHOW");
+    return true;
+}
+
 bool pg_show(struct pg *pg, const char *name)
 {
     enum pg_parameter_id id;
+    if (show_mode(pg, name)) {
+        return true;
+    }
     if (is_unknown(pg, name, &id)) {
         return false;
     }
@@ -104,7 +127,11 @@ bool pg_show(struct pg *pg, const char *name)
         pg_error(pg, "42704", "unrecognized configuration parameter \"%s\"", name);
         return false;
     }
-    pg_data(pg, 'D', pg->now.values[id].current, 0, 0);
+    if (id >= PG_SERVER_COUNT) {
+        pg_value(pg, pg->now.values[id].current);
+    } else {
+        pg_data(pg, 'D', pg->now.values[id].current, 0, 0);
+    }
     pg_complete(pg, "SHOW");
     return true;
 }
@@ -113,7 +140,9 @@ void pg_current_setting(struct pg *pg, const char *name)
 {
     enum pg_parameter_id id;
     bool known = find_parameter(name, &id) && (id != PG_CUSTOM || pg->has_custom);
-    if (known) {
+    if (known && id >= PG_SERVER_COUNT && pg->world == NULL) {
+        pg_value(pg, pg->now.values[id].current);
+    } else if (known) {
         pg_data(pg, 'D', pg->now.values[id].current, 0, 0);
     }
     pg_complete_rows(pg, "SELECT", known);
@@ -137,6 +166,14 @@ bool pg_start_parameter(struct pg *pg, const char *name, const char *value)
     pg->has_custom = false;
     pg->before = pg->now;
     return true;
+}
+
+void pg_start_role(struct pg *pg, const char *user)
+{
+    if (strcmp(user, "u1") == 0) {
+        pg_start_parameter(pg, "TimeZone", "Role/u1");
+        pg_start_parameter(pg, "default_tablespace", "space of u1");
+    }
 }
 
 static void report(struct pg *pg, const char *name, const char *value)

@@ -22,7 +22,7 @@ struct backend {
     uint64_t nap; /* counts sleeps, so that an old alarm does not wake a new sleep */
 };
 
-enum { SERVER_DATABASES = 2 };
+enum { SERVER_DATABASES = 2, DISTURB_US = 150 * 1000 };
 
 struct server {
     struct sim *sim;
@@ -42,6 +42,8 @@ static void on_noted(void *object, const char *channel, const char *payload)
 }
 
 static void on_wake(struct pg *pg);
+static bool on_signal(void *object, struct pg *pg, uint32_t pid, bool terminate);
+static void disturb(struct sim *sim, void *object, uint64_t argument);
 
 struct server *server_new(struct sim *sim)
 {
@@ -53,8 +55,11 @@ struct server *server_new(struct sim *sim)
     server->next_pid = 100;
     for (uint32_t i = 0; i < SERVER_DATABASES; i++) {
         server->worlds[i].server = server;
-        server->worlds[i].pg =
-            (struct pg_world){.object = &server->worlds[i], .noted = on_noted, .wake = on_wake};
+        server->worlds[i].pg = (struct pg_world){
+            .object = &server->worlds[i], .noted = on_noted, .wake = on_wake, .signal = on_signal};
+    }
+    if (sim->swarm.heals) {
+        sim_after(sim, sim_random(sim, DISTURB_US), disturb, server, 0);
     }
     return server;
 }
@@ -74,7 +79,7 @@ uint32_t server_backend_count(const struct server *server)
 {
     uint32_t count = 0;
     for (const struct backend *at = server->backends; at != NULL; at = at->next) {
-        count += at->started && !at->gone;
+        count += at->started && !at->gone && !at->wire->engine_closed;
     }
     return count;
 }
@@ -223,7 +228,7 @@ static void run(struct sim *sim, void *object, uint64_t argument)
     }
 }
 
-/* --- beginnings ------------------------------------------------------------------------------- */
+/* --- what others do --------------------------------------------------------------------------- */
 
 static void cancel_arrives(struct sim *sim, void *object, uint64_t argument)
 {
@@ -234,16 +239,68 @@ static void cancel_arrives(struct sim *sim, void *object, uint64_t argument)
     if (!backend->gone && backend->pg.asleep) {
         pg_interrupt(&backend->pg, "57014", "canceling statement due to user request");
         want_run(backend);
+    } else if (sim->swarm.late_cancels && backend->scheduled && pg_next_type(&backend->pg) != 0) {
+        backend->pg.cancel_pending = true;
     }
 }
+
+static struct backend *find_backend(const struct server *server, uint32_t pid)
+{
+    struct backend *at = server->backends;
+    while (at != NULL && (at->pid != pid || !at->started)) {
+        at = at->next;
+    }
+    return at;
+}
+
+static bool on_signal(void *object, struct pg *pg, uint32_t pid, bool terminate)
+{
+    const struct world *world = object;
+    struct sim *sim = world->server->sim;
+    struct backend *target = find_backend(world->server, pid);
+    check_signal(sim, pg->pid, pid, terminate);
+    if (target == NULL || target->gone || &target->pg == pg) {
+        return false;
+    }
+    if (terminate && !target->pg.ended) {
+        pg_terminate(&target->pg, "57P01", "terminating connection due to administrator command");
+        want_run(target);
+    } else if (!terminate) {
+        cancel_arrives(sim, target, 0);
+    }
+    return true;
+}
+
+/* Somebody alters a table, or a function deallocates a statement. */
+static void disturb(struct sim *sim, void *object, uint64_t argument)
+{
+    struct server *server = object;
+    bool done = sim_random(sim, 2) == 0;
+    (void)argument;
+    if (done) {
+        server->worlds[sim_random(sim, SERVER_DATABASES)].pg.catalog++;
+        sim_log(sim, "a table is altered");
+    }
+    for (struct backend *at = server->backends; at != NULL && !done; at = at->next) {
+        done = at->started && !at->gone && pg_at_rest(&at->pg) && sim_random(sim, 3) == 0 &&
+               pg_lose_statement(&at->pg, (uint32_t)sim_random(sim, PG_STATEMENTS_MAX));
+        if (done) {
+            sim_log(sim, "backend %u loses a statement", at->pid);
+        }
+    }
+    if (done) {
+        sim->disturbed_us[0] = sim->disturbed_us[1];
+        sim->disturbed_us[1] = sim->now_us;
+    }
+    sim_after(sim, sim_random(sim, DISTURB_US), disturb, server, 0);
+}
+
+/* --- beginnings ------------------------------------------------------------------------------- */
 
 static void take_cancel(struct backend *backend, const struct startup *startup)
 {
     struct sim *sim = backend->server->sim;
-    struct backend *target = backend->server->backends;
-    while (target != NULL && (target->pid != startup->cancel_pid || !target->started)) {
-        target = target->next;
-    }
+    struct backend *target = find_backend(backend->server, startup->cancel_pid);
     bool known = target != NULL && target->key_bytes == startup->cancel_key_bytes &&
                  memcmp(target->key, startup->cancel_key, target->key_bytes) == 0;
     if (known) {
@@ -295,16 +352,6 @@ static void write_greeting(struct backend *backend, uint32_t minor_asked)
     backend->pg.flushed = out->len;
 }
 
-static const char *startup_database(const struct startup *startup)
-{
-    for (uint32_t i = 0; i < startup->parameter_count; i++) {
-        if (strcmp(startup->parameters[i].name, "database") == 0) {
-            return startup->parameters[i].value;
-        }
-    }
-    return "";
-}
-
 /* The startup packet, when it is whole. */
 static void take_startup(struct backend *backend)
 {
@@ -327,10 +374,13 @@ static void take_startup(struct backend *backend)
         refuse(backend);
         return;
     }
+    if (sim->swarm.roles) {
+        pg_start_role(&backend->pg, startup_parameter(&startup, "user"));
+    }
     for (uint32_t i = 0; i < startup.parameter_count; i++) {
         pg_start_parameter(&backend->pg, startup.parameters[i].name, startup.parameters[i].value);
     }
-    uint32_t database = strcmp(startup_database(&startup), "db1") == 0 ? 1 : 0;
+    uint32_t database = strcmp(startup_parameter(&startup, "database"), "db1") == 0 ? 1 : 0;
     backend->pg.pid = backend->pid;
     backend->pg.object = backend;
     pg_join(&backend->pg, &backend->server->worlds[database].pg);

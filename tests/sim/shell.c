@@ -8,6 +8,7 @@
 #include "pool/engine.h"
 #include "pool/letter.h"
 #include "tests/sim/check.h"
+#include "tests/sim/console.h"
 #include "tests/sim/net.h"
 #include "tests/sim/server.h"
 #include "tests/sim/sim.h"
@@ -192,6 +193,18 @@ void shell_writable(struct shell *shell, struct wire *wire)
     write_out(shell, wire);
 }
 
+void shell_reload(struct shell *shell, struct options *options)
+{
+    struct event event = {.kind = EVENT_OPTIONS, .options = options};
+    step(shell, &event);
+}
+
+void shell_reload_done(struct shell *shell, struct handle handle)
+{
+    engine_reload_done(shell->engine, handle, NULL, shell->sim->now_us);
+    want_flush(shell);
+}
+
 bool shell_accept(struct shell *shell, struct wire *wire)
 {
     struct origin origin = {.family = 4, .address = {127, 0, 0, 1}, .port = 1};
@@ -362,12 +375,14 @@ static void act(struct shell *shell, const struct action *action)
     case ACTION_LOG:
         sim_log(shell->sim, "e%u log: %s", shell->worker, action->text);
         return;
+    case ACTION_RELOAD:
+        console_reload(shell->sim, shell, action->handle);
+        return;
     case ACTION_ASK_SECRET:
     case ACTION_FORGET_SECRET:
     case ACTION_ASK_CATALOG:
     case ACTION_DERIVE:
     case ACTION_ASK_OS_USER:
-    case ACTION_RELOAD:
     case ACTION_SHUTDOWN:
     case ACTION_DRAINED:
         sim_fail(shell->sim, "unexpected action %d", (int)action->kind);

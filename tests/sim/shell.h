@@ -9,6 +9,7 @@
 #include "base/handle.h"
 
 struct engine;
+struct options;
 struct sim;
 struct wire;
 
@@ -28,6 +29,10 @@ void shell_free(struct shell *shell);
 
 /* A client's socket. False when the engine refuses it. */
 bool shell_accept(struct shell *shell, struct wire *wire);
+
+/* The engine takes over a snapshot; a reload that was asked for is done. */
+void shell_reload(struct shell *shell, struct options *options);
+void shell_reload_done(struct shell *shell, struct handle handle);
 
 /* For net.c. */
 bool shell_reads(struct shell *shell, const struct wire *wire);

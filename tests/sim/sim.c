@@ -10,6 +10,7 @@
 #include "pool/account.h"
 #include "tests/sim/check.h"
 #include "tests/sim/client.h"
+#include "tests/sim/console.h"
 #include "tests/sim/net.h"
 #include "tests/sim/server.h"
 #include "tests/sim/shell.h"
@@ -144,6 +145,9 @@ static void begin(struct sim *sim, uint64_t seed)
     if (seed >= SIM_STATE_SEED) {
         swarm_draw_state(&sim->swarm, &sim->random);
     }
+    if (seed >= SIM_WIDE_SEED) {
+        swarm_draw_wide(&sim->swarm, &sim->random);
+    }
     sim->options = swarm_options(&sim->swarm);
     sim->shared = shared_new(sim->swarm.workers);
     if (sim->shared == NULL) {
@@ -159,6 +163,9 @@ static void begin(struct sim *sim, uint64_t seed)
     for (uint32_t i = 0; i < sim->client_count; i++) {
         sim->clients[i] = client_new(sim, i);
         sim_after(sim, sim_random(sim, spread_us), client_start, sim->clients[i], 0);
+    }
+    if (sim->swarm.console) {
+        sim->console = console_new(sim);
     }
     sim_after(sim, LOOK_US, look, NULL, 0);
 }
@@ -197,6 +204,7 @@ void sim_fini(struct sim *sim)
         options_unref(sim->options);
     }
     server_free(sim->server);
+    console_free(sim->console);
     wires_free(sim);
     free(sim->items);
     free(sim->notes);

@@ -23,6 +23,7 @@
 #include "pool/options.h"
 
 struct client;
+struct console;
 struct options;
 struct pool;
 struct server;
@@ -37,6 +38,7 @@ enum {
     SIM_LOG_LINES = 400,
     SIM_LINE_BYTES = 160,
     SIM_STATE_SEED = 10000, /* seeds below were kept before clients had any: they draw none */
+    SIM_WIDE_SEED = 20000,  /* likewise what swarm_draw_wide draws */
 };
 
 /* What one run lets happen. Chances are per mille. */
@@ -71,6 +73,14 @@ struct swarm {
     bool state_settings, state_savepoints, state_prepares, state_temps, state_cursors;
     bool state_locks, state_listens, state_sequences;
     uint32_t opaque_chance; /* of a command that is no SQL */
+    /* For seeds from SIM_WIDE_SEED on. */
+    bool begins; /* BEGIN with modes, and its other spellings; AND CHAIN */
+    bool own;    /* howdah.* settings, EXPLAIN (HOWDAH) */
+    bool roles;  /* a user has settings of its own */
+    bool console;
+    bool heals;        /* others change the catalog, and statements are lost */
+    bool pids;         /* pg_cancel_backend and pg_terminate_backend of another client's pid */
+    bool late_cancels; /* a cancel request can hit whatever the backend does next */
 };
 
 /* Who waited before the step under way (check_order.c). */
@@ -100,6 +110,9 @@ struct sim {
     uint32_t shell_count;
     struct shell *shells[SIM_WORKERS_MAX];
     struct server *server;
+    struct console *console;
+    uint32_t server_changes;  /* by reloads */
+    uint64_t disturbed_us[2]; /* when others last changed the catalog, or lost a statement */
     uint32_t client_count;
     struct client *clients[SIM_CLIENTS_MAX];
     struct wire *wires; /* all that ever were */
@@ -154,6 +167,7 @@ bool sim_chance(struct sim *sim, uint32_t per_mille);
 /* Draws what the run lets happen. */
 void swarm_draw(struct swarm *swarm, struct random *random);
 void swarm_draw_state(struct swarm *swarm, struct random *random);
+void swarm_draw_wide(struct swarm *swarm, struct random *random);
 void swarm_print(const struct swarm *swarm);
 /* A snapshot of options for it. */
 struct options *swarm_options(const struct swarm *swarm);

@@ -129,6 +129,23 @@ void swarm_draw_state(struct swarm *swarm, struct random *random)
     swarm->pool.has_max_pinned = true;
 }
 
+void swarm_draw_wide(struct swarm *swarm, struct random *random)
+{
+    swarm->begins = swarm->transactions && maybe(random);
+    swarm->own = maybe(random);
+    swarm->portals = swarm->portals && !swarm->own; /* of those answered here there is one */
+    swarm->roles = maybe(random);
+    swarm->console = below(random, 3) == 0;
+    swarm->heals = below(random, 3) == 0;
+    swarm->batches = swarm->batches && !swarm->heals; /* the oracle runs a text in one step */
+    swarm->pids = below(random, 3) == 0;
+    swarm->late_cancels = swarm->cancels && maybe(random);
+    if (below(random, 3) == 0) {
+        swarm->users = 2;
+        swarm->database_cap = maybe(random) ? swarm->database_cap : 1 + below(random, 3);
+    }
+}
+
 bool swarm_server_fails(const struct swarm *swarm)
 {
     return swarm->dial_fail_chance + swarm->dial_hang_chance + swarm->login_refuse_chance +
@@ -165,6 +182,10 @@ void swarm_print(const struct swarm *swarm)
            swarm->state_cursors ? " cursors" : "", swarm->state_locks ? " locks" : "",
            swarm->state_listens ? " listens" : "", swarm->state_sequences ? " sequences" : "",
            swarm->opaque_chance, pool->max_pinned);
+    printf("  wide:%s%s%s%s%s%s%s\n", swarm->begins ? " begins" : "", swarm->own ? " own" : "",
+           swarm->roles ? " roles" : "", swarm->console ? " console" : "",
+           swarm->heals ? " heals" : "", swarm->pids ? " pids" : "",
+           swarm->late_cancels ? " late_cancels" : "");
     printf("  faults: cut %u half_close %u hostile %u slow %u dial %u/%u refuse %u fatal %u/%u "
            "server_cut %u\n",
            swarm->client_cut_chance, swarm->half_close_chance, swarm->hostile_chance,
@@ -192,6 +213,11 @@ struct options *swarm_options(const struct swarm *swarm)
     options->workers = swarm->workers;
     options->max_clients = 1000;
     options->auth.method = AUTH_TRUST;
+    options->admin_users = calloc(1, sizeof(*options->admin_users));
+    if (options->admin_users == NULL) {
+        abort();
+    }
+    options->admin_users[options->admin_user_count++] = copy("admin");
     options->log_level = 2;
     for (uint32_t i = 0; i < swarm->databases; i++) {
         struct database_options *database = &options->databases[options->database_count++];
