@@ -13,6 +13,7 @@
 #include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
+#include "pool/pid.h"
 #include "pool/pid_hold.h"
 #include "pool/pool.h"
 #include "pool/sequence.h"
@@ -117,6 +118,7 @@ static void close_link(struct engine *engine, struct link *link)
         link->conn.tx.bytes == 0) {
         link_write(engine, link, terminate, sizeof(terminate));
     }
+    pid_ended(shared_pids(engine->shared), pool->host_account->number, link->backend_pid);
     leave_lists(engine, link);
     lend_grant_lost(link);
     lend_unpinned(link);

@@ -181,6 +181,7 @@ static bool apply_prepare(struct engine *engine, struct session *session,
     }
     prepared->pending++;
     named->pending_parse = true;
+    named->used = ++session->name_uses; /* by an EXECUTE of the same text */
     entry->prepared = prepared;
     entry->named = named;
     return true;

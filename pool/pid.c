@@ -134,6 +134,13 @@ void pid_lent(struct pid_directory *directory, uint32_t host, uint32_t virtual_p
     }
 }
 
+void pid_ended(struct pid_directory *directory, uint32_t host, uint32_t pid)
+{
+    if (pid < PID_BASE && other_of(directory, pid) >> 32 == host) {
+        set_other(directory, pid, 0, 0);
+    }
+}
+
 uint32_t pid_client_of(struct pid_directory *directory, uint32_t host, uint32_t pid)
 {
     uint64_t client = pid < PID_BASE ? other_of(directory, pid) : 0;

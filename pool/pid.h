@@ -6,8 +6,9 @@
  * arrays in a string, or parameters. What is not a pid of ours passes as it is; so does the pid of
  * a client that has no backend now, which no server knows.
  *
- * The directory says which pid has which backend. It is written when a link is lent, and never
- * cleared: what it says of a virtual pid counts only while the backend's entry says the same. That
+ * The directory says which pid has which backend. It is written when a link is lent; a backend's
+ * entry is cleared when the backend has ended, since another process may get its pid, a client's
+ * never: what it says of a virtual pid counts only while the backend's entry says the same. That
  * is enough for functions that look: they may find that the backend serves another client by now.
  * Those that signal (pg_cancel_backend, pg_terminate_backend) must not: what stands for their pids
  * the caller says, who has seen to it that it stays so (pool/pid_hold.h).
@@ -41,6 +42,9 @@ void pid_directory_free(struct pid_directory *directory);
 /* The backend of that server (the number of its host's account) now serves the client. By any
  * worker. */
 void pid_lent(struct pid_directory *directory, uint32_t host, uint32_t virtual_pid, uint32_t pid);
+
+/* The backend has ended, and with it what is said of its pid. */
+void pid_ended(struct pid_directory *directory, uint32_t host, uint32_t pid);
 
 /* The backend of the client, or 0; the client whose the backend is or was last, or 0. */
 uint32_t pid_of_client(struct pid_directory *directory, uint32_t host, uint32_t virtual_pid);

@@ -823,6 +823,8 @@ class Maker:
         proxy that knows the text need not send, so that it is not too late for an isolation level."""
         if among and "ISOLATION" in sql:
             sql = "BEGIN"
+        if among and sql == "DISCARD ALL" and "startup" in self.on:
+            sql = "DISCARD PLANS"  # if an error skips it the startup's settings are set all the same
         messages = [["P", "", sql, []], ["B", "", "", [], []]]
         if self.chance(0.6):
             messages.append(["D", "P", ""])
@@ -947,6 +949,7 @@ class Maker:
         channel = self.pick(CHANNELS)
         self.in_transaction = False
         steps = [[["Q", "ROLLBACK"]]] if self.on & {"transaction", "portal", "notice"} else []
+        steps = [[["S"]], *steps] if "pipeline" in self.on else steps  # amid one, a notification waits for its end
         return [*steps, [["Q", f"LISTEN {channel}"]], ["!", f"NOTIFY {channel}, 'from outside'"], ["A"]]
 
     def step_call(self):
@@ -979,6 +982,8 @@ class Maker:
                 continue  # another role can't set it again behind a RESET
             if "discard" in self.on and name.lower() == "default_transaction_read_only":
                 continue  # behind a DISCARD ALL in a pipeline it holds from the next Sync on
+            if name.lower() == "standard_conforming_strings" and self.on & {"extended", "pipeline"}:
+                continue  # while it is off a prepared RESET goes to the server's default
             if self.chance(0.8) and ("DEFAULT" in value or "bogus" in value or "Bad" in value or "parsecs" in value):
                 continue
             value = value[1:-1].replace("''", "'")

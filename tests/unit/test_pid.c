@@ -61,6 +61,18 @@ Test(pid, a_backend_that_was_lent_on_is_no_longer_the_clients)
     pid_directory_free(directory);
 }
 
+Test(pid, whoever_gets_the_pid_of_a_backend_that_has_ended_is_no_client)
+{
+    struct pid_directory *directory = directory_of_two();
+    pid_ended(directory, HOST + 1, 1234);
+    cr_assert_eq(pid_client_of(directory, HOST, 1234), CLIENT, "another server's has ended");
+    pid_ended(directory, HOST, 1234);
+    cr_assert_eq(pid_client_of(directory, HOST, 1234), 0);
+    cr_assert_eq(pid_of_client(directory, HOST, CLIENT), 0);
+    cr_assert_eq(pid_client_of(directory, HOST, 77), OTHER);
+    pid_directory_free(directory);
+}
+
 Test(pid, another_server_has_other_pids)
 {
     struct pid_directory *directory = directory_of_two();
