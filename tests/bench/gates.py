@@ -84,12 +84,13 @@ def count_while(world, target, tool, work):
     return counts, result
 
 
-def count_instructions(world, name, mode, short=30, long=180):
-    """User-space instructions per query of a fresh proxy, as callgrind counts them. Under it the
-    proxy is slow, so that all 32 clients wait for it, as they do under full load."""
+def count_instructions(world, name, mode, short=30, long=180, script=None):
+    """User-space instructions per query, or run of the script, of a fresh proxy, as callgrind counts
+    them. Under it the proxy is slow, so that all 32 clients wait for it, as under full load."""
     if not shutil.which("valgrind"):
         raise Skip("valgrind is not here")
-    return subtract(lambda n: _count_with_callgrind(world, name, mode, n), short, long)["all"]
+    return subtract(lambda n: _count_with_callgrind(world, name, mode, n, script), short,
+                    long)["all"]
 
 
 def count_allocations(world, name, mode, short=100, long=1100):
@@ -169,13 +170,13 @@ def _under(tracer, work):
             process.wait(20)
 
 
-def _count_with_callgrind(world, name, mode, transactions):
+def _count_with_callgrind(world, name, mode, transactions, script):
     out = world.path("callgrind.out")
     if os.path.exists(out):
         os.unlink(out)
     wrapper = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}"]
     with world.start(name, wrapper=wrapper) as target:
-        pgbench(world, target, mode, CLIENTS, transactions=transactions)
+        pgbench(world, target, mode, CLIENTS, transactions=transactions, script=script)
     with open(out, encoding="utf-8") as file:
         total = re.search(r"^(?:totals|summary): (\d+)", file.read(), re.M)
     if not total:

@@ -8,6 +8,10 @@
  *                                    of stdin
  *     load out PORT SQL              read the whole answer and drop it
  *     load in PORT SQL BYTES         COPY that many bytes in, in rows of 1,000
+ *     load orm PORT CLIENTS SECONDS STYLE
+ *                                    transactions as an ORM does them, a thread a client: BEGIN,
+ *                                    select, update and COMMIT, each of which waits for its answer;
+ *                                    with what psycopg2 sends (STYLE simple) or asyncpg (prepared)
  *
  * In the environment: LOAD_USER, LOAD_DATABASE, LOAD_PASSWORD (set: SCRAM; unset: trust), LOAD_TLS
  * (set: TLS). All on 127.0.0.1.
@@ -22,7 +26,14 @@
 #include <string.h>
 #include <time.h>
 
-enum { STORM_THREADS = 8, ROW_BYTES = 1000, CHUNK_ROWS = 65 };
+enum {
+    STORM_THREADS = 8,
+    ROW_BYTES = 1000,
+    CHUNK_ROWS = 65,
+    ACCOUNTS = 100000,     /* of pgbench's, in a table of its scale 1 or more */
+    TIMES_MAX = 100000,    /* of a client's transactions, whose times are kept */
+    MESSAGES_BYTES = 1024, /* a batch */
+};
 
 static const char select_one[] = "SELECT 1";
 static const char statement[] = "s1\0SELECT abalance FROM pgbench_accounts WHERE aid = $1\0\0";
@@ -87,6 +98,189 @@ static void storm(const struct wire_target *target, double seconds)
     printf("{\"logins\": %llu, \"seconds\": %.6f}\n", (unsigned long long)logins,
            now_s() - start_s);
 }
+
+/* --- transactions ----------------------------------------------------------------------------- */
+
+struct orm_client {
+    pthread_t thread;
+    const struct wire_target *target;
+    double until_s;
+    bool prepared;
+    uint64_t transactions;
+    uint32_t *times_ns; /* of the first TIMES_MAX */
+    uint32_t random;
+};
+
+/* Messages that are sent in one go, as drivers send them. */
+struct batch {
+    uint8_t bytes[MESSAGES_BYTES];
+    size_t len;
+};
+
+static void batch_add(struct batch *batch, char type, const void *body, size_t len)
+{
+    uint32_t length = htonl((uint32_t)len + 4);
+
+    if (len > sizeof(batch->bytes) - batch->len - 5)
+        wire_die("a batch that is too long");
+    batch->bytes[batch->len] = (uint8_t)type;
+    memcpy(batch->bytes + batch->len + 1, &length, 4);
+    if (len > 0)
+        memcpy(batch->bytes + batch->len + 5, body, len);
+    batch->len += len + 5;
+}
+
+static void batch_run(struct batch *batch, struct wire *w)
+{
+    wire_send(w, batch->bytes, batch->len);
+    wire_until_ready(w);
+    batch->len = 0;
+}
+
+static void query(struct wire *w, const char *sql)
+{
+    struct batch batch = {.len = 0};
+
+    batch_add(&batch, 'Q', sql, strlen(sql) + 1);
+    batch_run(&batch, w);
+}
+
+/* Prepares what the transactions run; asyncpg does it once, and keeps the statement. */
+static void prepare(struct wire *w, char name, const char *sql)
+{
+    struct batch batch = {.len = 0};
+    char body[256] = {name};
+    size_t sql_bytes = strlen(sql) + 1;
+
+    memcpy(body + 2, sql, sql_bytes); /* the name's NUL before it, no types behind it */
+    batch_add(&batch, 'P', body, sql_bytes + 4);
+    batch_add(&batch, 'S', NULL, 0);
+    batch_run(&batch, w);
+}
+
+/* Bind, Execute and Sync of it, with an account's number in binary. */
+static void run_prepared(struct wire *w, char name, uint32_t account)
+{
+    static const char execute[] = "\0\0\0\0";
+    /* The unnamed portal, the statement, one format (binary), one parameter, its length and value,
+     * results in binary. */
+    char bind[] = "\0?\0\0\1\0\1\0\1\0\0\0\4....\0\1\0\1";
+    struct batch batch = {.len = 0};
+    uint32_t value = htonl(account);
+
+    bind[1] = name;
+    memcpy(bind + 13, &value, 4);
+    batch_add(&batch, 'B', bind, sizeof(bind) - 1);
+    batch_add(&batch, 'E', execute, sizeof(execute));
+    batch_add(&batch, 'S', NULL, 0);
+    batch_run(&batch, w);
+}
+
+static void transaction_simple(struct wire *w, uint32_t account)
+{
+    char sql[128];
+
+    query(w, "BEGIN");
+    snprintf(sql, sizeof(sql), "SELECT abalance FROM pgbench_accounts WHERE aid = %u", account);
+    query(w, sql);
+    snprintf(sql, sizeof(sql), "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = %u",
+             account);
+    query(w, sql);
+    query(w, "COMMIT");
+}
+
+static void transaction_prepared(struct wire *w, uint32_t account)
+{
+    query(w, "BEGIN;");
+    run_prepared(w, 's', account);
+    run_prepared(w, 'u', account);
+    query(w, "COMMIT;");
+}
+
+static void *orm_main(void *argument)
+{
+    struct orm_client *self = argument;
+    struct wire_scratch *scratch = scratch_new();
+    struct wire w;
+    double from_s, until_s;
+
+    wire_open(&w, self->target, scratch);
+    if (self->prepared) {
+        prepare(&w, 's', "SELECT abalance FROM pgbench_accounts WHERE aid = $1");
+        prepare(&w, 'u', "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = $1");
+    }
+    for (from_s = now_s(); from_s < self->until_s; from_s = until_s) {
+        self->random = self->random * 1664525 + 1013904223; /* Numerical Recipes' generator */
+        uint32_t account = 1 + (self->random >> 8) % ACCOUNTS;
+        if (self->prepared)
+            transaction_prepared(&w, account);
+        else
+            transaction_simple(&w, account);
+        until_s = now_s();
+        if (self->transactions < TIMES_MAX)
+            self->times_ns[self->transactions] = (uint32_t)((until_s - from_s) * 1e9);
+        self->transactions++;
+    }
+    wire_close(&w);
+    free(scratch);
+    return NULL;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The median of what all clients have kept, and how many transactions there were. */
+static void print_orm(const struct orm_client *clients, size_t count, double start_s)
+{
+    uint32_t *times_ns = calloc(count * TIMES_MAX, sizeof(*times_ns));
+    size_t kept = 0;
+    uint64_t transactions = 0;
+
+    if (!times_ns)
+        wire_die("calloc");
+    for (size_t i = 0; i < count; i++) {
+        size_t mine = clients[i].transactions < TIMES_MAX ? clients[i].transactions : TIMES_MAX;
+        memcpy(times_ns + kept, clients[i].times_ns, mine * sizeof(*times_ns));
+        kept += mine;
+        transactions += clients[i].transactions;
+    }
+    qsort(times_ns, kept, sizeof(*times_ns), compare_times);
+    printf("{\"transactions\": %llu, \"seconds\": %.6f, \"median_us\": %.3f}\n",
+           (unsigned long long)transactions, now_s() - start_s, times_ns[kept / 2] / 1e3);
+    free(times_ns);
+}
+
+static void orm(const struct wire_target *target, size_t count, double seconds, bool prepared)
+{
+    struct orm_client *clients = calloc(count, sizeof(*clients));
+    double start_s = now_s();
+
+    if (!clients)
+        wire_die("calloc");
+    for (size_t i = 0; i < count; i++) {
+        clients[i] = (struct orm_client){.target = target,
+                                         .until_s = start_s + seconds,
+                                         .prepared = prepared,
+                                         .times_ns = calloc(TIMES_MAX, sizeof(uint32_t)),
+                                         .random = (uint32_t)i};
+        if (!clients[i].times_ns)
+            wire_die("calloc");
+        if (pthread_create(&clients[i].thread, NULL, orm_main, &clients[i]))
+            wire_die("pthread_create");
+    }
+    for (size_t i = 0; i < count; i++)
+        pthread_join(clients[i].thread, NULL);
+    print_orm(clients, count, start_s);
+    for (size_t i = 0; i < count; i++)
+        free(clients[i].times_ns);
+    free(clients);
+}
+
+/* --- idle crowds ------------------------------------------------------------------------------ */
 
 static void use_prepared(struct wire *w)
 {
@@ -217,6 +411,9 @@ static bool run(int argc, char **argv)
         stream_out(&target, argv[3]);
     else if (argc == 5 && strcmp(argv[1], "in") == 0)
         stream_in(&target, argv[3], strtoull(argv[4], NULL, 10));
+    else if (argc == 6 && strcmp(argv[1], "orm") == 0)
+        orm(&target, strtoul(argv[3], NULL, 10), strtod(argv[4], NULL),
+            strcmp(argv[5], "prepared") == 0);
     else
         known = false;
     SSL_CTX_free(target.tls);
@@ -227,6 +424,6 @@ int main(int argc, char **argv)
 {
     if (run(argc, argv))
         return 0;
-    fprintf(stderr, "usage: load storm|idle|out|in PORT ...\n");
+    fprintf(stderr, "usage: load storm|idle|out|in|orm PORT ...\n");
     return 2;
 }

@@ -102,6 +102,14 @@ def load(world, target, *args):
     return json.loads(done.stdout)
 
 
+def orm(world, target, style, clients, seconds):
+    """Transactions as ORMs do them; the median of their times, and CPU per transaction."""
+    with CpuMeter(target) as meter:
+        got = load(world, target, "orm", str(clients), str(seconds), style)
+    return {"tps": got["transactions"] / got["seconds"], "latency_us": got["median_us"],
+            "cpu_us": meter.us_per(got["transactions"])}
+
+
 def storm(world, target, seconds):
     """Logins one after the other on eight threads; returns logins a second and CPU per login."""
     with CpuMeter(target) as meter:
