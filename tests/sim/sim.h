@@ -4,7 +4,8 @@
  *         |                                            |                          pg*.c: PostgreSQL
  *         +-- oracle (check_transcript.c), witness     +-- pool size, order, quiesce (check_*.c)
  *         +-- locks, sequence, notifications           +-- what links remember (check_link.c)
- *             (check_session.c)
+ *             (check_session.c)                        +-- whom a pid reaches (check_pids.c)
+ *    an administrator (console.c) <-> wires <-> shells; others who alter tables (server.c)
  *
  * One thread, one generator, no sockets: a seed decides everything, so a seed that fails fails
  * again. What may happen in a run (faults, small limits, kinds of clients) is drawn first

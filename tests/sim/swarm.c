@@ -134,6 +134,8 @@ void swarm_draw_wide(struct swarm *swarm, struct random *random)
     swarm->begins = swarm->transactions && maybe(random);
     swarm->own = maybe(random);
     swarm->portals = swarm->portals && !swarm->own; /* of those answered here there is one */
+    /* What is answered here does not end the unnamed statement that a server has. */
+    swarm->rebinds = swarm->rebinds && !swarm->own;
     swarm->roles = maybe(random);
     swarm->console = below(random, 3) == 0;
     swarm->heals = below(random, 3) == 0;
