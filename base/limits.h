@@ -149,6 +149,12 @@
 #define LIMIT_WEIGHT_MIN 1
 #define LIMIT_WEIGHT_MAX 1000
 
+/* --- sessions (pool/) ----------------------------------------------------------------------- */
+
+/* Channels of one session that the pool's listening link hears for it; that server looks through a
+ * list of all of them for each notification (IsListeningOn, async.c). */
+#define LIMIT_CHANNELS 1024
+
 /* --- the house ------------------------------------------------------------------------------ */
 
 /* Worker threads: the virtual pid has 6 bits for them (pool/pid.h) */

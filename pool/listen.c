@@ -42,6 +42,7 @@ struct channel {
 
 /* One session's share in one channel. */
 struct sub {
+    struct map_node node; /* in the listener, by the channel's name */
     struct list in_channel, in_listener;
     struct channel *channel;
     struct listener *listener;
@@ -51,6 +52,7 @@ struct sub {
 struct listener {
     struct session *session;
     struct list subs;      /* in_listener */
+    struct map by_name;    /* the same */
     struct list waiting;   /* in the hub */
     uint64_t wait_for;     /* while waiting */
     bool spoke;            /* it has done what may notify, and the hub was not waited for since */
@@ -70,6 +72,7 @@ struct hub {
     uint64_t sent, answered;
     bool ready;  /* logged in */
     bool wanted; /* one more is to be sent */
+    bool tells;  /* its listeners are being told: channels stay until that is done */
 };
 
 /* --- the hub ---------------------------------------------------------------------------------- */
@@ -173,7 +176,7 @@ static void hub_send(struct engine *engine, struct hub *hub)
 static uint64_t hub_ask(struct engine *engine, struct hub *hub)
 {
     hub->wanted = true;
-    if (hub->ready && hub->answered == hub->sent) {
+    if (hub->ready && !hub->tells && hub->answered == hub->sent) {
         hub_send(engine, hub);
         return hub->sent;
     }
@@ -261,6 +264,7 @@ static struct listener *listener_of(struct session *session)
         if (listener != NULL) {
             list_init(&listener->subs);
             list_init(&listener->waiting);
+            map_init(&listener->by_name);
             writer_init(&listener->queue);
             listener->session = session;
             session->listener = listener;
@@ -275,6 +279,7 @@ static void drop_sub(struct engine *engine, struct sub *sub)
     struct channel *channel = sub->channel;
     list_remove(&sub->in_channel);
     list_remove(&sub->in_listener);
+    map_remove(&sub->listener->by_name, &sub->node);
     free(sub);
     if (list_empty(&channel->subs) && !list_linked(&channel->changed)) {
         list_push_back(&hub->changed, &channel->changed);
@@ -282,10 +287,12 @@ static void drop_sub(struct engine *engine, struct sub *sub)
     }
 }
 
-static struct sub *find_sub(const struct listener *listener, const char *name)
+static struct sub *find_sub(const struct engine *engine, const struct listener *listener,
+                            const char *name)
 {
-    LIST_EACH (&listener->subs, node) {
-        struct sub *sub = CONTAINER_OF(node, struct sub, in_listener);
+    struct map_node *node = map_first(&listener->by_name, name_hash(engine, name, strlen(name)));
+    for (; node != NULL; node = map_next(node)) {
+        struct sub *sub = CONTAINER_OF(node, struct sub, node);
         if (strcmp(sub->channel->name, name) == 0) {
             return sub;
         }
@@ -302,6 +309,10 @@ static bool add_sub(const struct engine *engine, struct hub *hub, struct listene
         return false;
     }
     *sub = (struct sub){.channel = channel, .listener = listener, .from = UINT64_MAX};
+    if (map_add(&listener->by_name, &sub->node, channel->node.hash) != 0) {
+        free(sub);
+        return false;
+    }
     list_push_back(&channel->subs, &sub->in_channel);
     list_push_back(&listener->subs, &sub->in_listener);
     return true;
@@ -318,7 +329,8 @@ void listen_discarded(struct engine *engine, struct session *session)
     if (listener == NULL) {
         return;
     }
-    LIST_EACH (&listener->subs, node) {
+    /* clang's analyzer doesn't see that one which was removed and freed is not in the list. */
+    LIST_EACH (&listener->subs, node) { /* NOLINT(clang-analyzer-unix.Malloc) */
         drop_sub(engine, CONTAINER_OF(node, struct sub, in_listener));
     }
 }
@@ -331,6 +343,7 @@ void listen_free(struct engine *engine, struct session *session)
     }
     listen_discarded(engine, session);
     list_remove(&listener->waiting);
+    map_fini(&listener->by_name);
     writer_fini(&listener->queue);
     session->listener = NULL;
     free(listener);
@@ -442,14 +455,16 @@ void listen_executed(struct engine *engine, struct session *session, const char 
 
 /* --- what has come of it ---------------------------------------------------------------------- */
 
-static void bury(struct engine *engine, struct listener *listener, const char *tomb)
+static void bury(struct engine *engine, struct session *session, const char *tomb)
 {
-    /* clang's analyzer doesn't see that one which was removed and freed is not in the list. */
-    LIST_EACH (&listener->subs, node) { /* NOLINT(clang-analyzer-unix.Malloc) */
-        struct sub *sub = CONTAINER_OF(node, struct sub, in_listener);
-        if (tomb_covers(tomb, sub->channel->node.hash)) {
-            drop_sub(engine, sub);
-        }
+    uint64_t hash;
+    struct map_node *node;
+    if (!tomb_read(tomb, &hash)) {
+        listen_discarded(engine, session);
+        return;
+    }
+    while ((node = map_first(&session->listener->by_name, hash)) != NULL) {
+        drop_sub(engine, CONTAINER_OF(node, struct sub, node));
     }
 }
 
@@ -476,7 +491,7 @@ static bool take_over(struct engine *engine, struct listener *listener, struct h
 {
     bool any = false;
     for (const char *name = names; count > 0; count--, name += strlen(name) + 1) {
-        if (!tomb_is(name) && find_sub(listener, name) == NULL) {
+        if (!tomb_is(name) && find_sub(engine, listener, name) == NULL) {
             if (!add_sub(engine, hub, listener, name)) {
                 return false;
             }
@@ -503,14 +518,15 @@ bool listen_answered(struct engine *engine, struct session *session, const char 
         if (tomb_is(name)) {
             tombs++;
             if (session->listener != NULL) {
-                bury(engine, session->listener, name);
+                bury(engine, session, name);
             }
         }
     }
     if (tombs < count) {
         struct listener *listener = listener_of(session);
-        bool shares =
-            listener != NULL && (session->pins & PIN_LISTEN) == 0 && same_encoding(session->link);
+        bool shares = listener != NULL && (session->pins & PIN_LISTEN) == 0 &&
+                      listener->by_name.count + (count - tombs) <= LIMIT_CHANNELS &&
+                      same_encoding(session->link);
         struct hub *hub = shares ? hub_of(engine, session->pool) : NULL;
         if (hub == NULL) {
             return false;
@@ -548,7 +564,7 @@ static void tell_queue(struct engine *engine, struct listener *listener)
     while (at < end) {
         uint32_t total = 1 + message_load_u32(at + 1);
         const char *name = (const char *)at + MESSAGE_HEADER_BYTES + 4;
-        if (find_sub(listener, name) != NULL) {
+        if (find_sub(engine, listener, name) != NULL) {
             conn_write(engine, &listener->session->conn, at, total);
         }
         at += total;
@@ -645,7 +661,7 @@ static void deliver(struct engine *engine, struct listener *listener, uint32_t p
     }
 }
 
-static void fan_out(struct engine *engine, const struct hub *hub, uint32_t pid, const char *name,
+static void fan_out(struct engine *engine, struct hub *hub, uint32_t pid, const char *name,
                     const char *payload)
 {
     size_t len = strlen(name);
@@ -653,12 +669,14 @@ static void fan_out(struct engine *engine, const struct hub *hub, uint32_t pid, 
     if (channel == NULL) {
         return;
     }
+    hub->tells = true;
     LIST_EACH (&channel->subs, node) {
         struct sub *sub = CONTAINER_OF(node, struct sub, in_channel);
         if (sub->from <= hub->answered) {
-            deliver(engine, sub->listener, pid, name, payload);
+            deliver(engine, sub->listener, pid, name, payload); /* may end its session */
         }
     }
+    hub->tells = false;
 }
 
 bool listen_notification(struct engine *engine, struct link *link, const uint8_t *body,
@@ -682,7 +700,8 @@ bool listen_notification(struct engine *engine, struct link *link, const uint8_t
     if (owner == NULL || owner->ready_held || link->listens) {
         return false; /* what the link hears now is the hub's to tell */
     }
-    const struct sub *sub = owner->listener == NULL ? NULL : find_sub(owner->listener, name);
+    const struct sub *sub =
+        owner->listener == NULL ? NULL : find_sub(engine, owner->listener, name);
     if (sub != NULL && sub->from != UINT64_MAX) {
         return false;
     }

@@ -28,7 +28,8 @@
  *
  * The hub counts under the caps of the database and of the user, not in the pool's size. If it is
  * lost, so may notifications be: its sessions end as a listening backend would. Where there can be
- * no hub, or the session has another client_encoding than it, the session keeps its link (a pin).
+ * no hub, or the session has another client_encoding than it, or more than LIMIT_CHANNELS, the
+ * session keeps its link (a pin).
  */
 #ifndef POOL_LISTEN_H
 #define POOL_LISTEN_H

@@ -1,6 +1,7 @@
 #include "pool/tomb.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -69,10 +70,9 @@ bool tomb_is(const char *name)
     return strncmp(name, TOMB_PREFIX, TOMB_PREFIX_LEN) == 0;
 }
 
-bool tomb_covers(const char *tomb, uint64_t hash)
+bool tomb_read(const char *tomb, uint64_t *ret_hash)
 {
     const char *which = tomb + TOMB_PREFIX_LEN;
-    char text[17];
-    snprintf(text, sizeof(text), "%016llx", (unsigned long long)hash);
-    return strcmp(which, "*") == 0 || strcmp(which, text) == 0;
+    *ret_hash = strtoull(which, NULL, 16);
+    return strcmp(which, "*") != 0;
 }

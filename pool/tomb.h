@@ -20,8 +20,8 @@ bool tomb_next(uint64_t hash_key, struct sql_lexer *lexer, char tomb[TOMB_BYTES]
 /* Whether a channel is a tombstone. */
 bool tomb_is(const char *name);
 
-/* Whether the tombstone is that of the channel whose name, without its NUL, has this hash under the
- * same key. */
-bool tomb_covers(const char *tomb, uint64_t hash);
+/* The hash, under the same key, of the name (without its NUL) of the channel whose tombstone it is.
+ * False: it is that of all channels. */
+bool tomb_read(const char *tomb, uint64_t *ret_hash);
 
 #endif

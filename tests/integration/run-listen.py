@@ -287,6 +287,75 @@ def _():
         equal(other.scalar("SELECT 1"), "1", "the link is free again")
 
 
+@suite.check("more channels than are shared: the session keeps its link, and hears all of them")
+def _():
+    with stage.proxy(size=1, max_pinned=2) as proxy:
+        client = stage.client(proxy)
+        client.rows("LISTEN first")
+        client.rows(";".join(f"LISTEN c{number}" for number in range(1024)))
+        equal([row["reason"] for row in proxy.admin("SHOW PINS")], ["LISTEN"])
+        with stage.direct() as direct:
+            direct.rows("NOTIFY first, '1'")
+            direct.rows("NOTIFY c1023, '2'")
+        equal(sorted(notifications(client, 2)), ["1", "2"])
+        client.rows("UNLISTEN *")
+        equal(proxy.admin("SHOW PINS"), [])
+        with stage.direct() as direct:
+            direct.rows("NOTIFY first; NOTIFY c0")
+        equal(client.quiet(0.3), [])
+
+
+@suite.check("thousands of channels and UNLISTENs hold up nobody")
+def _():
+    with stage.proxy(size=3, check_state=False) as proxy:
+        client, other = stage.client(proxy), stage.client(proxy)
+        client.sock.settimeout(60)
+        client.rows("BEGIN")
+        for part in range(4):
+            client.rows(";".join(f"LISTEN c{number}" for number in range(part * 4000, part * 4000 + 4000)))
+        client.rows("COMMIT")
+        other.rows("SELECT 1")
+        client.send(query(";".join(f"UNLISTEN c{number}" for number in range(3500))))
+        worst, end = 0, time.monotonic() + 1.5
+        while (begun := time.monotonic()) < end:
+            other.rows("SELECT 1")
+            worst = max(worst, time.monotonic() - begun)
+        client.ready()
+        true(worst < 1.5, f"another client waited {worst:.1f} s")
+
+
+@suite.check("an UNLISTEN is not lost where its Execute is cut")
+def _():
+    with stage.proxy(size=1) as proxy:
+        client = stage.client(proxy)
+        for cut in (1, 5, 8, 9, 10):
+            client.rows("LISTEN x")
+            front = parse("", "UNLISTEN x") + bind()
+            client.send_cut(front + execute() + sync(), len(front) + cut, 0.1)
+            client.ready()
+            stage.sql("NOTIFY x, 'late'")
+            equal(client.quiet(0.2), [], f"cut at {cut}")
+
+
+@suite.check("a client that does not read is ended; who listens beside it hears on")
+def _():
+    with stage.proxy(size=3) as proxy:
+        slow, other = stage.client(proxy), stage.client(proxy)
+        for channels in ("x", "x, y"):
+            slow = stage.client(proxy)
+            for channel in channels.split(", "):
+                slow.rows(f"LISTEN {channel}")
+            slow.rows("BEGIN")
+            slow.rows("SELECT 1")
+            for part in range(3):
+                stage.sql("SELECT count(pg_notify('x', n::text || repeat('x', 7900)))"
+                          f" FROM generate_series({part * 1000}, {part * 1000 + 999}) n")
+            equal([m.fields["C"] for m in slow.rest() if m.kind == "E"], ["54000"])
+        other.rows("LISTEN x")
+        stage.sql("NOTIFY x, 'on'")
+        equal(notifications(other, 1), ["on"])
+
+
 @suite.check("a session of another client_encoding hears in that encoding")
 def _():
     with stage.proxy(size=2) as proxy:
