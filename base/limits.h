@@ -151,6 +151,10 @@
 
 /* --- sessions (pool/) ----------------------------------------------------------------------- */
 
+/* What a server may tell of a session when it is asked: its settings, its channels. Nobody carries
+ * more than that from one server connection to another: its session keeps the one it has. */
+#define LIMIT_STATE_BYTES (256 * 1024)
+
 /* Channels of one session that the pool's listening link hears for it; that server looks through a
  * list of all of them for each notification (IsListeningOn, async.c). */
 #define LIMIT_CHANNELS 1024

@@ -500,21 +500,35 @@ bool extended_parse_known(struct engine *engine, struct session *session, const 
 
 /* --- Bind, Describe, Close -------------------------------------------------------------------- */
 
+/* The client's statement of that name; NULL when there is none. */
+static struct statement *find_statement(const struct engine *engine, const struct session *session,
+                                        struct name name)
+{
+    if (name.bytes == 0) {
+        return session->unnamed;
+    }
+    const struct session_statement *named =
+        session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
+    return named == NULL ? NULL : named->statement;
+}
+
 /* name_waits, and also for what the statement itself names. */
 static bool waits(struct engine *engine, struct session *session, struct name name)
 {
     if (name_waits(engine, session, name)) {
         return true;
     }
-    if (!extended_status_is_open(session->link)) {
-        return false; /* nothing that names_wait would wait for */
-    }
-    const struct session_statement *named =
-        name.bytes == 0
-            ? NULL
-            : session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
-    return names_wait(session, named == NULL ? NULL : named->statement) ||
-           (name.bytes == 0 && names_wait(session, session->unnamed));
+    return extended_status_is_open(session->link) && /* else names_wait would wait for nothing */
+           names_wait(session, find_statement(engine, session, name));
+}
+
+/* Whether more of a Bind must be here, for the names in its parameters. */
+static bool wants_bind(struct engine *engine, struct session *session, struct name name,
+                       uint32_t total)
+{
+    struct statement *statement = find_statement(engine, session, name);
+    return statement != NULL && total <= LIMIT_PLAN_BYTES &&
+           custom_is_blind(session, state_statement_plan(engine, session, statement));
 }
 
 /* A new front of a Bind, with the other name. Its portal's name lies in `block`. */
@@ -555,12 +569,7 @@ uint8_t extended_bind_refused(struct engine *engine, const struct session *sessi
     if (reader.failed) {
         return 0;
     }
-    struct statement *statement = session->unnamed;
-    if (name.bytes > 0) {
-        const struct session_statement *named =
-            session_statement_find(&session->statements, engine->hash_key, name.text, name.bytes);
-        statement = named == NULL ? NULL : named->statement;
-    }
+    struct statement *statement = find_statement(engine, session, name);
     return statement == NULL ? 0 : refused_pin(engine, session, statement);
 }
 
@@ -591,15 +600,30 @@ static void note_listen(struct engine *engine, struct session *session, struct n
     }
 }
 
-/* What is known of a session that has bound it; `rest` is what stands behind the names. */
+/* The names of custom settings in a statement that is bound, and in the rest of its Bind. */
+static void note_customs(struct engine *engine, struct session *session,
+                         struct statement *statement, const struct reader *rest, bool whole)
+{
+    const struct plan *plan = state_statement_plan(engine, session, statement);
+    if (custom_is_blind(session, plan)) {
+        custom_note_statement(engine, session, statement);
+        custom_note_bind(engine, session, plan, rest->at, (uint32_t)rest->left, whole);
+    }
+}
+
+/* What the statement (NULL: none that is known) may leave that is bound to that portal; `rest` is
+ * what is here of the Bind behind its names. */
 static void note_bound(struct engine *engine, struct session *session, struct name portal,
-                       struct statement *statement, const struct reader *rest)
+                       struct statement *statement, const struct reader *rest, bool whole)
 {
     if (session->names != NULL) {
         names_rebound(session, portal.text);
     }
     if (session->own != NULL) {
         own_bound(session, statement == NULL ? NULL : statement->plan);
+    }
+    if (statement != NULL) {
+        note_customs(engine, session, statement, rest, whole);
     }
     if (statement != NULL && statement->names) {
         names_bound(engine, session, statement, portal.text);
@@ -608,8 +632,6 @@ static void note_bound(struct engine *engine, struct session *session, struct na
     } else if (statement != NULL) {
         session->batch_writes |= !state_statement(engine, session, statement);
         session->query_is_read = !session->batch_writes;
-        custom_note_bind(engine, session, state_statement_plan(engine, session, statement),
-                         statement, rest->at, (uint32_t)rest->left);
     }
     note_listen(engine, session, portal, statement);
     session->pool->stats.binds++;
@@ -638,6 +660,10 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
             total < 2 * LIMIT_STATEMENT_NAME_BYTES ? total : 2 * LIMIT_STATEMENT_NAME_BYTES;
         return 0;
     }
+    if (here < total && wants_bind(engine, session, name, total)) {
+        *ret_whole = total;
+        return 0;
+    }
     if (waits(engine, session, name)) {
         return 0;
     }
@@ -657,7 +683,7 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     if (!link_due_forward(engine, link, DUE_BIND)) {
         return 0;
     }
-    note_bound(engine, session, portal, statement, &reader);
+    note_bound(engine, session, portal, statement, &reader, here == total);
     link->unsynced = true;
     session->body_left = total - here;
     session->body_fate = BODY_FORWARD;

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "pool/account.h"
 #include "pool/core.h"
+#include "pool/custom.h"
 #include "pool/link.h"
 #include "pool/own_answer.h"
 #include "pool/pin_limit.h"
@@ -362,6 +363,7 @@ static void touch(struct engine *engine, struct session *session, struct plan *p
         if (named != NULL) {
             named->used = ++session->name_uses;
             state_statement(engine, session, named->statement);
+            custom_note_statement(engine, session, named->statement);
             sequence_executed(engine, session, named->statement);
         } else if (physical) {
             state_touch_all(engine, session);

@@ -128,7 +128,7 @@ static bool must_be_whole(const struct due_entry *head, uint8_t type, uint32_t b
 {
     switch (type) {
     case BACKEND_DATA_ROW:
-        return head != NULL && (head->flags & DUE_FLAG_ASK) != 0;
+        return head != NULL && (head->flags & DUE_FLAG_ASK) != 0 && body_bytes <= LIMIT_STATE_BYTES;
     case BACKEND_READY_FOR_QUERY:
     case BACKEND_PARAMETER_STATUS:
         return true;
@@ -593,7 +593,7 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     if (type == BACKEND_DATA_ROW) {
         ASSERT(head != NULL);
         if ((head->flags & DUE_FLAG_ASK) != 0) {
-            state_row(link, at + MESSAGE_HEADER_BYTES, body_bytes);
+            state_row(link, at + MESSAGE_HEADER_BYTES, whole ? body_bytes : 0);
         }
     } else {
         note_message(relay, at, total);

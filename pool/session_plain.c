@@ -25,18 +25,24 @@ static bool note_parse(struct engine *engine, struct session *session, struct re
     if (!reader->failed && name[0] == '\0') {
         plan_unref(session->plain_plan);
         session->plain_plan = state_plan(engine, session, text, (uint32_t)strlen(text));
+        custom_note_text(engine, session, session->plain_plan, text, (uint32_t)strlen(text));
         /* Now, since what it sends may end what is unnamed. */
         return sequence_before(engine, session, session->plain_plan);
     }
     return true;
 }
 
-static bool note_bind(struct engine *engine, struct session *session, struct reader *reader)
+static bool note_bind(struct engine *engine, struct session *session, struct reader *reader,
+                      bool whole)
 {
     reader_cstr(reader);
     const char *name = reader_cstr(reader);
     struct plan *plan = session->plain_plan;
-    if (reader->failed || name[0] != '\0' || plan == NULL) {
+    plan = reader->failed || name[0] != '\0' ? NULL : plan;
+    if (custom_is_blind(session, plan)) {
+        custom_note_bind(engine, session, plan, reader->at, (uint32_t)reader->left, whole);
+    }
+    if (plan == NULL) {
         state_touch_all(engine, session);
         return true;
     }
@@ -72,11 +78,14 @@ bool session_note_plain(struct engine *engine, struct session *session, const ui
 {
     bool parses = message[0] == FRONTEND_PARSE;
     uint32_t names_bytes = 2 * LIMIT_STATEMENT_NAME_BYTES;
-    uint32_t need = parses || total < names_bytes ? total : names_bytes;
+    bool wants_all = parses || total < names_bytes ||
+                     (total <= LIMIT_PLAN_BYTES && custom_is_blind(session, session->plain_plan));
+    uint32_t need = wants_all ? total : names_bytes;
     if (have < need) {
         *ret_whole = need;
         return false;
     }
     struct reader reader = reader_of(message + MESSAGE_HEADER_BYTES, need - MESSAGE_HEADER_BYTES);
-    return parses ? note_parse(engine, session, &reader) : note_bind(engine, session, &reader);
+    return parses ? note_parse(engine, session, &reader)
+                  : note_bind(engine, session, &reader, need == total);
 }

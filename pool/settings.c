@@ -13,9 +13,7 @@
 #include "base/writer.h"
 #include "protocol/frontend.h"
 #include "protocol/message.h"
-
-/* More settings than a startup packet can name, and what one session may collect by SET. */
-enum { SETTINGS_COUNT_MAX = 512 };
+#include "router/plan.h"
 
 int settings_store_init(struct settings_store *store, uint64_t hash_key)
 {
@@ -215,6 +213,15 @@ bool settings_set(struct settings_store *store, struct settings **at, const char
     settings_unref(store, *at);
     *at = now;
     return true;
+}
+
+bool settings_has_room(const struct settings *settings, const struct plan_setting *more)
+{
+    size_t bytes = strlen(more->name) + (more->value == NULL ? 0 : strlen(more->value));
+    for (uint32_t i = 0; i < settings->count; i++) {
+        bytes += strlen(settings->items[i].name) + strlen(settings->items[i].value);
+    }
+    return settings->count < SETTINGS_COUNT_MAX - SETTINGS_SPARE && bytes <= LIMIT_STATE_BYTES;
 }
 
 void settings_replace(struct settings_store *store, struct settings **at, struct settings *by)

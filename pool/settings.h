@@ -12,7 +12,12 @@
 
 #include "base/map.h"
 
+struct plan_setting;
 struct writer;
+
+/* Settings of one set: more than a startup packet can name. The spare ones are left by those who
+ * could do otherwise to those who can't. */
+enum { SETTINGS_COUNT_MAX = 512, SETTINGS_SPARE = 32 };
 
 struct setting {
     const char *name, *value;
@@ -51,6 +56,9 @@ struct settings *settings_with(struct settings_store *store, const struct settin
 /* Puts settings_with() in the place of `*at`, which keeps what it has when memory is out: false. */
 bool settings_set(struct settings_store *store, struct settings **at, const char *name,
                   const char *value);
+
+/* Whether a session with these settings may have another one that is carried from link to link. */
+bool settings_has_room(const struct settings *settings, const struct plan_setting *more);
 
 /* Puts a reference to `by` in the place of `*at`. */
 void settings_replace(struct settings_store *store, struct settings **at, struct settings *by);

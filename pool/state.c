@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/writer.h"
 #include "pool/core.h"
 #include "pool/custom.h"
@@ -55,14 +56,15 @@ enum {
     STATE_TOUCHES = PLAN_TOUCH_SETTINGS | PLAN_TOUCH_LOCAL | PLAN_TOUCH_RESET | PLAN_TOUCH_TEMP |
                     PLAN_TOUCH_ADVISORY | PLAN_TOUCH_HOLD | PLAN_TOUCH_LISTEN | PLAN_TOUCH_PREPARE |
                     PLAN_TOUCH_UNKNOWN | PLAN_TOUCH_OPAQUE | PLAN_TOUCH_DISCARD | PLAN_TOUCH_LOAD |
-                    PLAN_TOUCH_SEED,
+                    PLAN_TOUCH_SEED | PLAN_TOUCH_NAMELESS,
 };
 
 /* Where functions may have set what no plan names. */
 enum { CUSTOM_TOUCHES = PLAN_TOUCH_SETTINGS | PLAN_TOUCH_LOCAL | PLAN_TOUCH_UNKNOWN };
 
-/* More settings than this in one answer are no session's. */
-enum { SETTINGS_MAX = 512 };
+/* More settings than this in one answer are not carried about; a set has room for those that the
+ * server reports beside them. */
+enum { SETTINGS_MAX = SETTINGS_COUNT_MAX - SETTINGS_SPARE };
 
 /* A question under way on a link. */
 struct question {
@@ -162,8 +164,8 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
     session->resets_custom |= (touches & PLAN_TOUCH_RESET) != 0 &&
                               (!plan->is_plain_setting || has_dot(plan->settings[0].name));
     session->link->spoilt |= (touches & STATE_SPOILS) != 0;
-    session->pins |= ((touches & PLAN_TOUCH_LOAD) != 0 ? PIN_LOAD : 0) |
-                     ((touches & PLAN_TOUCH_SEED) != 0 ? PIN_SEED : 0);
+    session->pins |= pin_limit_pins((touches & (PLAN_TOUCH_LOAD | PLAN_TOUCH_SEED)) |
+                                    (plan->leaves & PLAN_TOUCH_NAMELESS));
     state_pins_changed(engine, session);
     custom_note_plan(engine, session, plan);
     if ((touches & CUSTOM_TOUCHES) != 0) {
@@ -270,7 +272,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
             pool_facts_change(session);
         }
     } else if (is_certain(link, plan) && link->status == 'I' && due_empty(&link->due) &&
-               session->touched == 0) {
+               session->touched == 0 && settings_has_room(session->settings, plan->settings)) {
         custom_note_plan(engine, session, plan);
         session->link->erred = false;
         session->set_alone = plan;
@@ -307,7 +309,8 @@ static void settle_alone(struct engine *engine, struct session *session)
 struct plan *state_statement_plan(struct engine *engine, const struct session *session,
                                   struct statement *statement)
 {
-    if (session->settings->other_strings || session->settings->unsafe_encoding) {
+    const struct plan_context context = state_plan_context(session);
+    if (!context.standard_strings || !context.safe_encoding) {
         return NULL; /* the statement's plan is for sessions that read it as usual */
     }
     if (statement->plan == NULL) {
@@ -355,6 +358,7 @@ void state_discarded(struct engine *engine, struct session *session)
     session->pins = 0;
     state_pins_changed(engine, session);
     listen_discarded(engine, session);
+    custom_discarded(session);
     session->touched |= session->startup->count > 0 ? PLAN_TOUCH_RESET : 0;
     session->resets_custom = true;
     struct settings *left = settings_reset(&engine->settings, session->settings, session->startup);
@@ -533,9 +537,12 @@ void state_row(struct link *link, const uint8_t *body, uint32_t body_bytes)
     struct reader reader = reader_of(body, body_bytes);
     const uint8_t *kind, *name, *value;
     uint32_t kind_len, name_len, value_len;
-    if (reader_u16(&reader) != 3 || !take_column(&reader, &kind, &kind_len) ||
-        !take_column(&reader, &name, &name_len) || !take_column(&reader, &value, &value_len) ||
-        kind_len != 1 || memchr(value, '\0', value_len) != NULL) {
+    if (question->texts.len + question->channels.len + body_bytes > LIMIT_STATE_BYTES) {
+        question->failed = true; /* too much to be carried about */
+    } else if (reader_u16(&reader) != 3 || !take_column(&reader, &kind, &kind_len) ||
+               !take_column(&reader, &name, &name_len) ||
+               !take_column(&reader, &value, &value_len) || kind_len != 1 ||
+               memchr(value, '\0', value_len) != NULL) {
         question->failed = true;
     } else if (kind[0] == 'c') {
         question->strange = true;

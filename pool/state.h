@@ -40,8 +40,8 @@ enum {
 };
 
 /* What no statement takes away again, not even DISCARD ALL: a library that was loaded, the state of
- * random(). */
-enum { STATE_SPOILS = PLAN_TOUCH_LOAD | PLAN_TOUCH_SEED };
+ * random(), a setting of which nobody knows the name. */
+enum { STATE_SPOILS = PLAN_TOUCH_LOAD | PLAN_TOUCH_SEED | PLAN_TOUCH_NAMELESS };
 
 /* The plan as the facts of the session's catalog have it (pool/pool_facts.h): itself, or a copy in
  * `room`, which borrows all from it. */
@@ -96,8 +96,8 @@ void state_pins_changed(const struct engine *engine, struct session *session);
 /* DISCARD ALL was done: the session is as it was when it began. */
 void state_discarded(struct engine *engine, struct session *session);
 
-/* A row of the answer (a DataRow's body), an error in its place, and its end. Ends the session when
- * memory is out. */
+/* A row of the answer (a DataRow's body; nothing of one that is too long), an error in its place,
+ * and its end. Ends the session when memory is out. */
 void state_row(struct link *link, const uint8_t *body, uint32_t body_bytes);
 void state_error(struct link *link, const char *sqlstate);
 void state_answered(struct engine *engine, struct link *link);

@@ -115,6 +115,8 @@ static const struct {
     {PLAN_TOUCH_NEXTVAL, "session", "nextval or setval", "it advances or sets a sequence"},
     {PLAN_TOUCH_LOAD, "session", "LOAD", "the library is in one server connection"},
     {PLAN_TOUCH_SEED, "session", "setseed", "the seed is in one server connection"},
+    {PLAN_TOUCH_NAMELESS, "session", "a setting of a computed name",
+     "no server can be asked for it: its connection is not lent to others"},
     {PLAN_TOUCH_PID, "session", "backend pids", "those that Howdah has given out are translated"},
     {PLAN_TOUCH_UNKNOWN, "session", "anything",
      "what it calls is not known here: the server is asked afterwards what it has left"},

@@ -19,6 +19,7 @@ PINS = (
     ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", "HOLD", "CLOSE c"),
     ("LOAD 'plpgsql'", "LOAD", None),
     ("SELECT setseed(0.5)", "SEED", None),
+    ("SELECT set_config('pinned.' || 'x', '1', false)", "NAMELESS", None),
     ("SELECT lastval() FROM nextval('numbers')", "SEQUENCE", None),
 )
 

@@ -9,10 +9,10 @@ static const char *const class_names[] = {
 };
 
 static const char *const touch_names[] = {
-    "SETTINGS",  "LOCAL",  "RESET",     "TEMP",    "ADVISORY",   "HOLD",    "CURSOR",
-    "LISTEN",    "NOTIFY", "PREPARE",   "EXECUTE", "DEALLOCATE", "DISCARD", "SEQUENCE",
-    "NEXTVAL",   "LOAD",   "SEED",      "PID",     "UNKNOWN",    "BEGIN",   "END",
-    "SAVEPOINT", "ALONE",  "COPY_FROM", "OPAQUE",  "EXPLAIN",    "HOWDAH",  "BAD_HINT",
+    "SETTINGS", "LOCAL",   "RESET",   "TEMP",       "ADVISORY", "HOLD",      "CURSOR",  "LISTEN",
+    "NOTIFY",   "PREPARE", "EXECUTE", "DEALLOCATE", "DISCARD",  "SEQUENCE",  "NEXTVAL", "LOAD",
+    "SEED",     "PID",     "UNKNOWN", "BEGIN",      "END",      "SAVEPOINT", "ALONE",   "COPY_FROM",
+    "OPAQUE",   "EXPLAIN", "HOWDAH",  "BAD_HINT",   "NAMELESS",
 };
 
 static const char *const control_names[] = {"", "begin", "start", "commit", "rollback", "prepare"};
