@@ -14,6 +14,9 @@ enum { BLOCKS_FREE_MAX = 64 };
 /* Likewise of the small ones: 512 x 2 KiB = 1 MiB. */
 enum { BLOCKS_SMALL_FREE_MAX = 512 };
 
+/* To copy so many is cheaper than a piece more, and a send of several vectors. */
+enum { COPY_BYTES_MAX = 256 };
+
 void blocks_init(struct blocks *blocks)
 {
     *blocks = (struct blocks){0};
@@ -115,9 +118,31 @@ void blocks_take_back(struct blocks *blocks, struct block *block)
     free(block);
 }
 
+/* Whether the bytes were copied behind the stream's last piece: few are, if that ends where the
+ * current block's free room begins. */
+static bool copy_behind(const struct blocks *blocks, struct stream *stream, const uint8_t *bytes,
+                        uint32_t len)
+{
+    struct block *block = blocks->current;
+    struct piece *last = stream->last;
+    if (len > COPY_BYTES_MAX || last->block != block ||
+        last->bytes + last->len != block->bytes + block->used ||
+        len > block->capacity - block->used) {
+        return false;
+    }
+    memcpy(block->bytes + block->used, bytes, len);
+    block->used += len;
+    last->len += len;
+    stream->bytes += len;
+    return true;
+}
+
 int stream_append_piece(struct blocks *blocks, struct stream *stream, struct block *block,
                         uint8_t *bytes, uint32_t len)
 {
+    if (copy_behind(blocks, stream, bytes, len)) {
+        return 0;
+    }
     struct piece *piece = slab_alloc(&blocks->pieces);
     if (piece == NULL) {
         return ERR_NO_MEMORY;

@@ -100,7 +100,8 @@ __attribute__((noinline)) int stream_append_piece(struct blocks *blocks, struct 
                                                   struct block *block, uint8_t *bytes,
                                                   uint32_t len);
 
-/* Appends by reference. 0, or ERR_NO_MEMORY with the stream unchanged. */
+/* Appends by reference; a few bytes behind a copy are copied themselves. 0, or ERR_NO_MEMORY with
+ * the stream unchanged. */
 static inline int stream_append(struct blocks *blocks, struct stream *stream, struct block *block,
                                 uint8_t *bytes, uint32_t len)
 {

@@ -41,6 +41,37 @@ Test(stream, neighbours_in_a_block_become_one_piece)
     blocks_fini(&blocks);
 }
 
+Test(stream, few_bytes_behind_a_copy_are_copied)
+{
+    struct blocks blocks;
+    struct stream stream = {0};
+    static uint8_t many[1000];
+    struct iovec vectors[4];
+    blocks_init(&blocks);
+    struct block *other = blocks_private(&blocks, 100);
+    memcpy(other->bytes, "defghi", 6);
+    cr_assert_eq(stream_write(&blocks, &stream, "abc", 3), 0);
+    cr_assert_eq(stream_append(&blocks, &stream, other, other->bytes, 6), 0);
+    cr_assert_eq(stream_peek(&stream, vectors, 4), 1);
+    cr_assert_eq(other->references, 1);
+    expect_bytes(&stream, (const uint8_t *)"abcdefghi", 9);
+    /* Not behind what lies elsewhere by now, and not many. */
+    cr_assert_eq(blocks_reserve(&blocks, 1), blocks.current);
+    blocks.current->used++;
+    cr_assert_eq(stream_append(&blocks, &stream, other, other->bytes, 3), 0);
+    cr_assert_eq(stream_peek(&stream, vectors, 4), 2);
+    stream_clear(&blocks, &stream);
+    struct block *big = blocks_private(&blocks, sizeof(many));
+    memcpy(big->bytes, many, sizeof(many));
+    cr_assert_eq(stream_write(&blocks, &stream, "abc", 3), 0);
+    cr_assert_eq(stream_append(&blocks, &stream, big, big->bytes, sizeof(many)), 0);
+    cr_assert_eq(stream_peek(&stream, vectors, 4), 2);
+    stream_clear(&blocks, &stream);
+    block_unref(&blocks, other);
+    block_unref(&blocks, big);
+    blocks_fini(&blocks);
+}
+
 Test(stream, the_current_block_starts_again_when_nobody_refers_to_it)
 {
     struct blocks blocks;
