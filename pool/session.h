@@ -77,6 +77,7 @@ struct session {
     struct origin origin;
     uint8_t cancel_key[32];
     uint32_t protocol; /* minor version: 0 or 2 */
+    uint32_t pid;      /* its virtual pid: pool/pid.h */
 
     enum body_fate body_fate;
     uint32_t body_left;
@@ -122,6 +123,7 @@ struct session {
     bool ready_held;    /* a ReadyForQuery waits for pool/listen.h; nothing is taken meanwhile */
     bool query_is_read; /* what runs now may be cancelled when the client is gone */
     bool cancel_sent;
+    uint16_t plan_slot;               /* where the plan of its last query was found: plan_known */
     uint64_t connected_us, active_us; /* active: of the last message */
     uint64_t wait_from_us, query_from_us, transaction_from_us, gone_us;
     uint64_t pinned_us; /* since when it is pinned; 0 = it is not */

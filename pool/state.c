@@ -180,12 +180,17 @@ void state_touch_all(struct engine *engine, struct session *session)
     listen_touch_all(session);
 }
 
-struct plan_context state_plan_context(const struct session *session)
+static inline struct plan_context context_of(const struct session *session)
 {
     const struct settings *own = session->settings, *usual = session->pool->baseline;
     return (struct plan_context){
         .standard_strings = !own->other_strings && (usual == NULL || !usual->other_strings),
         .safe_encoding = !own->unsafe_encoding && (usual == NULL || !usual->unsafe_encoding)};
+}
+
+struct plan_context state_plan_context(const struct session *session)
+{
+    return context_of(session);
 }
 
 struct plan *state_plan(struct engine *engine, const struct session *session, const char *text,
@@ -195,11 +200,11 @@ struct plan *state_plan(struct engine *engine, const struct session *session, co
     return plan_of(&engine->plans, &context, text, len);
 }
 
-struct plan *state_known_plan(struct engine *engine, const struct session *session,
-                              const char *text, uint32_t len)
+struct plan *state_known_plan(struct engine *engine, struct session *session, const char *text,
+                              uint32_t len)
 {
-    const struct plan_context context = state_plan_context(session);
-    return plan_known(&engine->plans, &context, text, len);
+    const struct plan_context context = context_of(session);
+    return plan_known(&engine->plans, &context, text, len, &session->plan_slot);
 }
 
 /* Whether texts come from the server, and go there, in its own encoding, which is that of the
@@ -225,9 +230,7 @@ static bool is_certain(const struct link *link, const struct plan *plan)
            (set->value != NULL || strchr(set->name, '.') == NULL);
 }
 
-/* A plain read changes nothing here, unless it ends a pin (pool/sequence.h). */
-static inline bool is_plain_read(struct engine *engine, const struct session *session,
-                                 struct plan *plan)
+bool state_is_plain_read(struct engine *engine, const struct session *session, struct plan *plan)
 {
     if (plan->class != PLAN_READ || plan->touches != 0 || session->pins != 0) {
         return false;
@@ -240,7 +243,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
 {
     const struct link *link = session->link;
     struct plan *plan = state_plan(engine, session, text, message_text_bytes(text, len));
-    if (is_plain_read(engine, session, plan)) {
+    if (state_is_plain_read(engine, session, plan)) {
         plan_unref(plan);
         return true;
     }
@@ -327,7 +330,7 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
         state_touch_all(engine, session);
         return false;
     }
-    if (is_plain_read(engine, session, plan)) {
+    if (state_is_plain_read(engine, session, plan)) {
         return true;
     }
     struct plan room;

@@ -59,8 +59,8 @@ struct plan *state_plan(struct engine *engine, const struct session *session, co
                         uint32_t len);
 
 /* The same where it takes but a look; borrowed until the next plan is made; else NULL. */
-struct plan *state_known_plan(struct engine *engine, const struct session *session,
-                              const char *text, uint32_t len);
+struct plan *state_known_plan(struct engine *engine, struct session *session, const char *text,
+                              uint32_t len);
 
 /* A simple query is sent; its text ends at its NUL. Returns whether it only reads. One that names
  * prepared statements, or is answered here (pool/own_answer.h), is left to the caller: *ret_named
@@ -70,6 +70,10 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
 
 /* The same for a prepared statement that is bound. */
 bool state_statement(struct engine *engine, struct session *session, struct statement *statement);
+
+/* Whether a statement with this plan, sent by the session now, changes nothing here: it reads, and
+ * there is no pin that it could end (pool/sequence.h). */
+bool state_is_plain_read(struct engine *engine, const struct session *session, struct plan *plan);
 
 /* The plan of a prepared statement, the statement's own; NULL when the session would read the text
  * in another way than it was planned. */

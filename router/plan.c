@@ -373,9 +373,10 @@ static struct plan *plan_by_skeleton(struct plan_cache *cache, const struct plan
 }
 
 struct plan *plan_known(struct plan_cache *cache, const struct plan_context *context,
-                        const char *text, uint32_t len)
+                        const char *text, uint32_t len, uint16_t *slot)
 {
-    struct plan *plan = context->safe_encoding ? plan_memo_find(cache->memo, text, len) : NULL;
+    struct plan *plan =
+        context->safe_encoding ? plan_memo_find(cache->memo, text, len, slot) : NULL;
     cache->hits += plan != NULL;
     return plan;
 }
@@ -383,7 +384,8 @@ struct plan *plan_known(struct plan_cache *cache, const struct plan_context *con
 struct plan *plan_of(struct plan_cache *cache, const struct plan_context *context, const char *text,
                      uint32_t len)
 {
-    struct plan *plan = plan_known(cache, context, text, len);
+    uint16_t slot = 0;
+    struct plan *plan = plan_known(cache, context, text, len, &slot);
     if (plan != NULL) {
         plan_ref(plan);
         return plan;

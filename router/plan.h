@@ -227,9 +227,9 @@ struct plan *plan_of(struct plan_cache *cache, const struct plan_context *contex
                      uint32_t len);
 
 /* The same where it takes but a look (router/plan_memo.h): borrowed until the next plan_of; else
- * NULL. */
+ * NULL. *slot, 0 at first, is where the caller's last text was found. */
 struct plan *plan_known(struct plan_cache *cache, const struct plan_context *context,
-                        const char *text, uint32_t len);
+                        const char *text, uint32_t len, uint16_t *slot);
 
 /* The last reference given back frees a plan that the cache no longer has. unref: NULL is
  * allowed. */
