@@ -1,9 +1,11 @@
-/* What a driver sends behind its Bind: Describe of the portal, Execute, Sync.
+/* What a driver sends for one execution: Bind, Describe of the portal, Execute, Sync.
  *
- * They go to the server as they came, and nothing follows from them but an entry each in the
- * ledger. So a run of them, here whole, is taken in one go and sent as one piece. Where more could
- * follow (COPY, what skips to a Sync, LISTEN, statements that name others, a RESET) there is no
- * run: pool/session.c takes them one by one, and from a run it would make the same entries.
+ * Mostly they are plain: the statement is prepared on the link already and only reads, so that the
+ * Bind needs but the name there in place of the client's; and from what stands behind it nothing
+ * follows but an entry each in the ledger. So a run of them, here whole, is taken in one go and
+ * sent as one piece. Where more could follow (statements that touch something, COPY, what skips to
+ * a Sync, LISTEN, statements that name others, a RESET) there is no run: pool/session.c takes them
+ * one by one, and from a run it would make the same entries.
  */
 #ifndef POOL_PORTAL_RUN_H
 #define POOL_PORTAL_RUN_H
