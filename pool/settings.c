@@ -181,6 +181,9 @@ struct settings *settings_intern(struct settings_store *store, const struct sett
 {
     struct setting ordered[SETTINGS_COUNT_MAX];
     uint32_t ordered_count = 0;
+    if (count == 0) {
+        return intern_ordered(store, items, 0);
+    }
     for (uint32_t i = 0; i < count; i++) {
         ordered_count = insert_item(ordered, ordered_count, items[i]);
     }

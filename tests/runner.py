@@ -345,7 +345,7 @@ class Run:
         folder = self.own_dir(f"{self.build_dir}-{kind}")
         # The sanitizers' extra code makes gcc's flow warnings guess; the plain build is strict.
         self.build(folder, [f"-Db_sanitize={options}", "-Db_lundef=false", "-Db_lto=false",
-                            "-Dwerror=false"], PROGRAM_TARGETS)
+                            "-Dwerror=false", "-Doptimization=2"], PROGRAM_TARGETS)
         reports = f"{self.temp}/report-{kind}"
         common = f"log_path={reports}:log_exe_name=1:halt_on_error=1"
         env = {"ASAN_OPTIONS": f"{common}:detect_leaks=1", "TSAN_OPTIONS": common,
