@@ -69,7 +69,7 @@ static __attribute__((noinline)) void note_sent(struct sock *sock)
 }
 
 /* That many bytes of what engine_tx showed are written; 0 = the socket is full. */
-static inline void sent_some(struct sock *sock, uint32_t bytes)
+static void sent_some(struct sock *sock, uint32_t bytes)
 {
     struct worker *worker = sock_worker(sock);
     if (bytes > 0 && (sock->flags & SOCK_SENT) == 0) {
@@ -77,6 +77,17 @@ static inline void sent_some(struct sock *sock, uint32_t bytes)
     }
     worker->dirty = true;
     engine_sent(worker->engine, sock->handle, bytes, worker_now_us(worker));
+}
+
+/* All of what engine_tx_piece showed is written. */
+static inline void sent_piece(struct sock *sock)
+{
+    struct worker *worker = sock_worker(sock);
+    if ((sock->flags & SOCK_SENT) == 0) {
+        note_sent(sock);
+    }
+    worker->dirty = true;
+    engine_sent_piece(worker->engine, worker_now_us(worker));
 }
 
 void sock_ended(struct sock *sock, int code, const char *text)
@@ -132,50 +143,57 @@ void sock_starve(struct sock *sock)
 
 /* --- writing --------------------------------------------------------------------------------- */
 
-static ssize_t send_vectors(int fd, struct iovec *vectors, int count)
+/* A send of less than was wanted. True: it is to be tried again. */
+static bool sent_less(struct sock *sock, ssize_t sent)
 {
-    if (count == 1) {
-        return send(fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) {
+        sock_sent(sock, (uint32_t)sent, true);
+    } else if (errno == EINTR) {
+        return true;
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        sock_sent(sock, 0, true);
+    } else {
+        sock_failed(sock, errno);
     }
-    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)count};
-    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return false;
+}
+
+/* Out of line: most of what is sent is one piece, for a socket that was not full. */
+static __attribute__((noinline)) void flush_pieces(struct sock *sock)
+{
+    struct worker *worker = sock_worker(sock);
+    struct iovec vectors[VECTORS_MAX];
+    bool again;
+    do {
+        int count = engine_tx(worker->engine, sock->handle, vectors, VECTORS_MAX);
+        struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)count};
+        ssize_t wanted = 0;
+        for (int i = 0; i < count; i++) {
+            wanted += (ssize_t)vectors[i].iov_len;
+        }
+        ssize_t sent = count == 0 ? 0 : sendmsg(sock->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent == wanted) {
+            sock_sent(sock, (uint32_t)sent, false);
+            again = count == VECTORS_MAX;
+        } else {
+            again = sent_less(sock, sent);
+        }
+    } while (again);
 }
 
 static void flush_plain(struct sock *sock)
 {
-    struct worker *worker = sock_worker(sock);
-    struct iovec vectors[VECTORS_MAX];
-    for (;;) {
-        int count = engine_tx(worker->engine, sock->handle, vectors, VECTORS_MAX);
-        if (count == 0) {
-            sock_sent(sock, 0, false);
-            return;
-        }
-        size_t wanted = vectors[0].iov_len;
-        for (int i = 1; i < count; i++) {
-            wanted += vectors[i].iov_len;
-        }
-        ssize_t sent = send_vectors(sock->fd, vectors, count);
-        if (sent < 0 && errno == EINTR) {
-            continue;
-        }
-        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            sock_sent(sock, 0, true);
-            return;
-        }
-        if (sent < 0) {
-            sock_failed(sock, errno);
-            return;
-        }
-        bool full = (size_t)sent < wanted;
-        if (!full && (sock->flags & SOCK_FULL) == 0) {
-            sent_some(sock, (uint32_t)sent);
-        } else {
-            sock_sent(sock, (uint32_t)sent, full);
-        }
-        if (full || count < VECTORS_MAX) {
-            return;
-        }
+    uint32_t wanted;
+    const uint8_t *piece = engine_tx_piece(sock_worker(sock)->engine, sock->handle, &wanted);
+    if (piece == NULL || (sock->flags & SOCK_FULL) != 0) {
+        flush_pieces(sock);
+        return;
+    }
+    ssize_t sent = send(sock->fd, piece, wanted, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent == (ssize_t)wanted) {
+        sent_piece(sock);
+    } else if (sent_less(sock, sent)) {
+        flush_pieces(sock);
     }
 }
 
@@ -275,8 +293,8 @@ static void poll_failed(struct sock *sock)
 
 static void client_first(struct sock *sock);
 
-/* All that may be ready, in any state. */
-static void on_any(struct sock *sock, uint32_t events)
+/* All that may be ready, in any state. Out of line: on_ready is of every query. */
+static __attribute__((noinline)) void on_any(struct sock *sock, uint32_t events)
 {
     if ((sock->flags & SOCK_NASCENT) != 0) {
         client_first(sock);
@@ -600,7 +618,8 @@ static void update_reading(struct sock *sock)
     sock_watch(sock);
 }
 
-void sock_do(struct worker *worker, const struct todo *todo)
+/* Whatever the engine wants. Out of line: sock_do is of every query. */
+static __attribute__((noinline)) void do_any(struct worker *worker, const struct todo *todo)
 {
     uint32_t bits = todo->bits;
     if ((bits & TODO_DIAL) != 0 && (bits & TODO_CLOSE) == 0) {
@@ -612,10 +631,6 @@ void sock_do(struct worker *worker, const struct todo *todo)
             struct event event = {.kind = EVENT_CLOSED, .handle = todo->handle};
             worker_step(worker, &event);
         }
-        return;
-    }
-    if (bits == TODO_SEND && (sock->flags & SOCK_NOT_WRITING) == 0 && sock->tls == NULL) {
-        flush_plain(sock);
         return;
     }
     if ((bits & TODO_CLOSE) != 0) {
@@ -634,5 +649,16 @@ void sock_do(struct worker *worker, const struct todo *todo)
     }
     if ((bits & TODO_READING) != 0) {
         update_reading(sock);
+    }
+}
+
+void sock_do(struct worker *worker, const struct todo *todo)
+{
+    struct sock *sock = sock_find(worker, todo->handle);
+    if (todo->bits == TODO_SEND && sock != NULL && (sock->flags & SOCK_NOT_WRITING) == 0 &&
+        sock->tls == NULL) {
+        flush_plain(sock);
+    } else {
+        do_any(worker, todo);
     }
 }

@@ -80,6 +80,8 @@ struct engine {
     uint32_t stand_in_count; /* links that stand for clients: pool/pid_hold.h */
     uint64_t pid_serial;
 
+    struct conn *tx_conn; /* whose piece engine_tx_piece has shown */
+
     /* The room that engine_rx has lent. */
     struct conn *rx_conn;
     struct block *rx_block;

@@ -204,8 +204,8 @@ static bool rx_in_shared(struct engine *engine, struct conn *conn)
 static bool goes_behind_held(const struct conn *conn)
 {
     const struct block *held = conn->held;
-    return conn->held_len > RX_PREFIX_BYTES ||
-           (held != NULL &&
+    return held != NULL &&
+           (conn->held_len > RX_PREFIX_BYTES ||
             held->capacity - conn->held_at - conn->held_len >= LIMIT_READ_BYTES_MIN);
 }
 
@@ -229,7 +229,7 @@ bool engine_rx(struct engine *engine, struct handle handle, uint8_t **ret_room, 
 static void conn_bytes(struct engine *engine, struct conn *conn, uint32_t received)
 {
     struct block *block = engine->rx_block;
-    ASSERT(engine->rx_conn == conn && received <= engine->rx_bytes);
+    ASSERT(received <= engine->rx_bytes);
     uint8_t *bytes = block->bytes + engine->rx_at;
     uint32_t len = engine->rx_prefix + received;
     engine->rx_conn = NULL;
@@ -259,6 +259,17 @@ int engine_tx(struct engine *engine, struct handle handle, struct iovec *vectors
 {
     struct conn *conn = handle_table_get(&engine->connections, handle);
     return conn == NULL ? 0 : stream_peek(&conn->tx, vectors, max);
+}
+
+const uint8_t *engine_tx_piece(struct engine *engine, struct handle handle, uint32_t *ret_bytes)
+{
+    struct conn *conn = handle_table_get(&engine->connections, handle);
+    if (conn == NULL || conn->tx.first == NULL || conn->tx.first != conn->tx.last) {
+        return NULL;
+    }
+    engine->tx_conn = conn;
+    *ret_bytes = conn->tx.bytes;
+    return conn->tx.first->bytes;
 }
 
 /* What SUSPEND stops: links at work, and clients of a database. */
@@ -425,6 +436,7 @@ static void process_event(struct engine *engine, const struct event *event)
         return; /* a late answer for a connection that has died meanwhile */
     }
     if (event->kind == EVENT_BYTES) {
+        ASSERT(engine->rx_conn == conn);
         conn_bytes(engine, conn, event->bytes);
     } else if (event->kind == EVENT_SENT) {
         conn_sent(engine, conn, event->bytes);
@@ -470,6 +482,24 @@ void engine_sent(struct engine *engine, struct handle handle, uint32_t bytes, ui
     if (conn != NULL) {
         conn_sent(engine, conn, bytes);
         end_step(engine);
+    }
+}
+
+void engine_sent_piece(struct engine *engine, uint64_t now_us)
+{
+    struct conn *conn = engine->tx_conn;
+    ASSERT(conn != NULL && conn->tx.first == conn->tx.last);
+    engine->tx_conn = NULL;
+    engine->now_us = now_us;
+    conn->full = false;
+    stream_consume(&engine->blocks, &conn->tx, conn->tx.bytes);
+    if (conn->closing) {
+        conn_sent_partly(engine, conn);
+    } else {
+        conn_has_room(engine, conn);
+    }
+    if (!list_empty(&engine->resumable)) {
+        run_due(engine);
     }
 }
 

@@ -216,6 +216,9 @@ void engine_step(struct engine *engine, const struct event *event);
 void engine_received(struct engine *engine, uint32_t bytes, uint64_t now_us);
 void engine_sent(struct engine *engine, struct handle handle, uint32_t bytes, uint64_t now_us);
 
+/* EVENT_SENT for all of the piece that engine_tx_piece has just shown. */
+void engine_sent_piece(struct engine *engine, uint64_t now_us);
+
 /* Room for the next bytes of that connection. False when the connection wants none (closing, or out
  * of memory): report nothing. */
 bool engine_rx(struct engine *engine, struct handle handle, uint8_t **ret_room,
@@ -223,6 +226,10 @@ bool engine_rx(struct engine *engine, struct handle handle, uint8_t **ret_room,
 
 /* What is to be written, at most `max` vectors; 0 = nothing. */
 int engine_tx(struct engine *engine, struct handle handle, struct iovec *vectors, int max);
+
+/* What is to be written when it lies in one piece, as it mostly does; NULL when it doesn't, or
+ * there is nothing. */
+const uint8_t *engine_tx_piece(struct engine *engine, struct handle handle, uint32_t *ret_bytes);
 
 /* Whether the shell shall watch the socket for incoming bytes. */
 bool engine_reading(const struct engine *engine, struct handle handle);

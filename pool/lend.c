@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "pool/account.h"
-#include "pool/cancel.h"
 #include "pool/core.h"
 #include "pool/lend_caps.h"
 #include "pool/lend_move.h"
@@ -174,8 +173,8 @@ static bool grant(struct engine *engine, struct pool *pool, struct link *link,
     link->query_timed_out = false;
     session->link = link;
     session->cancel_sent = false;
-    pid_lent(shared_pids(engine->shared), pool->host_account->number,
-             cancel_virtual_pid(engine->worker, session->conn.handle), link->backend_pid);
+    pid_lent(shared_pids(engine->shared), pool->host_account->number, session->pid,
+             link->backend_pid);
     pool->stats.wait_us += engine->now_us - session->wait_from_us;
     pool->stats.server_assignments++;
     link->lacks_settings = link->settings != session->settings;
@@ -563,9 +562,9 @@ void lend_link_free(struct engine *engine, struct link *link)
     }
     bool open = atomic_load(&pool->account->tickets) > 0;
     if (pool->waiting_count > 0 && !pool->paused && (granted || !open)) {
-        struct list *first = list_first(&pool->waiting);
-        if (settings_strange(link->settings,
-                             CONTAINER_OF(first, struct session, waiting)->settings)) {
+        const struct settings *wanted =
+            CONTAINER_OF(list_first(&pool->waiting), struct session, waiting)->settings;
+        if (link->settings != wanted && settings_strange(link->settings, wanted)) {
             link_end(engine, link); /* who waits gets a new one in its place */
             return;
         }

@@ -470,6 +470,23 @@ void link_release(struct engine *engine, struct link *link)
     }
 }
 
+/* In a function of its own, for every query ends with it: link_ready without a call. */
+static inline void make_ready(struct engine *engine, struct link *link)
+{
+    struct pool *pool = link->pool;
+    ASSERT(link->owner == NULL);
+    leave_lists(engine, link);
+    bool has_place = lend_unpinned(link);
+    if (!has_place || pool->retired || pool->paused || link->spoilt || link->epoch != pool->epoch ||
+        engine->now_us >= link->expires_us) {
+        link->state = LINK_RESET; /* in no list any more: only to be closed */
+        close_link(engine, link);
+        return;
+    }
+    link->used_us = engine->now_us;
+    lend_link_free(engine, link);
+}
+
 void link_give_back(struct engine *engine, struct link *link)
 {
     heal_forget(&link->heal);
@@ -486,23 +503,12 @@ void link_give_back(struct engine *engine, struct link *link)
         clean_by(engine, link, "DISCARD ALL");
         return;
     }
-    link_ready(engine, link);
+    make_ready(engine, link);
 }
 
 void link_ready(struct engine *engine, struct link *link)
 {
-    struct pool *pool = link->pool;
-    ASSERT(link->owner == NULL);
-    leave_lists(engine, link);
-    bool has_place = lend_unpinned(link);
-    if (!has_place || pool->retired || pool->paused || link->spoilt || link->epoch != pool->epoch ||
-        engine->now_us >= link->expires_us) {
-        link->state = LINK_RESET; /* in no list any more: only to be closed */
-        close_link(engine, link);
-        return;
-    }
-    link->used_us = engine->now_us;
-    lend_link_free(engine, link);
+    make_ready(engine, link);
 }
 
 /* The client's entries are its own: it may be freed before they are answered. */

@@ -622,25 +622,26 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
     return now;
 }
 
-/* The head's verdict on the message at `at`. Of the CommandCompletes note_command wants only those
- * that begin with a D, note_names also those with a P: the others are plain. */
-static uint8_t judge_plainly(const struct due_entry *head, const uint8_t *at, const uint8_t *end)
+/* Whether the message at `at` is a CommandComplete from which nothing follows: note_command wants
+ * only those that begin with a D, note_names also those with a P. */
+static inline bool completes_plainly(const uint8_t *at, const uint8_t *end)
 {
-    uint8_t verdict = due_rules[head->what][at[0]];
-    if (at[0] == BACKEND_COMMAND_COMPLETE && end - at > MESSAGE_HEADER_BYTES &&
-        at[MESSAGE_HEADER_BYTES] != 'D' && at[MESSAGE_HEADER_BYTES] != 'P') {
-        return verdict == DUE_VERDICT_PART   ? DUE_VERDICT_PLAIN
-               : verdict == DUE_VERDICT_LAST ? DUE_VERDICT_PLAIN_LAST
-                                             : verdict;
-    }
-    return verdict;
+    return at[0] == BACKEND_COMMAND_COMPLETE && end - at > MESSAGE_HEADER_BYTES &&
+           at[MESSAGE_HEADER_BYTES] != 'D' && at[MESSAGE_HEADER_BYTES] != 'P';
+}
+
+/* By the head's rules: whether nothing follows from the message at `at`, a part of its reply. */
+static inline bool is_plain_part(const uint8_t *rules, const uint8_t *at, const uint8_t *end)
+{
+    return rules[at[0]] == DUE_VERDICT_PLAIN ||
+           (rules[at[0]] == DUE_VERDICT_PART && completes_plainly(at, end));
 }
 
 /* Steps over whole messages from which nothing follows, by the head's rules. */
 static const uint8_t *pass_parts(const uint8_t *rules, const uint8_t *at, const uint8_t *end)
 {
     uint32_t body_bytes;
-    while (end - at >= MESSAGE_HEADER_BYTES && rules[at[0]] == DUE_VERDICT_PLAIN &&
+    while (end - at >= MESSAGE_HEADER_BYTES && is_plain_part(rules, at, end) &&
            message_header(message_backend_bounds, at, &body_bytes) &&
            (uint32_t)(end - at) - MESSAGE_HEADER_BYTES >= body_bytes) {
         at += MESSAGE_HEADER_BYTES + body_bytes;
@@ -673,11 +674,13 @@ static uint32_t pass_plain(const struct engine *engine, struct link *link, const
         if (end - at < MESSAGE_HEADER_BYTES) {
             break;
         }
-        uint8_t verdict = judge_plainly(head, at, end);
+        uint8_t verdict = due_rules[head->what][at[0]];
         const struct due_entry *next = due_next(due);
         bool ready = verdict == DUE_VERDICT_LAST && ready_is_plain(link, at, end);
-        bool ends = (ready || verdict == DUE_VERDICT_PLAIN_LAST) && due_pops_plainly(head, next);
-        if ((verdict != DUE_VERDICT_PLAIN && !ends) ||
+        bool last = verdict == DUE_VERDICT_PLAIN_LAST || ready ||
+                    (verdict == DUE_VERDICT_LAST && completes_plainly(at, end));
+        bool ends = last && due_pops_plainly(head, next);
+        if ((!ends && !is_plain_part(due_rules[head->what], at, end)) ||
             !message_header(message_backend_bounds, at, &body_bytes)) {
             break;
         }

@@ -49,6 +49,7 @@ struct session *session_new(struct engine *engine, const struct origin *origin)
         slab_free(&engine->sessions, session);
         return NULL;
     }
+    session->pid = cancel_virtual_pid(engine->worker, session->conn.handle);
     settings_ref(session->settings);
     settings_ref(session->startup);
     settings_ref(session->custom);
@@ -446,12 +447,28 @@ static uint32_t take_rewritten(struct engine *engine, struct session *session, s
     return taken > 0 ? total : 0;
 }
 
+/* What is neither a plain query nor a run. Out of line: most are. */
+static __attribute__((noinline)) uint32_t take_other(struct engine *engine, struct session *session,
+                                                     struct block *block, uint8_t *message,
+                                                     uint32_t total, uint32_t have,
+                                                     uint32_t *ret_whole)
+{
+    struct block *rewritten = NULL;
+    if (pid_message(engine, session, message, total, have, &rewritten)) {
+        *ret_whole = total;
+        return 0;
+    }
+    if (rewritten != NULL) {
+        return take_rewritten(engine, session, rewritten, total);
+    }
+    return take_passing(engine, session, block, message, total, have, ret_whole);
+}
+
 /* With a link: what to do with a message whose header is here. */
 static uint32_t take_with_link(struct engine *engine, struct session *session, struct block *block,
                                uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
     struct link *link = session->link;
-    struct block *rewritten = NULL;
     uint8_t type = message[0];
     if (link->due.count >= LIMIT_DUE - DUE_SLACK) {
         if (!session->blocked) {
@@ -485,14 +502,7 @@ static uint32_t take_with_link(struct engine *engine, struct session *session, s
     if (type == FRONTEND_QUERY && session_query_is_plain(engine, session, message, total, have)) {
         return session_query_pass(engine, session, block, message, total);
     }
-    if (pid_message(engine, session, message, total, have, &rewritten)) {
-        *ret_whole = total;
-        return 0;
-    }
-    if (rewritten != NULL) {
-        return take_rewritten(engine, session, rewritten, total);
-    }
-    return take_passing(engine, session, block, message, total, have, ret_whole);
+    return take_other(engine, session, block, message, total, have, ret_whole);
 }
 
 /* A statement that would pin its session while no more may be needs no link to be refused. */
@@ -565,6 +575,24 @@ static void refuse_message(struct engine *engine, struct session *session, uint8
     session_violates(engine, session, text);
 }
 
+/* Most queries begin with a SELECT, which is not answered here for its first letters. */
+static inline bool is_select(const uint8_t *at, uint32_t have)
+{
+    uint32_t word;
+    if (at[0] != FRONTEND_QUERY || have - MESSAGE_HEADER_BYTES < sizeof(word)) {
+        return false;
+    }
+    memcpy(&word, at + MESSAGE_HEADER_BYTES, sizeof(word));
+    word |= UINT32_C(0x20202020);
+    return memcmp(&word, "sele", sizeof(word)) == 0;
+}
+
+/* Whether take_without_link has nothing to do with such a query. */
+static inline bool needs_but_a_link(const struct session *session)
+{
+    return !session->skipping && session->begin == BEGIN_NONE && !pin_limit_is_reached(session);
+}
+
 static uint32_t take_ready(struct engine *engine, struct session *session, struct block *block,
                            uint8_t *at, uint32_t have, uint32_t *ret_whole)
 {
@@ -582,14 +610,15 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
         session_end_of_input(engine, session);
         return 0;
     }
-    if (own_may_concern(session, at, have)) {
+    bool selects = is_select(at, have);
+    if (!selects && own_may_concern(session, at, have)) {
         uint32_t taken;
         if (own_take(engine, session, at, total, have, &taken, ret_whole)) {
             return taken;
         }
     }
     if (session->link == NULL || session->link->setup) {
-        if (session->link == NULL) {
+        if (session->link == NULL && !(selects && needs_but_a_link(session))) {
             uint32_t taken = take_without_link(engine, session, at, total, have, ret_whole);
             if (taken > 0 || *ret_whole > have) {
                 return taken;
@@ -685,14 +714,14 @@ void session_bytes(struct engine *engine, struct session *session, struct block 
     if (session->pool != NULL) {
         session->pool->stats.bytes_received += used;
     }
-    if (conn->held != NULL || used < len) {
-        if (!conn_hold(engine, conn, block, bytes + used, len - used, whole)) {
-            return;
-        }
-        watch_held(engine, session, whole);
-    } else if (!conn->reading ||
-               (session->link != NULL && session->link->conn.tx.bytes > LIMIT_TX_HIGH_BYTES)) {
-        watch_held(engine, session, 0);
+    if (used == len) {
+        conn_drop_held(engine, conn);
+    } else if (!conn_hold(engine, conn, block, bytes + used, len - used, whole)) {
+        return;
+    }
+    if (used < len || !conn->reading ||
+        (session->link != NULL && session->link->conn.tx.bytes > LIMIT_TX_HIGH_BYTES)) {
+        watch_held(engine, session, used < len ? whole : 0);
     }
 }
 

@@ -24,9 +24,9 @@
 /* Whether its link stays the session's between transactions. */
 static bool keeps_link(const struct session *session)
 {
-    return session->owns_link || session->keeps_named || session->keeps_unnamed ||
-           session->pins != 0 || session->touched != 0 || session->ahead || session->ready_held ||
-           listen_waits(session);
+    bool keeps = session->owns_link | session->keeps_named | session->keeps_unnamed |
+                 session->ahead | session->ready_held;
+    return keeps || (session->pins | session->touched) != 0 || listen_waits(session);
 }
 
 bool session_virtual_statements(const struct session *session)
@@ -114,13 +114,18 @@ static bool half_sent(const struct session *session)
     return session->body_left > 0 && session->body_fate == BODY_FORWARD;
 }
 
-/* Asks what the session has left on its link; true when the answer is awaited. */
-static bool asks(struct engine *engine, struct session *session)
+/* Whether a question can be put to the link now. */
+static bool may_ask(const struct session *session)
 {
     const struct link *link = session->link;
-    return state_is_open(session) && !half_sent(session) && due_empty(&link->due) &&
-           !link->unsynced && !link->due.skipping && !link->due.copy_in && !link->due.copy_both &&
-           !link->setup && link->body_left == 0 && state_ask(engine, session);
+    return !half_sent(session) && due_empty(&link->due) && !link->unsynced && !link->due.skipping &&
+           !link->due.copy_in && !link->due.copy_both && !link->setup && link->body_left == 0;
+}
+
+/* Asks what the session has left on its link; true when the answer is awaited. */
+static inline bool asks(struct engine *engine, struct session *session)
+{
+    return state_is_open(session) && may_ask(session) && state_ask(engine, session);
 }
 
 /* Gives the link back if nothing of the session is on it any more. */
@@ -149,6 +154,24 @@ void session_link_drained(struct engine *engine, struct session *session)
     }
 }
 
+/* The link stays the session's. False: its settings are on their way, or what was asked of it has
+ * failed, and both are closing. */
+static bool keeps(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    if (session->conn.closing) {
+        return false;
+    }
+    uint32_t timeout_ms = session->pool->limits.idle_transaction_timeout_ms;
+    bool skips = link->unsynced || link->due.skipping; /* a Sync of ours would end that */
+    if (link->status != 'I' && timeout_ms > 0) {
+        conn_wake_by(engine, &session->conn, engine->now_us + timeout_ms * UINT64_C(1000));
+    }
+    /* What RESET means is the startup's, also on a link that stays. */
+    return link->status != 'I' || skips || session->owns_link ||
+           link->settings == session->settings || link_setup(engine, link);
+}
+
 void session_idle(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
@@ -175,18 +198,8 @@ void session_idle(struct engine *engine, struct session *session)
     if (session->pinned_us != 0 && !link->pinned) {
         lend_pinned(engine, link);
     }
-    bool kept = !give_back(engine, session);
-    if (kept && session->conn.closing) {
-        return; /* what was asked of its link has failed */
-    }
-    bool skips = link->unsynced || link->due.skipping; /* a Sync of ours would end that */
-    if (kept && link->status == 'I' && !skips && !session->owns_link &&
-        link->settings != session->settings && !link_setup(engine, link)) {
-        return; /* what RESET means is the startup's, also on a link that stays */
-    }
-    if (kept && link->status != 'I' && pool->limits.idle_transaction_timeout_ms > 0) {
-        conn_wake_by(engine, &session->conn,
-                     engine->now_us + pool->limits.idle_transaction_timeout_ms * UINT64_C(1000));
+    if (!give_back(engine, session) && !keeps(engine, session)) {
+        return;
     }
     if (pool->limits.client_idle_timeout_ms > 0) {
         conn_wake_by(engine, &session->conn,

@@ -185,8 +185,12 @@ bool session_query_is_plain(struct engine *engine, struct session *session, cons
 uint32_t session_query_pass(struct engine *engine, struct session *session, struct block *block,
                             uint8_t *message, uint32_t total)
 {
-    session_query_drop_unnamed(engine, session);
-    if (!link_due_forward(engine, session->link, DUE_QUERY)) {
+    struct link *link = session->link;
+    if (session->keeps_unnamed || session->unnamed != NULL || link->unnamed != NULL) {
+        session_query_drop_unnamed(engine, session);
+    }
+    link->no_unnamed = true;
+    if (!link_due_forward(engine, link, DUE_QUERY)) {
         return 0;
     }
     begin(engine, session);
