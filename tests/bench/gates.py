@@ -5,6 +5,7 @@ the other, so that logins, start-up and the end cost nothing. A proxy counts as 
 does, so the same counts can be had for the relay and for PgBouncer.
 """
 
+import json
 import os
 import re
 import shutil
@@ -128,6 +129,18 @@ def is_sanitized(binary):
     with open(binary, "rb") as file:
         content = file.read()
     return any(name in content for name in SANITIZERS)
+
+
+def is_default_build(binary):
+    """Whether the binary is of the optimisation that is meson.build's default, as far as its build
+    folder tells: one that was made earlier keeps its options."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(binary)))
+    path = os.path.join(folder, "meson-info", "intro-buildoptions.json")
+    if not os.path.exists(path):
+        return True
+    with open(path, encoding="utf-8") as file:
+        options = {option["name"]: option["value"] for option in json.load(file)}
+    return options["optimization"] == "3" and options["b_lto"]
 
 
 def _read_counter(path):
