@@ -90,7 +90,7 @@ void sequence_touch(const struct engine *engine, struct session *session)
 static bool take_over(struct engine *engine, struct session *session, bool asks)
 {
     struct link *link = session->link;
-    bool fails = link->status == 'E' && due_empty(&link->due); /* the server refuses */
+    bool fails = link->status == 'E' && !extended_status_is_open(link); /* the server refuses */
     sequence_touch(engine, session);
     if (link->sequenced_by != SEQUENCED_BY_MANY || !asks || fails) {
         return true;
