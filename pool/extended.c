@@ -622,15 +622,16 @@ static void note_bound(struct engine *engine, struct session *session, struct na
     if (session->own != NULL) {
         own_bound(session, statement == NULL ? NULL : statement->plan);
     }
-    if (statement != NULL) {
-        note_customs(engine, session, statement, rest, whole);
-    }
     if (statement != NULL && statement->names) {
+        note_customs(engine, session, statement, rest, whole);
         names_bound(engine, session, statement, portal.text);
         session->batch_writes = true;
         session->query_is_read = false;
     } else if (statement != NULL) {
-        session->batch_writes |= !state_statement(engine, session, statement);
+        if (!state_statement(engine, session, statement)) {
+            note_customs(engine, session, statement, rest, whole);
+            session->batch_writes = true;
+        }
         session->query_is_read = !session->batch_writes;
     }
     note_listen(engine, session, portal, statement);

@@ -312,8 +312,9 @@ static void settle_alone(struct engine *engine, struct session *session)
 struct plan *state_statement_plan(struct engine *engine, const struct session *session,
                                   struct statement *statement)
 {
-    const struct plan_context context = state_plan_context(session);
-    if (!context.standard_strings || !context.safe_encoding) {
+    const struct settings *own = session->settings, *usual = session->pool->baseline;
+    bool strange = own->other_strings | own->unsafe_encoding;
+    if (strange || (usual != NULL && (usual->other_strings | usual->unsafe_encoding))) {
         return NULL; /* the statement's plan is for sessions that read it as usual */
     }
     if (statement->plan == NULL) {
