@@ -489,7 +489,7 @@ bool names_query(struct engine *engine, struct session *session, struct plan *pl
             struct plan room;
             const struct plan *seen = state_by_facts(engine, session, plan, &room);
             state_touch(engine, session, seen);
-            sequence_before(engine, session, plan);
+            sequence_before_query(engine, session, plan);
         }
         return false;
     }
@@ -508,7 +508,7 @@ bool names_query(struct engine *engine, struct session *session, struct plan *pl
     session->query_is_read = false;
     session->query_is_one = plan->statement_count == 1 && names[0].kind != SQL_NAME_PREPARE;
     touch(engine, session, plan, names, count);
-    sequence_before(engine, session, plan);
+    sequence_before_query(engine, session, plan);
     if (rewrite(engine, session, text, len, names, count)) {
         *ret_taken = total;
     }

@@ -21,6 +21,7 @@
 #include "pool/pool.h"
 #include "pool/prepare.h"
 #include "pool/restore.h"
+#include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/message.h"
@@ -313,6 +314,9 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     link->due.copy_in = false;
     link->spoilt |= link->state == LINK_RESET || /* what should be gone may still be there */
                     (head != NULL && (head->flags & DUE_FLAG_QUIET) != 0);
+    if (head != NULL && head->sequences) {
+        link->sequenced_by = SEQUENCED_BY_MANY; /* none were discarded */
+    }
     link->setup_failed |= setup;
     link->erred = true;
     link->ends_failed = false;

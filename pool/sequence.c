@@ -46,8 +46,19 @@ static bool may_be_asked_for(const struct link *link, const struct plan *plan)
                       (plan->touches & PLAN_TOUCH_COPY_FROM) != 0);
 }
 
+/* Ahead of a query, behind messages without a Sync. Where it is refused, in a transaction that has
+ * failed meanwhile, the server does not skip the client's query to a Sync that never comes. */
+static bool discard_by_query(struct engine *engine, struct link *link)
+{
+    struct due_entry due = {
+        .what = DUE_QUERY, .kind = DUE_SWALLOW, .flags = DUE_FLAG_QUIET, .sequences = true};
+    frontend_query(&engine->scratch, "DISCARD SEQUENCES");
+    engine_flush_scratch(engine, &link->conn);
+    return link_due_entry(engine, link, &due);
+}
+
 /* Other sessions' values are not for this one. Under a name and a portal of our own: the unnamed
- * ones may be the client's. In a pipeline of the client's it is a part of that, and is skipped only
+ * ones may be the client's. In a batch of the client's it is a part of that, and is skipped only
  * with what it stands ahead of. */
 static bool discard(struct engine *engine, struct link *link)
 {
@@ -87,7 +98,7 @@ void sequence_touch(const struct engine *engine, struct session *session)
 
 /* Notes that the session's values come on top of what is there; if anybody may ask for them, of
  * others nothing is left. */
-static bool take_over(struct engine *engine, struct session *session, bool asks)
+static bool take_over(struct engine *engine, struct session *session, bool asks, bool by_query)
 {
     struct link *link = session->link;
     bool fails = link->status == 'E' && !extended_status_is_open(link); /* the server refuses */
@@ -96,7 +107,7 @@ static bool take_over(struct engine *engine, struct session *session, bool asks)
         return true;
     }
     link->sequenced_by = name_of(engine, session);
-    return discard(engine, link);
+    return by_query && link->unsynced ? discard_by_query(engine, link) : discard(engine, link);
 }
 
 /* Who asks keeps its link, and so does from now on whoever may be about to. */
@@ -108,7 +119,8 @@ static void note_asking(struct engine *engine, struct session *session)
     state_pins_changed(engine, session);
 }
 
-bool sequence_before(struct engine *engine, struct session *session, const struct plan *plan)
+static bool go_ahead(struct engine *engine, struct session *session, const struct plan *plan,
+                     bool by_query)
 {
     struct account *account = session->pool->account;
     bool asked = atomic_load_explicit(&account->asks_sequences, memory_order_relaxed);
@@ -118,17 +130,27 @@ bool sequence_before(struct engine *engine, struct session *session, const struc
     }
     if ((plan->touches & PLAN_TOUCH_SEQUENCE) != 0) {
         note_asking(engine, session);
-        goes_on = take_over(engine, session, true);
+        goes_on = take_over(engine, session, true, by_query);
     } else if (may_advance(plan)) {
         bool alone = (plan->touches & PLAN_TOUCH_ALONE) != 0; /* nothing may go ahead of it */
         session->pins |= asked ? PIN_SEQUENCE : 0;
         bool asks = asked || may_ask(plan) || may_be_asked_for(session->link, plan);
-        goes_on = take_over(engine, session, !alone && asks);
+        goes_on = take_over(engine, session, !alone && asks, by_query);
     } else if (plan->class == PLAN_READ && !session->asks_sequences) {
         session->pins &= ~(uint32_t)PIN_SEQUENCE;
     }
     state_pins_changed(engine, session);
     return goes_on;
+}
+
+bool sequence_before(struct engine *engine, struct session *session, const struct plan *plan)
+{
+    return go_ahead(engine, session, plan, false);
+}
+
+bool sequence_before_query(struct engine *engine, struct session *session, const struct plan *plan)
+{
+    return go_ahead(engine, session, plan, true);
 }
 
 bool sequence_before_statement(struct engine *engine, struct session *session,

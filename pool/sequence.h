@@ -24,9 +24,12 @@ struct statement;
 /* link->sequenced_by: of several sessions, or it is not known whose. */
 #define SEQUENCED_BY_MANY UINT64_MAX
 
-/* A statement with this plan is about to be sent on the session's link. Sends what must go ahead of
+/* A Parse of this plan is about to be sent on the session's link. Sends what must go ahead of
  * it. False when the link has failed. */
 bool sequence_before(struct engine *engine, struct session *session, const struct plan *plan);
+
+/* The same for what a simple query runs. */
+bool sequence_before_query(struct engine *engine, struct session *session, const struct plan *plan);
 
 /* The same for a prepared statement, before anything of its Bind is sent. */
 bool sequence_before_statement(struct engine *engine, struct session *session,

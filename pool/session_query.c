@@ -177,7 +177,7 @@ bool session_query_is_plain(struct engine *engine, struct session *session, cons
     }
     session->query_is_read = plan->class <= PLAN_READ;
     if (!session->query_is_read) {
-        sequence_before(engine, session, plan);
+        sequence_before_query(engine, session, plan);
     }
     return true;
 }

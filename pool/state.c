@@ -282,7 +282,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
         return false;
     } else {
         state_touch(engine, session, seen);
-        sequence_before(engine, session, seen->class > plan->class ? seen : plan);
+        sequence_before_query(engine, session, seen->class > plan->class ? seen : plan);
     }
     bool reads = seen->class <= PLAN_READ;
     plan_unref(plan);

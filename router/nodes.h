@@ -171,14 +171,14 @@ struct nodes {
 void nodes_init(struct nodes *nodes, const struct nodes_rules *rules, uint64_t now_us);
 
 /* A node has answered. */
-void nodes_answered(struct nodes *nodes, uint32_t node, const struct node_answer *answer);
+void nodes_answered(struct nodes *nodes, uint32_t at, const struct node_answer *answer);
 
 /* A node has not; `why` for people, copied. */
-void nodes_failed(struct nodes *nodes, uint32_t node, enum node_failure failure, const char *why,
+void nodes_failed(struct nodes *nodes, uint32_t at, enum node_failure failure, const char *why,
                   uint64_t now_us);
 
 /* What is behind the node is another server from now on, or may be: `why` for people, copied. */
-void nodes_changed(struct nodes *nodes, uint32_t node, const char *why, uint64_t now_us);
+void nodes_changed(struct nodes *nodes, uint32_t at, const char *why, uint64_t now_us);
 
 /* Another max_lag; it holds from the next answers on. */
 void nodes_set_max_lag(struct nodes *nodes, uint64_t max_lag_us);
