@@ -19,6 +19,7 @@ from wire import (  # noqa: E402
     ServerError,
     Wire,
     bind,
+    close,
     cstring,
     execute,
     message,
@@ -308,6 +309,23 @@ def _():
         equal(stage.client(proxy, password="right").scalar("SELECT 'in'"), "in")
     os.unlink(path)
     os.rmdir(os.path.dirname(path))
+
+
+@suite.check("others' sequence values ahead of a query in a transaction that has failed unnoticed")
+def _():
+    stage.sql("CREATE SEQUENCE IF NOT EXISTS edges")
+    with stage.proxy(size=1) as proxy:
+        other, client = stage.client(proxy), stage.client(proxy)
+        for _ in range(2):
+            other.rows("SELECT nextval('edges')")
+            client.query("BEGIN")
+            client.rows("SELECT 1")
+            client.send(bind("", "nope"), sync(), close("P", "x"), query("SELECT lastval()"))
+            heard = client.ready(2)
+            equal([m.kind for m in heard], ["E", "Z", "3", "E", "Z"])
+            equal([m.fields["C"] for m in heard if m.kind == "E"], ["26000", "25P02"])
+            client.query("ROLLBACK")
+            equal(client.query("SELECT lastval()").sqlstate, "55000", "another's value")
 
 
 if __name__ == "__main__":
