@@ -7,7 +7,7 @@ refused (25006), have got a transaction id, taken an advisory lock, listened, op
 prepared a statement, or changed a setting.
 
     HOWDAH_PLAN_SEED    of the grammar's statements (1)
-    HOWDAH_PLAN_COUNT   how many of them (4000)
+    HOWDAH_PLAN_COUNT   how many of them (2000)
     HOWDAH_PLAN_ALL=1   the longest of the regression tests, too
 """
 
@@ -35,7 +35,7 @@ PLAN_OF = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(BIN))), "
 FACTS_OF = os.path.join(os.path.dirname(PLAN_OF), "facts-of")
 SHORT = bool(os.environ.get("HOWDAH_SHORT"))
 SEED = int(os.environ.get("HOWDAH_PLAN_SEED", "1"))
-COUNT = int(os.environ.get("HOWDAH_PLAN_COUNT", "500" if SHORT else "4000"))
+COUNT = int(os.environ.get("HOWDAH_PLAN_COUNT", "500" if SHORT else "2000"))
 
 # A third of the time, and mostly writes: only with HOWDAH_PLAN_ALL=1.
 LONG_TESTS = set("""alter_table btree_index create_index foreign_key gin gist incremental_sort indexing inherit
