@@ -83,6 +83,7 @@ void letter_free(struct letter *letter)
     lent_free(letter->lent);
     if (letter->link != NULL) {
         due_fini(&letter->link->due);
+        heal_free(&letter->link->heal);
         free(letter->link);
     }
     admin_task_free(letter->task);
