@@ -119,12 +119,14 @@ static enum look look_at_batch(struct engine *engine, const struct session *sess
     return is_long ? LOOK_OTHER : LOOK_SHORT;
 }
 
-/* Whether the server takes none of the differences from when the transaction began. */
+/* Whether none of the differences belongs to a transaction: the server takes the defaults when one
+ * begins, and what a startup asks of the first is not for a statement's own. */
 static bool is_timely(const struct settings *from, const struct settings *to)
 {
-    static const char *const early[] = {"default_transaction_deferrable",
-                                        "default_transaction_isolation",
-                                        "default_transaction_read_only"};
+    static const char *const early[] = {
+        "default_transaction_deferrable", "default_transaction_isolation",
+        "default_transaction_read_only",  "transaction_deferrable",
+        "transaction_isolation",          "transaction_read_only"};
     for (size_t i = 0; i < sizeof(early) / sizeof(early[0]); i++) {
         const char *had = settings_get(from, early[i]), *wanted = settings_get(to, early[i]);
         if ((had == NULL) != (wanted == NULL) || (had != NULL && strcmp(had, wanted) != 0)) {

@@ -163,6 +163,16 @@ def _():
             equal(one.scalar("SHOW work_mem"), "4MB")
 
 
+@suite.check("what a startup asks of its own transaction is not asked of a statement's")
+def _():
+    stage.sql("CREATE TABLE IF NOT EXISTS apply_t (a int)")
+    with stage.proxy(size=1, check_state=False) as proxy:  # which would miss it in the next transaction
+        one, two = stage.client(proxy, transaction_read_only="on"), stage.client(proxy)
+        for _ in range(2):
+            equal(two.query("INSERT INTO apply_t VALUES (1)").sqlstate, None)
+            equal(one.query("INSERT INTO apply_t VALUES (2)").sqlstate, None, "as on a direct connection")
+
+
 @suite.check("who flushes gets its answers before the Sync")
 def _():
     with stage.proxy(size=1) as proxy:
