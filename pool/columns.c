@@ -11,6 +11,7 @@
 #include "pool/prepare.h"
 #include "pool/session.h"
 #include "pool/statement.h"
+#include "protocol/frontend.h"
 #include "protocol/message.h"
 
 /* Of a statement that gives no rows. */
@@ -48,14 +49,9 @@ struct report columns_report(void)
 
 uint32_t columns_describe_bytes(const uint8_t *at, uint32_t have)
 {
-    uint32_t body_bytes;
-    if (have <= MESSAGE_HEADER_BYTES || at[0] != FRONTEND_DESCRIBE ||
-        at[MESSAGE_HEADER_BYTES] != 'P' ||
-        !message_header(message_frontend_bounds, at, &body_bytes) ||
-        have - MESSAGE_HEADER_BYTES < body_bytes) {
-        return 0;
-    }
-    return MESSAGE_HEADER_BYTES + body_bytes;
+    bool describes = have > MESSAGE_HEADER_BYTES && at[0] == FRONTEND_DESCRIBE &&
+                     at[MESSAGE_HEADER_BYTES] == 'P';
+    return describes ? message_whole_bytes(message_frontend_bounds, at, have) : 0;
 }
 
 static bool is_asked(const struct link *link, const struct session_statement *named)
@@ -85,10 +81,7 @@ static bool ask(struct engine *engine, struct session *session, struct session_s
     if (entry == NULL || !link_due_entry(engine, link, &due)) {
         return false;
     }
-    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_DESCRIBE);
-    writer_u8(&engine->scratch, 'S');
-    writer_cstr(&engine->scratch, entry->name);
-    writer_end(&engine->scratch, mark);
+    frontend_describe(&engine->scratch, entry->name);
     prepare_flush(engine, link);
     link_flush(engine, link);
     link->unsynced = true;

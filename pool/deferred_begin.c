@@ -558,15 +558,11 @@ static void write_begin(struct writer *writer, const struct plan_modes *modes)
 
 bool deferred_begin_send(struct engine *engine, struct session *session)
 {
-    static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE};
     struct link *link = session->link;
     ASSERT(session->begin == BEGIN_DEFERRED);
     session->begin = BEGIN_NONE; /* from now on it is the link's status that tells */
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        struct due_entry due = {.what = (uint8_t)steps[i], .kind = DUE_SWALLOW, .begins = true};
-        if (!link_due_entry(engine, link, &due)) {
-            return false;
-        }
+    if (!link_due_executed(engine, link, 1, (struct due_entry){.begins = true})) {
+        return false;
     }
     write_begin(&engine->scratch, &session->begin_modes);
     link->unsynced = true;

@@ -741,10 +741,7 @@ bool extended_describe(struct engine *engine, struct session *session, struct bl
     if (!link_due_entry(engine, link, &due)) {
         return false;
     }
-    uint32_t mark = writer_begin(&engine->scratch, FRONTEND_DESCRIBE);
-    writer_u8(&engine->scratch, 'S');
-    writer_cstr(&engine->scratch, on_link.text);
-    writer_end(&engine->scratch, mark);
+    frontend_describe(&engine->scratch, on_link.text);
     prepare_flush(engine, link);
     return true;
 }

@@ -36,8 +36,9 @@ void heal_free(struct heal *heal)
  */
 static bool names_ours(const char *message)
 {
-    const char *found = strstr(message, "howdah_");
-    return found != NULL && strchr("0123456789abcdef", found[7]) != NULL && found[7] != '\0';
+    const char *found = strstr(message, STATEMENT_NAME_PREFIX);
+    const char *id = found == NULL ? "" : found + strlen(STATEMENT_NAME_PREFIX);
+    return *id != '\0' && strchr("0123456789abcdef", *id) != NULL;
 }
 
 bool heal_is_due(struct engine *engine, struct link *link, const struct report_fields *fields)
@@ -94,18 +95,16 @@ static uint32_t count_awaited(const struct due *due)
 /* The copy's messages that are answered; false when one is not whole, or there is COPY data. */
 static bool count_messages(const struct heal *heal, uint32_t *ret_count)
 {
-    uint32_t at = 0, count = 0, body_bytes;
+    uint32_t at = 0, count = 0;
     while (at < heal->len) {
         const uint8_t *message = heal->bytes + at;
-        if (heal->len - at < MESSAGE_HEADER_BYTES ||
-            !message_header(message_frontend_bounds, message, &body_bytes) ||
-            body_bytes > heal->len - at - MESSAGE_HEADER_BYTES ||
-            message[0] == FRONTEND_COPY_DATA || message[0] == FRONTEND_COPY_DONE ||
+        uint32_t total = message_whole_bytes(message_frontend_bounds, message, heal->len - at);
+        if (total == 0 || message[0] == FRONTEND_COPY_DATA || message[0] == FRONTEND_COPY_DONE ||
             message[0] == FRONTEND_COPY_FAIL) {
             return false;
         }
         count += message[0] != FRONTEND_FLUSH;
-        at += MESSAGE_HEADER_BYTES + body_bytes;
+        at += total;
     }
     *ret_count = count;
     return true;

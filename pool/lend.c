@@ -500,16 +500,24 @@ void lend_leave(struct engine *engine, struct session *session)
     } /* else its grant will come, find nobody, and go back */
 }
 
+/* Dials a link that counts under the caps of the database and the user, not in the pool's size;
+ * for_replication as link_dial. NULL: there is no place, or no memory. */
+static struct link *dial_beside(struct engine *engine, struct pool *pool,
+                                struct session *for_replication)
+{
+    if (!take_shared_place(engine, pool)) {
+        return NULL;
+    }
+    struct link *link = link_dial(engine, pool, for_replication);
+    if (link == NULL) {
+        give_shared_place_back(pool);
+    }
+    return link;
+}
+
 void lend_replication(struct engine *engine, struct session *session)
 {
-    struct pool *pool = session->pool;
-    struct link *link = NULL;
-    if (take_shared_place(engine, pool)) {
-        link = link_dial(engine, pool, session);
-        if (link == NULL) {
-            give_shared_place_back(pool);
-        }
-    }
+    struct link *link = dial_beside(engine, session->pool, session);
     if (link == NULL) {
         struct report report = {.code = ERR_TOO_MANY_CLIENTS,
                                 .hint = "max_server_connections is reached."};
@@ -522,31 +530,21 @@ void lend_replication(struct engine *engine, struct session *session)
 
 struct link *lend_hub(struct engine *engine, struct pool *pool)
 {
-    if (!take_shared_place(engine, pool)) {
-        return NULL;
+    struct link *link = dial_beside(engine, pool, NULL);
+    if (link != NULL) {
+        list_remove(&link->in_pool); /* nobody in line may hope for it */
+        pool->dialing_count--;
     }
-    struct link *link = link_dial(engine, pool, NULL);
-    if (link == NULL) {
-        give_shared_place_back(pool);
-        return NULL;
-    }
-    list_remove(&link->in_pool); /* nobody in line may hope for it */
-    pool->dialing_count--;
     return link;
 }
 
 struct link *lend_stand_in(struct engine *engine, struct pool *pool)
 {
-    if (!take_shared_place(engine, pool)) {
-        return NULL;
+    struct link *link = dial_beside(engine, pool, NULL);
+    if (link != NULL) {
+        link->beside = true;
+        link->spoilt = true; /* closed when it has done its duty */
     }
-    struct link *link = link_dial(engine, pool, NULL);
-    if (link == NULL) {
-        give_shared_place_back(pool);
-        return NULL;
-    }
-    link->beside = true;
-    link->spoilt = true; /* closed when it has done its duty */
     return link;
 }
 

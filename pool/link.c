@@ -232,12 +232,14 @@ bool link_due(struct engine *engine, struct link *link, enum due_what what, enum
     return link_due_entry(engine, link, &entry);
 }
 
-bool link_due_executed(struct engine *engine, struct link *link, uint32_t times, uint8_t flags)
+bool link_due_executed(struct engine *engine, struct link *link, uint32_t times,
+                       struct due_entry like)
 {
-    for (uint32_t i = 0; i < times; i++) {
-        if (!link_due(engine, link, DUE_PARSE, DUE_SWALLOW, flags) ||
-            !link_due(engine, link, DUE_BIND, DUE_SWALLOW, flags) ||
-            !link_due(engine, link, DUE_EXECUTE, DUE_SWALLOW, flags)) {
+    static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE};
+    like.kind = DUE_SWALLOW;
+    for (uint32_t i = 0; i < times * 3; i++) {
+        like.what = (uint8_t)steps[i % 3];
+        if (!link_due_entry(engine, link, &like)) {
             return false;
         }
     }

@@ -155,8 +155,10 @@ bool link_due(struct engine *engine, struct link *link, enum due_what what, enum
               uint8_t flags);
 bool link_due_entry(struct engine *engine, struct link *link, const struct due_entry *entry);
 
-/* The same for a Parse, a Bind and an Execute of ours, that often; their replies are swallowed. */
-bool link_due_executed(struct engine *engine, struct link *link, uint32_t times, uint8_t flags);
+/* The same for a Parse, a Bind and an Execute of ours, that often, each marked `like` that; their
+ * replies are swallowed. */
+bool link_due_executed(struct engine *engine, struct link *link, uint32_t times,
+                       struct due_entry like);
 
 /* The login is done, a reset has ended, or a lease is over: to whom it may concern. */
 void link_ready(struct engine *engine, struct link *link);

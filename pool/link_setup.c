@@ -30,7 +30,7 @@ void link_parameter(struct engine *engine, struct link *link, const char *name, 
 
 static bool push_setup(struct engine *engine, struct link *link, uint32_t changes, bool tidy)
 {
-    return link_due_executed(engine, link, changes, DUE_FLAG_SETUP) &&
+    return link_due_executed(engine, link, changes, (struct due_entry){.flags = DUE_FLAG_SETUP}) &&
            (!tidy || link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, DUE_FLAG_SETUP)) &&
            link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_SETUP);
 }
@@ -99,7 +99,6 @@ bool link_setup(struct engine *engine, struct link *link)
 
 bool link_setup_ahead(struct engine *engine, struct link *link)
 {
-    static const enum due_what steps[] = {DUE_PARSE, DUE_BIND, DUE_EXECUTE};
     struct settings *wanted = link->owner->settings;
     uint32_t changes = settings_write_change(&engine->scratch, link->settings, wanted);
     link->lacks_settings = false;
@@ -107,14 +106,8 @@ bool link_setup_ahead(struct engine *engine, struct link *link)
     link->unsynced = changes > 0;
     link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn); /* first: a failure writes to the scratch, too */
-    for (uint32_t i = 0; i < changes * 3; i++) {
-        struct due_entry due = {
-            .what = (uint8_t)steps[i % 3], .kind = DUE_SWALLOW, .applies = true};
-        if (!link_due_entry(engine, link, &due)) {
-            return false;
-        }
-    }
-    if (!expect(engine, link, wanted)) {
+    if (!link_due_executed(engine, link, changes, (struct due_entry){.applies = true}) ||
+        !expect(engine, link, wanted)) {
         return false;
     }
     if (changes == 0) {

@@ -447,7 +447,7 @@ void listen_executed(struct engine *engine, struct session *session, const char 
     frontend_close(scratch, 'P', name);
     frontend_close(scratch, 'S', name);
     engine_flush_scratch(engine, &link->conn);
-    if (link_due_executed(engine, link, 1, 0) &&
+    if (link_due_executed(engine, link, 1, (struct due_entry){.flags = 0}) &&
         link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, 0)) {
         link_due(engine, link, DUE_CLOSE, DUE_SWALLOW, 0);
     }

@@ -38,7 +38,6 @@ char own_status(const struct session *session)
 
 bool own_waits(struct engine *engine, struct session *session)
 {
-    static const uint8_t flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
     struct link *link = session->link;
     if (link == NULL || link->setup) {
         return link != NULL;
@@ -50,7 +49,7 @@ bool own_waits(struct engine *engine, struct session *session)
     session->blocked = true; /* link_after_reply comes back to it, with each part of the answer */
     if (link->unsynced && !link->flushed) {
         link->flushed = true;
-        link_write(engine, link, flush, sizeof(flush));
+        link_flush(engine, link);
     }
     return true;
 }

@@ -20,17 +20,6 @@ static bool is_free(const struct session *session)
            session->listener == NULL;
 }
 
-/* The length of the whole message at `at`; 0: it is not here whole, or isn't one. */
-static uint32_t whole_bytes(const uint8_t *at, uint32_t have)
-{
-    uint32_t body_bytes;
-    if (have < MESSAGE_HEADER_BYTES || !message_header(message_frontend_bounds, at, &body_bytes) ||
-        have - MESSAGE_HEADER_BYTES < body_bytes) {
-        return 0;
-    }
-    return MESSAGE_HEADER_BYTES + body_bytes;
-}
-
 /* --- Bind ------------------------------------------------------------------------------------- */
 
 /* Whether the statement's columns are known to be those that the client was told, so that neither
@@ -121,7 +110,8 @@ uint32_t portal_run_take(struct engine *engine, struct session *session, struct 
     if (!is_free(session)) {
         return 0;
     }
-    if (at[0] == FRONTEND_BIND && (total = whole_bytes(at, have)) > 0) {
+    if (at[0] == FRONTEND_BIND &&
+        (total = message_whole_bytes(message_frontend_bounds, at, have)) > 0) {
         uint32_t left = bind(engine, session, at, total);
         if (left == 0) {
             return 0;
@@ -131,7 +121,7 @@ uint32_t portal_run_take(struct engine *engine, struct session *session, struct 
         from = total - left;
     }
     while (link->due.count < LIMIT_DUE - DUE_SLACK &&
-           (total = whole_bytes(at + taken, have - taken)) > 0) {
+           (total = message_whole_bytes(message_frontend_bounds, at + taken, have - taken)) > 0) {
         enum due_what what = what_in_run(at + taken, total);
         if (what == DUE_WHAT_COUNT ||
             due_push_plain(&link->due, (uint8_t)what, DUE_FORWARD, 0) != 0) {

@@ -76,7 +76,8 @@ static bool write_noted(struct engine *engine, struct session *session, bool syn
     }
     link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn);
-    return link_due_executed(engine, link, changes, DUE_FLAG_RESTORE) &&
+    return link_due_executed(engine, link, changes,
+                             (struct due_entry){.flags = DUE_FLAG_RESTORE}) &&
            (!syncs || link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_RESTORE));
 }
 

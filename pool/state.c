@@ -504,7 +504,7 @@ bool state_ask(struct engine *engine, struct session *session)
     frontend_sync(&engine->scratch);
     link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn);
-    if (link_due_executed(engine, link, 1, DUE_FLAG_ASK)) {
+    if (link_due_executed(engine, link, 1, (struct due_entry){.flags = DUE_FLAG_ASK})) {
         link_due(engine, link, DUE_SYNC, DUE_SWALLOW, DUE_FLAG_ASK);
     } /* else the link has failed, and its session with it */
     return true;

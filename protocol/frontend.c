@@ -31,6 +31,14 @@ void frontend_execute(struct writer *writer, const char *portal)
     writer_end(writer, mark);
 }
 
+void frontend_describe(struct writer *writer, const char *name)
+{
+    uint32_t mark = writer_begin(writer, FRONTEND_DESCRIBE);
+    writer_u8(writer, 'S');
+    writer_cstr(writer, name);
+    writer_end(writer, mark);
+}
+
 void frontend_close(struct writer *writer, char kind, const char *name)
 {
     uint32_t mark = writer_begin(writer, FRONTEND_CLOSE);

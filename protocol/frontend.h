@@ -17,6 +17,9 @@ void frontend_bind(struct writer *writer, const char *portal, const char *statem
 /* An Execute of all rows. */
 void frontend_execute(struct writer *writer, const char *portal);
 
+/* A Describe of a statement. */
+void frontend_describe(struct writer *writer, const char *name);
+
 /* A Close; `kind` is 'S' for a statement, 'P' for a portal. */
 void frontend_close(struct writer *writer, char kind, const char *name);
 void frontend_sync(struct writer *writer);

@@ -65,6 +65,19 @@ static inline bool message_header(const struct message_bounds bounds[256], const
     return true;
 }
 
+/* The length of the message at `at`, with its header. 0: it is not whole within `have` bytes, or no
+ * such message may come from that side. */
+static inline uint32_t message_whole_bytes(const struct message_bounds bounds[256],
+                                           const uint8_t *at, uint32_t have)
+{
+    uint32_t body_bytes;
+    if (have < MESSAGE_HEADER_BYTES || !message_header(bounds, at, &body_bytes) ||
+        have - MESSAGE_HEADER_BYTES < body_bytes) {
+        return 0;
+    }
+    return MESSAGE_HEADER_BYTES + body_bytes;
+}
+
 /* The length of the text at the head of `bytes` bytes of a body, without its NUL. Not strnlen:
  * libpg_query exports one of its own, which goes byte by byte. */
 static inline uint32_t message_text_bytes(const void *text, uint32_t bytes)

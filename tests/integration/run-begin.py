@@ -24,9 +24,9 @@ from wire import (  # noqa: E402
     flush,
     function_call,
     parse,
+    play,
     query,
     sync,
-    transcript,
 )
 
 suite = Suite("begin")
@@ -111,15 +111,6 @@ FIRSTS = [
     "DECLARE c CURSOR FOR SELECT a FROM t",
     "SELECT pg_advisory_lock(5)",
 ]
-
-
-def count_ready(step):
-    """How many ReadyForQuery messages answer what is sent at once."""
-    count, at = 0, 0
-    while at < len(step):
-        count += step[at : at + 1] in (b"Q", b"S", b"F")
-        at += 1 + int.from_bytes(step[at + 1 : at + 5], "big")
-    return count
 
 
 def simple(*texts):
@@ -247,15 +238,6 @@ SCRIPTS |= {
         "SELECT pg_advisory_lock(9)", "BEGIN", "SELECT 1", "COMMIT", "SELECT pg_advisory_unlock(9)"
     ),
 }
-
-
-def play(client, script):
-    """What is heard, step by step."""
-    said = []
-    for step in script:
-        client.send(step)
-        said.append(transcript(client.ready(count_ready(step))))
-    return said
 
 
 def compare_scripts(proxy):

@@ -17,6 +17,7 @@ from wire import (  # noqa: E402
     ServerError,
     bind,
     close,
+    count_ready,
     data_row,
     describe,
     execute,
@@ -36,15 +37,6 @@ REAL, OURS = "myapp.route", "howdah.route"
 def one(name, sql, *params, portal=""):
     """Parse, Bind, Describe, Execute of a text."""
     return parse(name, sql) + bind(portal, name, [p.encode() for p in params]) + describe("P", portal) + execute(portal)
-
-
-def count_ready(step):
-    """How many ReadyForQuery a step is answered with: one a Query or Sync."""
-    at = ready = 0
-    while at < len(step):
-        ready += step[at : at + 1] in (b"Q", b"S")
-        at += 1 + int.from_bytes(step[at + 1 : at + 5], "big")
-    return ready
 
 
 def play(client, script, name):

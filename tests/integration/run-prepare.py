@@ -15,10 +15,12 @@ from stage import Stage  # noqa: E402
 from wire import (  # noqa: E402
     bind,
     close,
+    count_ready,
     describe,
     execute,
     flush,
     parse,
+    play,
     query,
     sync,
     transcript,
@@ -332,24 +334,6 @@ SCRIPTS = {
         query("RESET work_mem"),
     ],
 }
-
-
-def count_ready(step):
-    """How many ReadyForQuery a step is answered with: one a Query or Sync."""
-    at = ready = 0
-    while at < len(step):
-        ready += step[at : at + 1] in (b"Q", b"S")
-        at += 1 + int.from_bytes(step[at + 1 : at + 5], "big")
-    return ready
-
-
-def play(client, script):
-    """What is heard, step by step."""
-    said = []
-    for step in script:
-        client.send(step)
-        said.append(transcript(client.ready(count_ready(step))))
-    return said
 
 
 def compare(wanted, got, script):

@@ -12,7 +12,19 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Suite, equal, true  # noqa: E402
 from stage import Stage  # noqa: E402
-from wire import Message, bind, close, describe, execute, flush, parse, query, sync, transcript  # noqa: E402
+from wire import (  # noqa: E402
+    Message,
+    bind,
+    close,
+    count_ready,
+    describe,
+    execute,
+    flush,
+    parse,
+    query,
+    sync,
+    transcript,
+)
 
 suite = Suite("stale")
 stage = Stage(suite)
@@ -30,12 +42,8 @@ def run(name="s", *params):
 
 def ask(client, data):
     """What is heard until as many ReadyForQuery as the data asks for."""
-    count = at = 0
-    while at < len(data):
-        count += data[at : at + 1] in (b"Q", b"S")
-        at += 1 + int.from_bytes(data[at + 1 : at + 5], "big")
     client.send(data)
-    return transcript(without_oid(message) for message in client.ready(count))
+    return transcript(without_oid(message) for message in client.ready(count_ready(data)))
 
 
 def without_oid(message):

@@ -211,6 +211,24 @@ def transcript(messages):
     return lines + sorted(settings)
 
 
+def count_ready(data):
+    """How many ReadyForQuery messages answer what is sent at once: one for each Query, Sync and FunctionCall."""
+    count = at = 0
+    while at < len(data):
+        count += data[at : at + 1] in (b"Q", b"S", b"F")
+        at += 1 + int.from_bytes(data[at + 1 : at + 5], "big")
+    return count
+
+
+def play(client, script):
+    """What is heard, step by step."""
+    said = []
+    for step in script:
+        client.send(step)
+        said.append(transcript(client.ready(count_ready(step))))
+    return said
+
+
 class Result:
     """What one query answered."""
 

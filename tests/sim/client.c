@@ -7,6 +7,7 @@
 
 #include "protocol/message.h"
 #include "protocol/startup.h"
+#include "tests/sim/cancel.h"
 #include "tests/sim/check.h"
 #include "tests/sim/net.h"
 #include "tests/sim/shell.h"
@@ -174,19 +175,6 @@ void client_start(struct sim *sim, void *object, uint64_t argument)
 
 /* --- cancel ----------------------------------------------------------------------------------- */
 
-static void canceller_bytes(void *object, const uint8_t *bytes, size_t len)
-{
-    (void)object;
-    (void)bytes;
-    (void)len;
-}
-
-static void canceller_end(void *object, bool reset)
-{
-    (void)reset;
-    wire_peer_close(object);
-}
-
 static void cancel(struct sim *sim, void *object, uint64_t argument)
 {
     struct client *client = object;
@@ -194,19 +182,9 @@ static void cancel(struct sim *sim, void *object, uint64_t argument)
     if (client->state != CLIENT_ACTIVE) {
         return;
     }
-    struct wire *wire = wire_new(sim);
-    wire->peer = (struct wire_peer){wire, canceller_bytes, canceller_end};
-    if (!shell_accept(sim->shells[sim_random(sim, sim->shell_count)], wire)) {
+    if (!cancel_send(sim, client->cancel_body, client->cancel_bytes)) {
         return;
     }
-    struct writer writer;
-    writer_init(&writer);
-    uint32_t mark = writer_begin(&writer, 0);
-    writer_u32(&writer, STARTUP_CANCEL);
-    writer_bytes(&writer, client->cancel_body, client->cancel_bytes);
-    writer_end(&writer, mark);
-    wire_peer_send(wire, writer.bytes, writer.len);
-    writer_fini(&writer);
     client->cancels++;
     sim->cancels++;
     sim_log(sim, "c%u cancels", client->number);

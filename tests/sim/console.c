@@ -9,6 +9,7 @@
 #include "protocol/report.h"
 #include "protocol/startup.h"
 #include "tests/sim/bytes.h"
+#include "tests/sim/cancel.h"
 #include "tests/sim/net.h"
 #include "tests/sim/shell.h"
 #include "tests/sim/sim.h"
@@ -40,49 +41,28 @@ bool console_has_paused(const struct console *console, const char *database)
 
 /* --- saying ----------------------------------------------------------------------------------- */
 
-static void connect_wire(struct console *console, struct wire *wire, const struct writer *first)
+static void connect_wire(struct console *console, const struct writer *first)
 {
     struct sim *sim = console->sim;
-    if (!shell_accept(sim->shells[sim_random(sim, sim->shell_count)], wire)) {
+    if (!shell_accept(sim->shells[sim_random(sim, sim->shell_count)], console->wire)) {
         sim_fail(sim, "the console is refused");
         return;
     }
-    wire_peer_send(wire, first->bytes, first->len);
-}
-
-static void canceller_bytes(void *object, const uint8_t *bytes, size_t len)
-{
-    (void)object;
-    (void)bytes;
-    (void)len;
-}
-
-static void canceller_end(void *object, bool reset)
-{
-    (void)reset;
-    wire_peer_close(object);
+    wire_peer_send(console->wire, first->bytes, first->len);
 }
 
 /* A PAUSE that sessions with links of their own hold up would never end. */
 static void lose_patience(struct sim *sim, void *object, uint64_t asked)
 {
     struct console *console = object;
-    struct wire *wire;
-    struct writer writer;
     if (!console->waits || console->asked != asked || console->done) {
         return;
     }
-    writer_init(&writer);
-    uint32_t mark = writer_begin(&writer, 0);
-    writer_u32(&writer, STARTUP_CANCEL);
-    writer_bytes(&writer, console->key, console->key_bytes);
-    writer_end(&writer, mark);
-    wire = wire_new(sim);
-    wire->peer = (struct wire_peer){wire, canceller_bytes, canceller_end};
     sim_log(sim, "console: cancels");
     console->canceled = true;
-    connect_wire(console, wire, &writer);
-    writer_fini(&writer);
+    if (!cancel_send(sim, console->key, console->key_bytes)) {
+        sim_fail(sim, "the console is refused");
+    }
 }
 
 static void say(struct console *console)
@@ -224,7 +204,7 @@ static void start(struct sim *sim, void *object, uint64_t argument)
     writer_end(&writer, mark);
     console->wire = wire_new(sim);
     console->wire->peer = (struct wire_peer){console, on_bytes, on_end};
-    connect_wire(console, console->wire, &writer);
+    connect_wire(console, &writer);
     writer_fini(&writer);
 }
 
