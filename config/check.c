@@ -323,6 +323,19 @@ static void check_replicas(const struct check *check, const struct json_node *no
     }
 }
 
+static void check_routing(const struct check *check, const struct json_node *node, const char *path,
+                          const struct database_options *database)
+{
+    char below[OPTION_PATH_BYTES + 32];
+    if (database->transaction_reads == TRANSACTION_READS_UNTIL_WRITE &&
+        !database->pool.deferred_begin) {
+        snprintf(below, sizeof(below), "%s.routing.transaction_reads", path);
+        config_errors_add(check->errors, place_below(node, "routing.transaction_reads"), below,
+                          "\"until_write\" without pool.deferred_begin, which keeps BEGIN from the "
+                          "primary until then, allowed: with it, or \"primary\"");
+    }
+}
+
 static void check_database(const struct check *check, uint32_t index)
 {
     const struct database_options *database = &check->options->databases[index];
@@ -356,6 +369,7 @@ static void check_database(const struct check *check, uint32_t index)
                           "missing, allowed: the user whom service.password is for");
     }
     check_pool(check, node, path, &database->pool);
+    check_routing(check, node, path, database);
 }
 
 static void check_databases(const struct check *check)

@@ -39,6 +39,33 @@ static const struct option_word words_pool_mode[] = {
     {NULL, 0},
 };
 
+static const struct option_word words_reads[] = {
+    {"replicas", READS_REPLICAS},
+    {"primary", READS_PRIMARY},
+    {"any", READS_ANY},
+    {NULL, 0},
+};
+
+static const struct option_word words_consistency[] = {
+    {"eventual", CONSISTENCY_EVENTUAL},
+    {"session", CONSISTENCY_SESSION},
+    {"strong", CONSISTENCY_STRONG},
+    {NULL, 0},
+};
+
+static const struct option_word words_transaction_reads[] = {
+    {"primary", TRANSACTION_READS_PRIMARY},
+    {"until_write", TRANSACTION_READS_UNTIL_WRITE},
+    {NULL, 0},
+};
+
+static const struct option_word words_balance[] = {
+    {"least_busy", BALANCE_LEAST_BUSY},
+    {"weighted", BALANCE_WEIGHTED},
+    {"round_robin", BALANCE_ROUND_ROBIN},
+    {NULL, 0},
+};
+
 #define TYPE_OF_ROOT struct options
 #define TYPE_OF_DATABASE struct database_options
 #define TYPE_OF_USER struct user_options

@@ -70,11 +70,38 @@ struct user_options {
     uint32_t max_server_connections; /* over all databases; 0 = no limit */
 };
 
+/* Where reads go that need not go to the primary. */
+enum routing_reads {
+    READS_REPLICAS, /* to the primary only where no replica may be read */
+    READS_PRIMARY,
+    READS_ANY, /* the primary is one of those that are chosen from */
+};
+
+/* What a read at a replica is sure to see (docs/replicas.md). */
+enum consistency {
+    CONSISTENCY_EVENTUAL, /* nothing */
+    CONSISTENCY_SESSION,  /* what its session has written and read before */
+    CONSISTENCY_STRONG,   /* whatever was acknowledged through this process before */
+};
+
+/* Where the reads of a transaction that may write go. */
+enum transaction_reads {
+    TRANSACTION_READS_PRIMARY,
+    TRANSACTION_READS_UNTIL_WRITE, /* to replicas before its first write, if READ COMMITTED */
+};
+
+enum balance { BALANCE_LEAST_BUSY, BALANCE_WEIGHTED, BALANCE_ROUND_ROBIN };
+
 struct database_options {
     char *name;                     /* "*" stands for any other name */
     struct server_options *servers; /* the primary first, then replicas in the file's order */
     uint32_t server_count;
-    bool has_primary;                      /* servers[0] is it */
+    bool has_primary; /* servers[0] is it */
+    enum routing_reads routing_reads;
+    enum consistency consistency;
+    enum transaction_reads transaction_reads;
+    enum balance balance;                  /* among the replicas that may be read */
+    uint32_t wait_for_replica_ms;          /* for one that is fresh enough; 0 = not at all */
     uint32_t max_lag_ms;                   /* of replicas that are read; 0 = any */
     char *service_user, *service_password; /* NULL: the DSN's own user */
     uint32_t max_server_connections;       /* per node, over all users; 0 = no limit */

@@ -56,6 +56,11 @@ Test(config, defaults_are_those_of_the_contract)
     cr_assert_eq(database->pool.prepared_statements, 500);
     cr_assert_not(database->pool.has_max_pinned);
     cr_assert_eq(database->max_server_connections, 0);
+    cr_assert_eq(database->routing_reads, READS_REPLICAS);
+    cr_assert_eq(database->consistency, CONSISTENCY_SESSION);
+    cr_assert_eq(database->transaction_reads, TRANSACTION_READS_PRIMARY);
+    cr_assert_eq(database->wait_for_replica_ms, 0);
+    cr_assert_eq(database->balance, BALANCE_LEAST_BUSY);
     options_unref(options);
 }
 

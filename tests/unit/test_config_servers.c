@@ -69,8 +69,13 @@ Test(config, replicas_that_cannot_be)
         {REPLICAS("[\"host=b\", \"host=a user=v\"]"), "replicas: server 2 is server 0 again"},
         {REPLICAS("[\"host=b sslrootcert=none.pem\"]"), "replicas: cannot read file \"none.pem\""},
         {APP("\"replicas\": [\"host=b\"]"), "databases.app.primary: missing"},
-        {REPLICAS("[], \"routing\": {\"balance\": \"weighted\"}"),
-         "databases.app.routing.balance: this version does not support this key yet"},
+        {REPLICAS("[], \"routing\": {\"balance\": \"fastest\"}"),
+         "databases.app.routing.balance: \"fastest\" is not possible, allowed: one of "
+         "\"least_busy\", \"weighted\", \"round_robin\""},
+        {REPLICAS("[], \"routing\": {\"transaction_reads\": \"until_write\"}, \"pool\": "
+                  "{\"deferred_begin\": false}"),
+         "x.json:1:101: databases.app.routing.transaction_reads: \"until_write\" without "
+         "pool.deferred_begin"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *findings;
@@ -90,4 +95,37 @@ Test(config, replicas_are_noted_for_what_they_lack)
     cr_assert_not_null(strstr(findings, "service.user: not given"), "%s", findings);
     options_unref(options);
     free(findings);
+}
+
+Test(config, routing_by_its_names)
+{
+    struct options *options = expect_options(REPLICAS(
+        "\"host=b user=u\", \"routing\": {\"reads\": \"any\", \"consistency\": \"strong\", "
+        "\"transaction_reads\": \"until_write\", \"wait_for_replica\": \"50ms\", "
+        "\"balance\": \"round_robin\"}"));
+    for (int round = 0; round < 2; round++) { /* as written, and as printed */
+        const struct database_options *app = options_find_database(options, "app");
+        cr_assert_eq(app->routing_reads, READS_ANY);
+        cr_assert_eq(app->consistency, CONSISTENCY_STRONG);
+        cr_assert_eq(app->transaction_reads, TRANSACTION_READS_UNTIL_WRITE);
+        cr_assert_eq(app->wait_for_replica_ms, 50);
+        cr_assert_eq(app->balance, BALANCE_ROUND_ROBIN);
+        char *text = NULL;
+        size_t bytes = 0;
+        FILE *out = open_memstream(&text, &bytes);
+        config_print(options, out);
+        fclose(out);
+        options_unref(options);
+        options = expect_options(text);
+        free(text);
+    }
+    options_unref(options);
+
+    options = expect_options(REPLICAS("[], \"routing\": {\"reads\": \"primary\", \"consistency\": "
+                                      "\"eventual\", \"balance\": \"weighted\"}"));
+    const struct database_options *app = options_find_database(options, "app");
+    cr_assert_eq(app->routing_reads, READS_PRIMARY);
+    cr_assert_eq(app->consistency, CONSISTENCY_EVENTUAL);
+    cr_assert_eq(app->balance, BALANCE_WEIGHTED);
+    options_unref(options);
 }
