@@ -17,62 +17,29 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Skip, Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
-from pgcluster import Cluster, Replica, free_port  # noqa: E402
+from pgcluster import Replica, free_port  # noqa: E402
+from trio import START_S, Trio, all_up, delay_apply, pause_replay, rows  # noqa: E402
 
 suite = Suite("nodes", check_limit_s=120)
 
 # Seconds within which a change must be seen.
-REFUSED_S, FROZEN_S, NO_NEW_SESSIONS_S, BACK_S, START_S, NAME_S = 4, 8, 25, 20, 8, 25
+REFUSED_S, FROZEN_S, NO_NEW_SESSIONS_S, BACK_S, NAME_S = 4, 8, 25, 20, 25
 MAX_LAG_S = 2
 COLUMNS = ["database", "node", "host", "port", "address", "role", "state", "reason", "since", "writes", "lag_ms",
            "lag_bytes", "lsn", "timeline", "latency_us", "weight"]
 
 
-class Trio:
-    """A primary and two replicas, made at first use."""
-
-    def __init__(self):
-        self.servers = []
-        suite.at_end(self.stop)
-
-    def __getitem__(self, at):
-        if not self.servers:
-            self.servers.append(Cluster())
-            self.servers[0].start()
-            self.servers[0].psql("CREATE TABLE t (a int)")
-            self.servers[0].psql("CREATE ROLE nobody_special LOGIN")
-        while len(self.servers) <= at:
-            self.add()
-        return self.servers[at]
-
-    def add(self):
-        self.servers.append(Replica(self[0]))
-        self.servers[-1].start()
-        return self.servers[-1]
-
-    def stop(self):
-        for server in reversed(self.servers):
-            server.stop()
+trio = Trio(suite)
 
 
-trio = Trio()
+@trio.started
+def _(primary):
+    primary.psql("CREATE TABLE t (a int)")
+    primary.psql("CREATE ROLE nobody_special LOGIN")
 
 
-def config(*, replicas=(1, 2), workers=1, user="postgres", **database):
-    return {
-        "workers": workers,
-        "auth": {"method": "trust"},
-        "databases": {"app": {
-            "primary": trio[0].dsn(user),
-            "replicas": [trio[at].dsn(user) for at in replicas],
-            "routing": {"max_lag": f"{MAX_LAG_S}s"},
-            **database,
-        }},
-    }
-
-
-def rows(proxy):
-    return proxy.admin("SHOW REPLICAS")
+def config(**more):
+    return trio.config(**{"routing": {"max_lag": f"{MAX_LAG_S}s"}, **more})
 
 
 def row(proxy, at):
@@ -94,10 +61,6 @@ def becomes(proxy, at, state, limit_s, reason=""):
         raise AssertionError(f"{error}; last seen {seen[-1]}") from None
     print(f"# node {at} is {state} after {time.monotonic() - began:.1f} s: {found['reason']}", flush=True)
     return found
-
-
-def all_up(proxy, count=3, limit_s=START_S):
-    eventually(lambda: [r["state"] for r in rows(proxy)] == ["up"] * count, "all are up", limit_s)
 
 
 class Writer:
@@ -221,14 +184,14 @@ def _():
 def _():
     with Howdah(config=config()) as proxy:
         all_up(proxy)
-        trio[1].psql("SELECT pg_wal_replay_pause()")
+        pause_replay(trio[1])
         try:
             with Writer():
                 found = becomes(proxy, 1, "lagging", MAX_LAG_S + 6, "replay is paused")
                 true(int(found["lag_ms"]) > MAX_LAG_S * 1000 and int(found["lag_bytes"]) > 0, str(found))
                 equal(row(proxy, 2)["state"], "up", "the other")
         finally:
-            trio[1].psql("SELECT pg_wal_replay_resume()")
+            pause_replay(trio[1], False)
         becomes(proxy, 1, "up", BACK_S)
 
 
@@ -236,14 +199,12 @@ def _():
 def _():
     with Howdah(config=config()) as proxy:
         all_up(proxy)
-        trio[1].options["recovery_min_apply_delay"] = "20s"
-        trio[1].reload()
+        delay_apply(trio[1], "20s")
         try:
             with Writer():
                 becomes(proxy, 1, "lagging", MAX_LAG_S + 6, "ms behind")
         finally:
-            del trio[1].options["recovery_min_apply_delay"]
-            trio[1].reload()
+            delay_apply(trio[1], None)
         becomes(proxy, 1, "up", BACK_S + 10)
 
 

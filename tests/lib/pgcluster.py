@@ -177,10 +177,23 @@ class Cluster:
         """Lets it go on after freeze()."""
         self._signal_all(signal.SIGCONT, True)
 
-    def _signal_all(self, how, whole):
+    def signal_child(self, title, how):
+        """Sends a signal to the server's processes with this word in their title; how many they were."""
+        found = 0
+        for pid in self._children():
+            with contextlib.suppress(OSError):  # one that has ended meanwhile
+                with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+                    if title in file.read():
+                        os.kill(pid, how)
+                        found += 1
+        return found
+
+    def _children(self):
         with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as file:
-            children = [int(pid) for pid in file.read().split()]
-        for pid in [self.pid, *(children if whole else [])]:
+            return [int(pid) for pid in file.read().split()]
+
+    def _signal_all(self, how, whole):
+        for pid in [self.pid, *(self._children() if whole else [])]:
             with contextlib.suppress(ProcessLookupError):  # a worker that has ended meanwhile
                 os.kill(pid, how)
 
