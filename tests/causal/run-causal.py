@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Reads on replicas that lag, and what a session must see in them all the same.
+
+    run-causal.py                       as a test: about 20 s of sessions
+    run-causal.py --operations 1000000  the long form, of each check
+    run-causal.py --seed 4711 --sessions 64 NAME...
+
+causal.c has the sessions and the rules; while they run, both replicas are made late again and again
+(trio.Lag). The checker itself is on trial, too: it must find nothing at the primary alone, and must
+find violations where reads go to replicas without a thought, by a splitter of its own, and by
+Howdah with consistency "eventual".
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from check import Suite, equal, true  # noqa: E402
+from howdah import Howdah  # noqa: E402
+from trio import Lag, Trio, all_up  # noqa: E402
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--operations", type=int, help="of each check that must find nothing; default: 4 s of it")
+parser.add_argument("--sessions", type=int, default=48)
+parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("names", nargs="*", metavar="NAME")
+options = parser.parse_args()
+sys.argv[1:] = options.names
+
+SHORT_S, LONG_S = 4, 3000
+FAULTS = ("own", "monotonic", "causal", "strong", "phantom")
+CAUSAL = os.path.join(os.environ.get("HOWDAH_BUILD_DIR", "build"), "tests", "causal", "causal")
+
+suite = Suite("causal", check_limit_s=LONG_S if options.operations else 60)
+trio = Trio(suite, "app", synchronous_commit="on")
+
+
+@trio.started
+def _(primary):
+    for sql in (
+        "CREATE TABLE counters (owner int, key int, seq int, PRIMARY KEY (owner, key)) WITH (fillfactor = 50)",
+        "CREATE TABLE log (owner int, seq int, filler text)",
+        "CREATE INDEX ON log (owner, seq)",
+        "CREATE FUNCTION counters_set(int, int, int) RETURNS int LANGUAGE plpgsql AS "
+        "'BEGIN UPDATE counters SET seq = $3 WHERE owner = $1 AND key = $2; RETURN $3; END'",
+    ):
+        primary.psql(sql, db="app")
+
+
+def play(promise, port, reads=(), most_s=None, tolerate=False):
+    """Runs the sessions while replicas lag; what they found."""
+    trio.sql("TRUNCATE counters, log; INSERT INTO counters SELECT o, k, 0 FROM generate_series(0, 255) o,"
+             " generate_series(0, 3) k; INSERT INTO log SELECT o, 0 FROM generate_series(0, 255) o; ANALYZE")
+    trio.caught_up()
+    operations, seconds = options.operations, LONG_S
+    if not operations or most_s:
+        operations, seconds = 10**9, most_s or SHORT_S
+    argv = [CAUSAL, promise, str(port), ",".join(map(str, reads)) or "-", str(trio[0].port), str(options.sessions),
+            str(operations), str(seconds), str(options.seed), *(["tolerate"] if tolerate else [])]
+    with Lag([trio[1], trio[2]], seed=options.seed, crash=tolerate) as lag:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    true(done.returncode == 0, done.stderr)
+    found = json.loads(done.stdout)
+    found["examples"] = done.stderr.splitlines()
+    rate, share = found["operations"] / found["seconds"], found["at_replicas"] / max(1, found["reads"])
+    print(f"# {found['operations']} operations, {rate:.0f} a second, {share:.1%} of the reads at replicas, "
+          f"{found['early']} early, {found['errors']} errors, {found['reconnects']} reconnects; lag {lag.done}; "
+          f"found { {name: found[name] for name in FAULTS if found[name]} or 'nothing'}", flush=True)
+    equal(found["lost"], 0, "lost or doubled writes")
+    return found
+
+
+def nothing(found):
+    true(not any(found[name] for name in FAULTS), " | ".join(found["examples"]))
+
+
+def something(found, *kinds):
+    true(all(found[kind] for kind in kinds), f"the checker found nothing of some kind: {found}")
+    equal(found["phantom"], 0, f"phantoms {found['examples']}")
+
+
+@suite.check("the checker finds nothing wrong at the primary alone")
+def _():
+    nothing(play("strong", trio[0].port, most_s=2))
+
+
+@suite.check("the checker finds violations where reads just go to replicas")
+def _():
+    found = play("strong", trio[0].port, (trio[1].port, trio[2].port), most_s=3)
+    something(found, "own", "monotonic", "causal", "strong")
+
+
+if __name__ == "__main__":
+    suite.main()
