@@ -286,18 +286,48 @@ static bool same_place(const struct server_options *left, const struct server_op
 }
 
 /* Whom a server of several is asked as: without anybody it is never known to be up. */
-static void check_probes(const struct check *check, const struct json_node *node, const char *path,
-                         const struct database_options *database)
+static bool can_ask_all(const struct database_options *database)
+{
+    bool can = true;
+    for (uint32_t i = 0; i < database->server_count; i++) {
+        can = can && (database->service_user != NULL || database->servers[i].user != NULL);
+    }
+    return can;
+}
+
+/* Each of the servers from `first` on. */
+static void check_servers(const struct check *check, const struct json_node *node, const char *path,
+                          const char *key, const struct database_options *database, uint32_t first)
 {
     char below[OPTION_PATH_BYTES + 32];
-    for (uint32_t i = 0; i < database->server_count; i++) {
-        if (database->service_user == NULL && database->servers[i].user == NULL) {
-            snprintf(below, sizeof(below), "%s.service.user", path);
-            config_errors_note(check->errors, place_below(node, "replicas"), below,
-                               "not given, and not all of the servers name a user, so that those "
-                               "cannot be watched; set it");
-            return;
+    snprintf(below, sizeof(below), "%s.%s", path, key);
+    for (uint32_t i = first; i < database->server_count; i++) {
+        check_server(check, node, path, key, &database->servers[i]);
+        for (uint32_t j = 0; j < i; j++) {
+            if (same_place(&database->servers[i], &database->servers[j])) {
+                config_errors_add(check->errors, place_below(node, key), below,
+                                  "server %u is server %u again, allowed: each once", i, j);
+            }
         }
+    }
+}
+
+static void check_hosts(const struct check *check, const struct json_node *node, const char *path,
+                        const struct database_options *database)
+{
+    char below[OPTION_PATH_BYTES + 32];
+    const struct json_node *replicas = json_node_get(node, "replicas");
+    check_servers(check, node, path, "hosts", database, 0);
+    if (database->has_primary || (replicas != NULL && replicas->child_count > 0)) {
+        snprintf(below, sizeof(below), "%s.hosts", path);
+        config_errors_add(check->errors, place_below(node, "hosts"), below,
+                          "given beside primary or replicas, allowed: one or the other");
+    }
+    if (!can_ask_all(database)) {
+        snprintf(below, sizeof(below), "%s.service.user", path);
+        config_errors_add(check->errors, place_below(node, "hosts"), below,
+                          "missing, allowed: with hosts, the user to ask them as, unless each of "
+                          "them names one");
     }
 }
 
@@ -306,20 +336,17 @@ static void check_replicas(const struct check *check, const struct json_node *no
 {
     char below[OPTION_PATH_BYTES + 32];
     snprintf(below, sizeof(below), "%s.replicas", path);
-    for (uint32_t i = 1; i < database->server_count; i++) {
-        check_server(check, node, path, "replicas", &database->servers[i]);
-        for (uint32_t j = 0; j < i; j++) {
-            if (same_place(&database->servers[i], &database->servers[j])) {
-                config_errors_add(check->errors, place_below(node, "replicas"), below,
-                                  "server %u is server %u again, allowed: each once", i, j);
-            }
-        }
-    }
+    check_servers(check, node, path, "replicas", database, 1);
     if (database->server_count > 1) {
         config_errors_note(check->errors, place_below(node, "replicas"), below,
                            "they are watched (SHOW REPLICAS), but this version sends them no "
                            "statements yet");
-        check_probes(check, node, path, database);
+    }
+    if (database->server_count > 1 && !can_ask_all(database)) {
+        snprintf(below, sizeof(below), "%s.service.user", path);
+        config_errors_note(check->errors, place_below(node, "replicas"), below,
+                           "not given, and not all of the servers name a user, so that those "
+                           "cannot be watched; set it");
     }
 }
 
@@ -351,13 +378,16 @@ static void check_database(const struct check *check, uint32_t index)
         }
         return;
     }
-    if (json_node_get(node, "primary") == NULL) {
+    const struct json_node *primary = json_node_get(node, "primary");
+    if ((primary == NULL || primary->kind == JSON_NODE_NULL) && !database->discovers) {
         snprintf(below, sizeof(below), "%s.primary", path);
-        config_errors_add(check->errors, node->key_place, below,
+        config_errors_add(check->errors, primary == NULL ? node->key_place : primary->place, below,
                           "missing, allowed: a libpq connection string, such as "
-                          "\"postgres://host:5432/app\"");
+                          "\"postgres://host:5432/app\"; or hosts");
     }
-    if (database->has_primary) {
+    if (database->discovers) {
+        check_hosts(check, node, path, database);
+    } else if (database->has_primary) {
         check_server(check, node, path, "primary", &database->servers[0]);
         check_replicas(check, node, path, database);
     }

@@ -78,6 +78,7 @@ static void write_type(const struct option *option, FILE *out)
                 null_type(option, "\"string\"", "[\"string\", \"null\"]"));
         break;
     case OPTION_REPLICAS:
+    case OPTION_HOSTS:
         fprintf(out,
                 "\"type\": [\"array\", \"string\"], \"maxItems\": %u, \"items\": {\"anyOf\": "
                 "[{\"type\": \"string\", \"minLength\": 1}, {\"type\": \"object\", "
@@ -125,7 +126,9 @@ static void schema_open(struct schema *schema, const char *path, size_t length)
         fprintf(schema->out,
                 "{\"type\": \"object\", %s\"additionalProperties\": false, "
                 "\"properties\": {",
-                database ? "\"required\": [\"primary\"], " : "");
+                database ? "\"anyOf\": [{\"required\": [\"primary\"]}, {\"required\": "
+                           "[\"hosts\"]}], "
+                         : "");
     }
     snprintf(schema->open[schema->depth++], WRITE_KEY_BYTES, "%.*s", (int)length, path);
     schema->empty = true;

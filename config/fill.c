@@ -392,6 +392,8 @@ static int fill_weighted(struct fill *fill, const struct option *option,
 static int fill_replicas(struct fill *fill, const struct option *option,
                          const struct json_node *node, struct database_options *database)
 {
+    bool none = node->kind == JSON_NODE_ARRAY && node->child_count == 0;
+    database->discovers = database->discovers || (option->type == OPTION_HOSTS && !none);
     if (node->kind == JSON_NODE_STRING) {
         return fill_server(fill, option, node, database, LIMIT_WEIGHT_MIN);
     }
@@ -433,6 +435,7 @@ static int fill_null(struct fill *fill, const struct option *option, const struc
     case OPTION_LISTEN:
     case OPTION_DSN:
     case OPTION_REPLICAS:
+    case OPTION_HOSTS:
         break; /* nothing was stored: their default is null, or null is refused */
     }
     return 0;
@@ -465,6 +468,7 @@ static int fill_value(struct fill *fill, const struct option *option, const stru
     case OPTION_DSN:
         return fill_server(fill, option, node, base, LIMIT_WEIGHT_MIN);
     case OPTION_REPLICAS:
+    case OPTION_HOSTS:
         return fill_replicas(fill, option, node, base);
     }
     UNREACHABLE();

@@ -302,6 +302,7 @@ void option_write_allowed(const struct option *option, FILE *out)
         fputs("a libpq connection string, such as \"postgres://host:5432/app\"", out);
         break;
     case OPTION_REPLICAS:
+    case OPTION_HOSTS:
         fprintf(out,
                 "a list of at most %u libpq connection strings, such as "
                 "\"postgres://host:5432/app\", or objects {\"dsn\": string, \"weight\": %u to %u}",

@@ -26,6 +26,7 @@ enum option_type {
     OPTION_LISTEN,   /* a list of listening addresses */
     OPTION_DSN,      /* one libpq connection string: the primary's */
     OPTION_REPLICAS, /* a list of connection strings, or objects with "dsn" and "weight" */
+    OPTION_HOSTS,    /* likewise, of which one is the primary */
 };
 
 enum option_home { HOME_ROOT, HOME_DATABASE, HOME_USER };

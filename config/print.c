@@ -80,11 +80,12 @@ static void write_dsn(const struct server_options *server, FILE *out)
     free(text);
 }
 
-static void write_replicas(const struct database_options *database, FILE *out)
+/* The hosts, or the replicas; none where the servers are of the other key. */
+static void write_servers(const struct database_options *database, bool hosts, FILE *out)
 {
-    uint32_t first = database->has_primary ? 1 : 0;
+    uint32_t first = hosts ? 0 : 1;
     fputc('[', out);
-    for (uint32_t i = first; i < database->server_count; i++) {
+    for (uint32_t i = first; hosts != database->has_primary && i < database->server_count; i++) {
         const struct server_options *server = &database->servers[i];
         fputs(i > first ? ", " : "", out);
         if (server->weight == LIMIT_WEIGHT_MIN) {
@@ -140,7 +141,10 @@ static void write_value(const struct option *option, const void *base, FILE *out
         write_dsn(primary_of(base), out);
         break;
     case OPTION_REPLICAS:
-        write_replicas(base, out);
+        write_servers(base, false, out);
+        break;
+    case OPTION_HOSTS:
+        write_servers(base, true, out);
         break;
     }
 }

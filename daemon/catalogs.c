@@ -217,7 +217,8 @@ static void start(struct catalogs *catalogs, struct entry *entry)
     job->started_us = worker_now_us(catalogs->worker);
     job->generation = atomic_load(&entry->account->ddl_count);
     job->load.serial = ++catalogs->serial;
-    job->load.login = pq_login_of(options, database, entry->name, NULL);
+    job->load.login = pq_login_at(
+        options, database, server_to_ask(catalogs->worker->server, database), entry->name, NULL);
     if (entry->catalog != NULL && entry->options_generation == options->generation) {
         memcpy(job->load.known, entry->fingerprint, sizeof(job->load.known));
     }

@@ -32,12 +32,6 @@ const char *pq_plain_session(void)
     return prepare_session;
 }
 
-struct pq_login pq_login_of(const struct options *options, const struct database_options *database,
-                            const char *name, const char *user)
-{
-    return pq_login_at(options, database, &database->servers[0], name, user);
-}
-
 struct pq_login pq_login_at(const struct options *options, const struct database_options *database,
                             const struct server_options *server, const char *name, const char *user)
 {

@@ -26,13 +26,9 @@ struct pq_login {
     const char *user, *password; /* NULL: not given; libpq's default user, no password */
 };
 
-/* As `user`, or (NULL) as the database's service login, else as the connection string's own user,
- * else as nobody: then the login's user is NULL. `name` is the database's, as clients say it; the
- * strings are the options' and the caller's. */
-struct pq_login pq_login_of(const struct options *options, const struct database_options *database,
-                            const char *name, const char *user);
-
-/* The same for one of the database's servers. */
+/* At one of the database's servers, as `user`, or (NULL) as the database's service login, else as
+ * the connection string's own user, else as nobody: then the login's user is NULL. `name` is the
+ * database's, as clients say it; the strings are the options' and the caller's. */
 struct pq_login pq_login_at(const struct options *options, const struct database_options *database,
                             const struct server_options *server, const char *name,
                             const char *user);

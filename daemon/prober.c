@@ -31,6 +31,8 @@ struct group {
     struct probe *probes[LIMIT_NODES]; /* NULL: nobody to ask as */
     struct nodes nodes;
     uint64_t published_us;
+    uint64_t term; /* as in struct topology; term_primary and term_incarnation are what it is of */
+    uint32_t term_primary, term_incarnation;
     uint64_t events_told; /* in the log */
     uint32_t primary_told;
 };
@@ -39,6 +41,7 @@ struct prober {
     struct worker *worker;
     uint32_t worker_count;
     struct random random;
+    uint64_t terms; /* given so far */
     struct list groups;
 };
 
@@ -114,6 +117,7 @@ static void publish(struct group *group)
     if (topology == NULL) {
         return; /* the next one comes soon */
     }
+    topology->term = group->term;
     for (uint32_t i = 0; i < group->database->server_count; i++) {
         const struct server_options *options = &group->database->servers[i];
         struct topology_server *server = &topology->servers[i];
@@ -132,10 +136,28 @@ static void publish(struct group *group)
     group->published_us = worker_now_us(prober->worker);
 }
 
+/* A new term with another primary, or another run or address of it, and with several of them; not
+ * while there is just none. */
+static bool begin_term(struct group *group)
+{
+    const struct nodes *nodes = &group->nodes;
+    bool none = nodes->primary == NODES_NONE;
+    uint32_t incarnation = none ? 0 : nodes->nodes[nodes->primary].incarnation;
+    if ((none && !nodes->disputed) ||
+        (nodes->primary == group->term_primary && incarnation == group->term_incarnation)) {
+        return false;
+    }
+    group->term_primary = nodes->primary;
+    group->term_incarnation = incarnation;
+    group->term = ++group->prober->terms;
+    return true;
+}
+
 static void tell(struct group *group)
 {
     uint64_t now_us = worker_now_us(group->prober->worker);
-    if (log_news(group) || now_us >= group->published_us + PUBLISH_US) {
+    bool news = begin_term(group);
+    if (log_news(group) || news || now_us >= group->published_us + PUBLISH_US) {
         publish(group);
     }
 }
@@ -212,6 +234,7 @@ static void add_group(struct prober *prober, struct snapshot *snapshot,
 {
     const struct nodes_rules rules = {
         .count = database->server_count,
+        .discovers = database->discovers,
         .max_lag_us = database->max_lag_ms * UINT64_C(1000),
     };
     struct group *group = calloc(1, sizeof(*group));
@@ -225,10 +248,12 @@ static void add_group(struct prober *prober, struct snapshot *snapshot,
     group->database = database;
     nodes_init(&group->nodes, &rules, worker_now_us(prober->worker));
     group->primary_told = group->nodes.primary;
+    group->term_primary = NODES_NONE;
     list_push_back(&prober->groups, &group->node);
     for (uint32_t i = 0; i < database->server_count; i++) {
         start_probe(group, i);
     }
+    (void)begin_term(group);
     (void)log_news(group);
     publish(group);
 }
@@ -257,7 +282,8 @@ static bool same_servers(const struct group *group, const struct snapshot *snaps
                          const struct database_options *database)
 {
     struct group other = {.snapshot = (struct snapshot *)snapshot, .database = database};
-    bool same = database->server_count == group->database->server_count;
+    bool same = database->server_count == group->database->server_count &&
+                database->discovers == group->database->discovers;
     for (uint32_t i = 0; same && i < database->server_count; i++) {
         struct pq_login was = login_of(group, i), is = login_of(&other, i);
         same = options_same_server(was.server, is.server) && same_text(was.user, is.user) &&
@@ -295,11 +321,16 @@ static void keep_group(struct group *group, struct snapshot *snapshot,
     publish(group);
 }
 
+static bool is_watched(const struct database_options *database)
+{
+    return database->server_count > 1 || (database->server_count == 1 && database->discovers);
+}
+
 static const struct database_options *find_database(const struct options *options, const char *name)
 {
     for (uint32_t i = 0; i < options->database_count; i++) {
         const struct database_options *database = &options->databases[i];
-        if (strcmp(database->name, name) == 0 && database->server_count > 1) {
+        if (strcmp(database->name, name) == 0 && is_watched(database)) {
             return database;
         }
     }
@@ -331,6 +362,14 @@ void prober_free(struct prober *prober)
     free(prober);
 }
 
+const struct server_options *prober_server(const struct prober *prober,
+                                           const struct database_options *database)
+{
+    const struct group *group = database->discovers ? find_group(prober, database->name) : NULL;
+    bool known = group != NULL && group->nodes.primary < database->server_count;
+    return &database->servers[known ? group->nodes.primary : 0];
+}
+
 void prober_configure(struct prober *prober, struct snapshot *snapshot)
 {
     const struct options *options = snapshot->options;
@@ -345,7 +384,7 @@ void prober_configure(struct prober *prober, struct snapshot *snapshot)
     }
     for (uint32_t i = 0; i < options->database_count; i++) {
         const struct database_options *database = &options->databases[i];
-        if (database->server_count > 1 && find_group(prober, database->name) == NULL) {
+        if (is_watched(database) && find_group(prober, database->name) == NULL) {
             add_group(prober, snapshot, database);
         }
     }

@@ -4,14 +4,17 @@
  *
  * A topology is published with every change of a state or of the primary, and about once a second
  * for its figures. States and primaries that change are logged with their reasons. All of it lives
- * on worker 0's thread. A database with one server is not watched, and nothing runs for it.
+ * on worker 0's thread. A database with one server that is given as the primary is not watched, and
+ * nothing runs for it.
  */
 #ifndef DAEMON_PROBER_H
 #define DAEMON_PROBER_H
 
 #include <stdint.h>
 
+struct database_options;
 struct prober;
+struct server_options;
 struct snapshot;
 struct worker;
 
@@ -20,6 +23,11 @@ struct prober *prober_new(struct worker *worker, uint32_t worker_count, uint64_t
 
 /* After its loop has ended, or before it has begun. */
 void prober_free(struct prober *prober);
+
+/* Where to ask what only the primary is sure to know: the primary, as far as it is known, of a
+ * database of the present configuration. */
+const struct server_options *prober_server(const struct prober *prober,
+                                           const struct database_options *database);
 
 /* A configuration comes into force: databases whose servers are the same go on as they are, all
  * others begin anew. What is known is told to the engines, which must have the options already. */

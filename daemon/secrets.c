@@ -238,14 +238,16 @@ static void choose_login(const struct options *options, const struct database_op
                          const char *name, struct job *job)
 {
     const char *asker = options->auth.query != NULL ? options->auth.query_user : NULL;
-    job->source.login = pq_login_of(options, database, name, asker);
+    const struct server_options *server = server_to_ask(job->secrets->worker->server, database);
+    job->source.login = pq_login_at(options, database, server, name, asker);
     job->has_login = job->source.login.user != NULL;
 }
 
 /* The DSN's own password for its own user; NULL when it has none for this one. */
-static const char *own_password(const struct database_options *database, const char *user)
+static const char *own_password(const struct secrets *secrets,
+                                const struct database_options *database, const char *user)
 {
-    const struct server_options *server = &database->servers[0];
+    const struct server_options *server = server_to_ask(secrets->worker->server, database);
     bool is_own = same_text(server->user, user);
     return is_own && server->password != NULL && server->password[0] != '\0' ? server->password
                                                                              : NULL;
@@ -272,7 +274,7 @@ static struct secret_copy answer_of(const struct job *job, const struct entry *e
             answer = (struct secret_copy){.code = ERR_NO_MEMORY};
         }
     } else if (result->code == 0 && !result->found && options->auth.query != NULL) {
-        answer.secret = copy_or_null(own_password(database, entry->user));
+        answer.secret = copy_or_null(own_password(job->secrets, database, entry->user));
         answer.found = answer.secret != NULL;
     } else if (result->code != 0) {
         /* The built-in way was nobody's order: where it is closed there just is no source. */
@@ -471,7 +473,7 @@ void secrets_ask(struct secrets *secrets, struct snapshot *snapshot, const char 
         send_failure(secrets, asker_worker, handle, ERR_NO_DATABASE, "no such database");
         return;
     }
-    const char *password = own_password(found, user);
+    const char *password = own_password(secrets, found, user);
     if (options->auth.query == NULL && password != NULL) {
         char *copy = strdup(password);
         const struct secret_copy answer = {

@@ -57,6 +57,12 @@ struct worker *server_worker(struct server *server, uint32_t index)
     return &server->workers[index];
 }
 
+const struct server_options *server_to_ask(struct server *server,
+                                           const struct database_options *database)
+{
+    return prober_server(server->prober, database);
+}
+
 static void tell_all(struct server *server, const struct message *message)
 {
     for (uint32_t i = 0; i < server->worker_count; i++) {

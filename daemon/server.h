@@ -15,9 +15,11 @@
 #include "config/config.h"
 #include "pool/engine.h"
 
+struct database_options;
 struct log;
 struct message;
 struct server;
+struct server_options;
 struct worker;
 
 /* Serves the configuration until it is told to end. The process's exit code: 0 done, 1 failure at
@@ -29,6 +31,10 @@ void server_control(struct server *server, const struct message *message);
 
 /* An accepted client goes to the worker with the fewest. Takes the descriptor over. */
 void server_hand_out(struct server *server, int fd, const struct origin *origin);
+
+/* On worker 0's thread: the server of a database that is asked for catalogs and secrets. */
+const struct server_options *server_to_ask(struct server *server,
+                                           const struct database_options *database);
 
 /* The workers by index. */
 struct worker *server_worker(struct server *server, uint32_t index);

@@ -14,6 +14,7 @@
 #include "pool/cancel.h"
 #include "pool/conn.h"
 #include "pool/core.h"
+#include "pool/follow.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/options.h"
@@ -409,6 +410,7 @@ static void process_event(struct engine *engine, const struct event *event)
         return;
     case EVENT_NODES:
         pool_nodes_take(engine, event->topology);
+        follow_news(engine, event->topology);
         return;
     case EVENT_CATALOG:
         pool_facts_take(engine, event->text, event->catalog, event->generation);

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "pool/account.h"
 #include "pool/core.h"
+#include "pool/follow.h"
 #include "pool/lend_caps.h"
 #include "pool/lend_move.h"
 #include "pool/letter.h"
@@ -363,13 +364,13 @@ void lend_serve(struct engine *engine, struct pool *pool)
         to_home(engine, pool, LETTER_FREED);
         return;
     }
-    while (pool->line_count > 0 && !pool->paused && !engine->drained) {
+    while (pool->line_count > 0 && pool->stopped == 0 && !engine->drained) {
         if (!serve_next(engine, pool)) {
             pool_wake_by(engine, pool, engine->now_us + LINE_RETRY_US);
             return;
         }
     }
-    while (!pool->paused && pool->idle_count > 0 && pool->waiting_count > 0 &&
+    while (pool->stopped == 0 && pool->idle_count > 0 && pool->waiting_count > 0 &&
            atomic_load(&pool->account->tickets) == 0) {
         grant_first(engine, pool);
     }
@@ -439,6 +440,10 @@ void lend_escalate(struct engine *engine, struct pool *pool, bool all)
 static bool refuse_at_once(struct engine *engine, struct session *session)
 {
     struct pool *pool = session->pool;
+    if (pool->stopped != 0 && follow_is_over(engine, pool)) {
+        follow_refuse(engine, session);
+        return true;
+    }
     if (pool->failure == NULL) {
         return false;
     }
@@ -462,7 +467,7 @@ bool lend_ask(struct engine *engine, struct session *session)
     }
     list_remove(&session->waiting);
     bool none_suits = false;
-    if (pool->idle_count > 0 && !pool->paused && atomic_load(&pool->account->tickets) == 0) {
+    if (pool->idle_count > 0 && pool->stopped == 0 && atomic_load(&pool->account->tickets) == 0) {
         struct link *link = take_suitable(engine, pool, session->settings);
         if (link != NULL) {
             return grant(engine, pool, link, session);
@@ -559,7 +564,7 @@ void lend_link_free(struct engine *engine, struct link *link)
         ticket_done(pool);
     }
     bool open = atomic_load(&pool->account->tickets) > 0;
-    if (pool->waiting_count > 0 && !pool->paused && (granted || !open)) {
+    if (pool->waiting_count > 0 && pool->stopped == 0 && (granted || !open)) {
         const struct settings *wanted =
             CONTAINER_OF(list_first(&pool->waiting), struct session, waiting)->settings;
         if (link->settings != wanted && settings_strange(link->settings, wanted)) {
@@ -643,12 +648,34 @@ static uint64_t backoff_us(struct engine *engine, uint32_t failures)
     return step_us / 2 + random_below(&engine->random, step_us / 2 + 1);
 }
 
+/* The first of the line, and its ticket. */
+static struct session *withdraw_first(struct engine *engine, struct pool *pool)
+{
+    struct session *session = next_waiting(pool);
+    if (at_home(engine, pool) && pool->tickets > pool->waiting_count &&
+        line_withdraw(engine, pool)) {
+        ticket_done(pool);
+    }
+    return session;
+}
+
+void lend_refuse_all(struct engine *engine, struct pool *pool)
+{
+    while (pool->waiting_count > 0) {
+        follow_refuse(engine, withdraw_first(engine, pool));
+    }
+}
+
 void lend_login_failed(struct engine *engine, struct link *link, const uint8_t *body,
                        uint32_t body_bytes, bool host)
 {
     struct pool *pool = link->pool;
     struct session *owner = link->owner;
     bool hopeless = atomic_load(&pool->account->total) <= 1;
+    if (host && owner == NULL && follow_refused(engine, pool)) {
+        lend_grant_lost(link);
+        return;
+    }
     pool_copy_bytes(&pool->failure, &pool->failure_bytes, body, body_bytes);
     pool->retry_at_us = engine->now_us + backoff_us(engine, ++pool->failures);
     if (host) {
@@ -670,12 +697,7 @@ void lend_login_failed(struct engine *engine, struct link *link, const uint8_t *
         ticket_done(pool);
     }
     for (bool more = pool->waiting_count > 0; more; more = hopeless && pool->waiting_count > 0) {
-        struct session *session = next_waiting(pool);
-        if (at_home(engine, pool) && pool->tickets > pool->waiting_count &&
-            line_withdraw(engine, pool)) {
-            ticket_done(pool);
-        }
-        session_refuse(engine, session, NULL, body, body_bytes);
+        session_refuse(engine, withdraw_first(engine, pool), NULL, body, body_bytes);
     }
 }
 
@@ -683,7 +705,7 @@ void lend_keep_warm(struct engine *engine, struct pool *pool)
 {
     const struct pool_options *limits = &pool->limits;
     uint64_t retry_us = atomic_load(&pool->host_account->retry_at_us);
-    if (!at_home(engine, pool) || pool->paused || pool->retired || pool->disabled) {
+    if (!at_home(engine, pool) || pool->stopped != 0 || pool->retired || pool->disabled) {
         return;
     }
     if (engine->now_us < retry_us || engine->now_us < pool->retry_at_us) {
@@ -727,7 +749,7 @@ void lend_letter_for_pool(struct engine *engine, struct pool *pool, const struct
         lend_serve(engine, pool);
         return;
     case LETTER_DIAL:
-        if (pool->paused) { /* meanwhile: the ticket waits on */
+        if (pool->stopped != 0) { /* meanwhile: the ticket waits on */
             give_place_back(pool);
             to_home(engine, pool, LETTER_WANT);
             return;

@@ -45,6 +45,7 @@ struct link *link_dial(struct engine *engine, struct pool *pool, struct session 
     link->state = LINK_DIALING;
     link->pool = pool;
     link->epoch = pool->epoch;
+    link->term = pool->term;
     link->status = 'I';
     link->replication = for_replication != NULL;
     link->owner = for_replication;
@@ -480,7 +481,7 @@ static inline void make_ready(struct engine *engine, struct link *link)
     leave_lists(engine, link);
     bool has_place = lend_unpinned(link);
     if (!has_place || pool->retired || pool->paused || link->spoilt || link->epoch != pool->epoch ||
-        engine->now_us >= link->expires_us) {
+        link->term != pool->term || engine->now_us >= link->expires_us) {
         link->state = LINK_RESET; /* in no list any more: only to be closed */
         close_link(engine, link);
         return;

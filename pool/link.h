@@ -79,6 +79,7 @@ struct link {
     bool listens;          /* what a session has listened to, and another link listens to by now */
     bool sift;             /* with DUE_SIFT: the last CommandComplete was that of an UNLISTEN */
     uint32_t epoch;
+    uint64_t term; /* of its pool when it was dialed */
 
     /* The server's message that is passing through. */
     uint32_t body_left;

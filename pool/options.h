@@ -97,12 +97,14 @@ struct database_options {
     struct server_options *servers; /* the primary first, then replicas in the file's order */
     uint32_t server_count;
     bool has_primary; /* servers[0] is it */
+    bool discovers;   /* `hosts`: which of the servers is the primary is found out */
     enum routing_reads routing_reads;
     enum consistency consistency;
     enum transaction_reads transaction_reads;
     enum balance balance;                  /* among the replicas that may be read */
     uint32_t wait_for_replica_ms;          /* for one that is fresh enough; 0 = not at all */
     uint32_t max_lag_ms;                   /* of replicas that are read; 0 = any */
+    uint32_t failover_wait_ms;             /* how long statements wait for a primary; 0 = not */
     char *service_user, *service_password; /* NULL: the DSN's own user */
     uint32_t max_server_connections;       /* per node, over all users; 0 = no limit */
     struct pool_options pool;

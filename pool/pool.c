@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "pool/account.h"
 #include "pool/core.h"
+#include "pool/follow.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/listen.h"
@@ -119,7 +120,7 @@ static void set_options(struct engine *engine, struct pool *pool,
                         const struct database_options *database)
 {
     pool->database = database;
-    pool->server = &database->servers[0];
+    pool->server = follow_server(engine, database);
     take_limits(engine, pool);
     pool_facts_options(pool);
 }
@@ -148,7 +149,7 @@ struct pool *pool_get(struct engine *engine, const char *database, const char *u
     pool->options = engine->options;
     options_ref(pool->options);
     pool->database = found;
-    pool->server = &found->servers[0];
+    pool->server = follow_server(engine, found);
     if (!take_names(pool, database, user) || !take_accounts(engine, pool) ||
         !pool_facts_begin(engine, pool) ||
         map_add(&engine->pools, &pool->node, pool_hash(engine, database, user)) != 0) {
@@ -157,6 +158,7 @@ struct pool *pool_get(struct engine *engine, const char *database, const char *u
         return NULL;
     }
     set_options(engine, pool, found);
+    follow_begin(engine, pool);
     gates_apply(&engine->gates, pool, true);
     list_push_back(&engine->pool_list, &pool->listed);
     if (pool->limits.min_idle > 0) {
@@ -266,8 +268,8 @@ void pool_close_idle(struct engine *engine, struct pool *pool, struct link *link
 
 static bool too_old(struct engine *engine, const struct pool *pool, const struct link *link)
 {
-    bool expired =
-        engine->now_us >= link->expires_us || pool->retired || link->epoch != pool->epoch;
+    bool expired = engine->now_us >= link->expires_us || pool->retired ||
+                   link->epoch != pool->epoch || link->term != pool->term;
     uint32_t total = atomic_load(&pool->account->total);
     bool spare = total > pool->limits.min_idle;
     bool excess = total > pool->limits.size + pool->limits.reserve; /* a smaller size was set */
@@ -313,6 +315,11 @@ static bool pool_is_unused(const struct pool *pool)
 void pool_upkeep(struct engine *engine, struct pool *pool)
 {
     close_old(engine, pool);
+    if (follow_is_over(engine, pool)) {
+        lend_refuse_all(engine, pool);
+    } else if (pool->held) {
+        pool_wake_by(engine, pool, pool->held_until_us);
+    }
     lend_escalate(engine, pool, false);
     if (pool->line_count > 0) {
         lend_serve(engine, pool);
@@ -338,11 +345,12 @@ static void reload_pool(struct engine *engine, struct pool *pool)
         gates_apply(&engine->gates, pool, false);
         return;
     }
-    bool same = options_same_server(pool->server, &found->servers[0]);
+    bool same = options_same_server(pool->server, follow_server(engine, found));
     options_ref(engine->options);
     pool->options = engine->options;
     set_options(engine, pool, found);
     pool->orphaned = false;
+    follow_begin(engine, pool);
     gates_apply(&engine->gates, pool, false);
     if (!same) {
         pool_change_server(engine, pool);
@@ -369,13 +377,19 @@ static void close_dialing(struct engine *engine, struct pool *pool)
 {
     LIST_EACH (&pool->dialing, node) {
         struct link *link = CONTAINER_OF(node, struct link, in_pool);
-        if (link->epoch != pool->epoch) {
-            link_fail(engine, link, ERR_SERVER_LOST, "the configuration has changed");
+        if (link->epoch != pool->epoch || link->term != pool->term) {
+            link_fail(engine, link, ERR_SERVER_LOST, "another server takes its place");
         }
     }
 }
 
 void pool_change_server(struct engine *engine, struct pool *pool)
+{
+    pool->epoch++;
+    pool_take_server(engine, pool);
+}
+
+void pool_take_server(struct engine *engine, struct pool *pool)
 {
     const struct server_options *server = pool->server;
     char *user = strdup(server->user != NULL ? server->user : pool->user);
@@ -398,7 +412,6 @@ void pool_change_server(struct engine *engine, struct pool *pool)
     pool_facts_forget(pool);
     pool->dsn_password = server->password != NULL;
     pool->has_keys = false;
-    pool->epoch++;
     free(pool->failure);
     pool->failure = NULL;
     pool->retry_at_us = 0;

@@ -106,10 +106,17 @@ struct pool {
     uint64_t retry_at_us;
     uint64_t vacate_after_us; /* not before: pool/vacate.h */
 
-    bool paused, disabled, retired; /* retired: of an old snapshot, drains */
-    bool orphaned;                  /* the configuration no longer has its database */
-    uint32_t epoch;                 /* RECONNECT: free links of an older epoch close */
-    struct timer timer;             /* upkeep: idle links, lifetimes, min_idle, retries */
+    union {
+        struct {
+            bool paused, held; /* by an administrator; for want of a primary (pool/follow.h) */
+        };
+        uint16_t stopped; /* not 0: nothing is lent */
+    };
+    bool disabled, retired;       /* retired: of an old snapshot, drains */
+    bool orphaned;                /* the configuration no longer has its database */
+    uint64_t term, held_until_us; /* pool/follow.h */
+    uint32_t epoch;               /* RECONNECT: free links of an older epoch close */
+    struct timer timer;           /* upkeep: idle links, lifetimes, min_idle, retries */
     struct pool_stats stats, stats_at_period, stats_average;
 };
 
@@ -142,6 +149,9 @@ void pool_copy_bytes(uint8_t **bytes, uint32_t *count, const uint8_t *from, uint
 
 /* Takes over another server, login or database: links of the old one close as they become free. */
 void pool_change_server(struct engine *engine, struct pool *pool);
+
+/* The same where the pool follows its primary, and links are told apart by their term. */
+void pool_take_server(struct engine *engine, struct pool *pool);
 
 /* The configuration has changed: pools whose options changed retire, their links drain. */
 void pools_reload(struct engine *engine);

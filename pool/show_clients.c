@@ -208,7 +208,8 @@ static void add_link(struct engine *engine, struct admin_table *table, const str
     admin_table_text(table, time);
     admin_table_number(table, 0);
     admin_table_number(table, 0);
-    admin_table_number(table, link->epoch != link->pool->epoch || link->pool->retired);
+    admin_table_number(table, link->epoch != link->pool->epoch || link->term != link->pool->term ||
+                                  link->pool->retired);
     format_pointer(engine, link->conn.handle, pointer);
     admin_table_text(table, pointer);
     if (link->owner != NULL) {

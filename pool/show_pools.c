@@ -107,7 +107,7 @@ static uint32_t links_of(const struct pool *pool)
 static void add_database(struct engine *engine, struct admin_table *table, const char *name,
                          const struct database_options *database, const struct pool *pool)
 {
-    const struct server_options *server = &database->servers[0];
+    const struct server_options *server = pool != NULL ? pool->server : &database->servers[0];
     const struct gate *gate = gate_find(&engine->gates, name);
     admin_table_text(table, name);
     admin_table_text(table, server->hostaddr != NULL ? server->hostaddr : server->host);

@@ -123,7 +123,7 @@ Test(config, all_findings_at_their_places)
         "  \"admin\": {\"http\": null}, \"auth\": {\"method\": \"trust\"},\n"
         "  \"databases\": {\n"
         "    \"howdah\": {\"primary\": \"\"},\n"
-        "    \"a.b\": {\"pool\": {\"size\": 5, \"min_idle\": 6, \"modes\": 1}, \"hosts\": []},\n"
+        "    \"a.b\": {\"pool\": {\"size\": 5, \"min_idle\": 6, \"modes\": 1}, \"cache\": []},\n"
         "    \"c\": 5,\n  },\n  \"zzz\": 1,\n  \"workers\": 1\n}",
         "x.json:2:14: workers: 65 is out of range, allowed: an integer from 1 to 64, or \"auto\"\n"
         "x.json:2:26: max_clint: unknown key, did you mean \"max_clients\"?\n"
@@ -134,10 +134,10 @@ Test(config, all_findings_at_their_places)
         "x.json:6:5: databases.howdah: the name belongs to the admin database, allowed: any other "
         "name\n"
         "x.json:7:5: databases.\"a.b\".primary: missing, allowed: a libpq connection string, such "
-        "as \"postgres://host:5432/app\"\n"
+        "as \"postgres://host:5432/app\"; or hosts\n"
         "x.json:7:45: databases.\"a.b\".pool.min_idle: 6 is more than pool.size, allowed: 0 to 5\n"
         "x.json:7:48: databases.\"a.b\".pool.modes: unknown key, did you mean \"mode\"?\n"
-        "x.json:7:61: databases.\"a.b\".hosts: this version does not support this key yet, "
+        "x.json:7:61: databases.\"a.b\".cache: this version does not support this key yet, "
         "allowed: leave it out\n"
         "x.json:8:10: databases.c: the value is an integer, allowed: an object\n"
         "x.json:10:3: zzz: unknown key, allowed: listen, workers, max_clients, shutdown_timeout, "
@@ -235,7 +235,7 @@ Test(config, every_key_refuses_wrong_types_and_duplicates)
                       "%s", option->path);
         }
         if (option->type != OPTION_STRINGS && option->type != OPTION_LISTEN &&
-            option->type != OPTION_REPLICAS) {
+            option->type != OPTION_REPLICAS && option->type != OPTION_HOSTS) {
             cr_assert(refuses_key(option, "[\"5\"]", false, "the value is a list"), "%s",
                       option->path);
         }

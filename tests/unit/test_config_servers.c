@@ -129,3 +129,46 @@ Test(config, routing_by_its_names)
     cr_assert_eq(app->balance, BALANCE_WEIGHTED);
     options_unref(options);
 }
+
+Test(config, hosts_instead_of_a_primary)
+{
+    struct options *options = expect_options(
+        APP("\"hosts\": [\"host=a user=u\", {\"dsn\": \"host=b user=u\", \"weight\": 3}], "
+            "\"routing\": {\"failover_wait\": \"5s\"}"));
+    const struct database_options *app = options_find_database(options, "app");
+    cr_assert(app->discovers);
+    cr_assert_not(app->has_primary);
+    cr_assert_eq(app->server_count, 2);
+    cr_assert_eq(app->servers[1].weight, 3);
+    cr_assert_eq(app->failover_wait_ms, 5000);
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    config_print(options, out);
+    fclose(out);
+    struct options *again = expect_options(text);
+    cr_assert(options_find_database(again, "app")->discovers);
+    cr_assert_eq(options_find_database(again, "app")->server_count, 2);
+    free(text);
+    options_unref(again);
+    options_unref(options);
+
+    static const struct {
+        const char *text, *finding;
+    } cases[] = {
+        {APP("\"hosts\": \"host=a user=u\", \"primary\": \"host=b user=u\""),
+         "hosts: given beside primary or replicas"},
+        {APP("\"hosts\": \"host=a user=u\", \"replicas\": [\"host=b user=u\"]"),
+         "hosts: given beside primary or replicas"},
+        {APP("\"hosts\": [\"host=a user=u\", \"host=b\"]"), "service.user: missing"},
+        {APP("\"hosts\": [\"host=a user=u\", \"host=a user=u\"]"), "server 1 is server 0 again"},
+        {APP("\"hosts\": []"), "databases.app.primary: missing"},
+        {APP("\"primary\": null"), "databases.app.primary: missing"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *findings;
+        cr_assert_null(load_text(cases[i].text, &findings), "%s", cases[i].text);
+        cr_assert_not_null(strstr(findings, cases[i].finding), "%s -> %s", cases[i].text, findings);
+        free(findings);
+    }
+}

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""`hosts`: the pool goes to whichever server is the primary, and waits while there is none."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from check import Failed, Suite, equal, eventually, true  # noqa: E402
+from howdah import Howdah  # noqa: E402
+from pgcluster import Cluster, Replica  # noqa: E402
+from wire import Closed, ServerError, Wire  # noqa: E402
+
+suite = Suite("failover", check_limit_s=120)
+
+
+@contextlib.contextmanager
+def servers(replicas=1):
+    """A primary with a table, and its replicas."""
+    with contextlib.ExitStack() as stack:
+        primary = stack.enter_context(Cluster())
+        primary.psql("CREATE TABLE t (a int)")
+        yield [primary, *(stack.enter_context(Replica(primary)) for _ in range(replicas))]
+
+
+def config(hosts, failover_wait="20s", workers=1, **pool):
+    return {
+        "workers": workers,
+        "auth": {"method": "trust"},
+        "databases": {"app": {"hosts": [host.dsn() for host in hosts],
+                              "routing": {"failover_wait": failover_wait, "max_lag": "5s"},
+                              "pool": {"size": 3, "check_state": True, **pool}}},
+    }
+
+
+def connect(proxy):
+    client = Wire(proxy.port)
+    client.login("postgres", "app")
+    return client
+
+
+def port_of(client):
+    return int(client.scalar("SELECT inet_server_port()"))
+
+
+def in_thread(work):
+    """Runs it aside; .result() waits for what it returned, with the seconds that it took."""
+    box = {}
+
+    def run():
+        began = time.monotonic()
+        try:
+            box["value"] = work()
+        except Exception as error:  # handed to whoever asks
+            box["error"] = error
+        box["took"] = time.monotonic() - began
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def result():
+        thread.join(60)
+        if "error" in box:
+            raise box["error"]
+        return box["value"], box["took"]
+
+    return result
+
+
+def states(proxy):
+    return [(r["state"], r["writes"]) for r in proxy.admin("SHOW REPLICAS")]
+
+
+def no_links_lent(proxy):
+    """Waits until nothing is asked behind the last statement (check_state): clients are idle then."""
+    eventually(lambda: all(pool["sv_active"] == "0" for pool in proxy.admin("SHOW POOLS")), "no link is lent")
+
+
+@suite.check("the primary is found wherever it stands in the list, before anybody is served")
+def _():
+    with servers() as (primary, replica), Howdah(config=config([replica, primary])) as proxy:
+        with connect(proxy) as client:
+            equal(port_of(client), primary.port, "the server")
+            client.rows("INSERT INTO t VALUES (1)")
+        eventually(lambda: states(proxy) == [("up", "no"), ("up", "yes")], "both are up", 8)
+        equal(proxy.admin("SHOW FAILOVERS"), [], "failovers")
+
+
+@suite.check("when the primary dies idle clients notice nothing, and statements wait for the next one")
+def _():
+    with servers() as (primary, replica), Howdah(config=config([primary, replica], workers=2)) as proxy:
+        clients = [connect(proxy) for _ in range(6)]
+        for number, client in enumerate(clients):
+            client.rows(f"INSERT INTO t VALUES ({number})")
+        eventually(lambda: replica.psql("SELECT count(*) FROM t") == "6", "all is replicated")
+        no_links_lent(proxy)
+        primary.pause(signal.SIGQUIT)
+        waits = [in_thread(lambda c=client, n=number: c.rows(f"INSERT INTO t VALUES (10 + {n})"))
+                 for number, client in enumerate(clients[:4])]
+        time.sleep(2)
+        promoted = time.monotonic()
+        replica.promote()
+        for wait in waits:
+            wait()
+        print(f"# writes go on {time.monotonic() - promoted:.1f} s after the promotion began", flush=True)
+        equal([port_of(client) for client in clients], [replica.port] * 6, "the server")
+        equal(replica.psql("SELECT count(*) FROM t"), "10", "rows: none lost, none twice")
+        history = proxy.admin("SHOW FAILOVERS")
+        equal([(r["from"], r["to"], r["timeline"]) for r in history],
+              [(f"127.0.0.1:{primary.port}", f"127.0.0.1:{replica.port}", "2")], "failovers")
+        # The old primary comes back, and doesn't know.
+        primary.resume()
+        eventually(lambda: states(proxy)[0] == ("fenced", "no"), "the old primary is fenced", 8)
+        for client in clients:
+            client.rows("INSERT INTO t VALUES (20)")
+            client.close()
+        equal(primary.psql("SELECT count(*) FROM t WHERE a >= 10"), "0", "writes at the old primary")
+
+
+@suite.check("a new primary is followed while the old one still answers, and nothing is committed there")
+def _():
+    for mode in ("transaction", "session"):
+        with servers() as (primary, replica), Howdah(config=config([primary, replica], mode=mode)) as proxy:
+            with connect(proxy) as client, connect(proxy) as inside:
+                client.rows("SELECT 1")
+                inside.rows("BEGIN")
+                inside.rows("INSERT INTO t VALUES (1)")
+                replica.promote()
+                proxy.wait_for_log("the primary is 127.0.0.1:%d" % replica.port, 5)
+                try:
+                    inside.rows("COMMIT")
+                    raise Failed("a transaction of the old primary was committed")
+                except (ServerError, Closed) as error:
+                    equal(getattr(error, "sqlstate", "08006"), "08006", str(error))
+                if mode == "transaction":
+                    equal(port_of(client), replica.port, "the server of an idle client")
+                with connect(proxy) as late:
+                    equal(port_of(late), replica.port, "the server of a new client")
+                equal(primary.psql("SELECT count(*) FROM t"), "0", "rows at the old primary")
+
+
+@suite.check("without a primary statements wait for failover_wait, then 57P03, until there is one")
+def _():
+    with servers() as (primary, replica), Howdah(config=config([primary, replica], "3s")) as proxy:
+        with connect(proxy) as client:
+            client.rows("INSERT INTO t VALUES (1)")
+            no_links_lent(proxy)
+            primary.pause()
+            eventually(lambda: states(proxy)[0][0] == "down", "it is seen", 8)
+            result, took = in_thread(lambda: client.query("INSERT INTO t VALUES (2)"))()
+            equal(result.sqlstate, "57P03", str(result.errors))
+            true(0.5 <= took <= 8, f"after {took:.1f} s")
+            true("SHOW REPLICAS" in result.errors[0]["H"] and result.errors[0]["D"], str(result.errors))
+            began = time.monotonic()
+            equal(client.query("SELECT 1").sqlstate, "57P03", "at once")
+            true(time.monotonic() - began < 1, "not at once")
+            primary.resume()
+            eventually(lambda: client.query("INSERT INTO t VALUES (3)").sqlstate is None, "it is back", 15)
+            equal(port_of(client), primary.port, "the server")
+
+
+@suite.check("a frozen primary: who waits goes on with the next one; thawed, it is written to no more")
+def _():
+    with servers() as (primary, replica), Howdah(config=config([primary, replica])) as proxy:
+        with connect(proxy) as client:
+            client.rows("INSERT INTO t VALUES (1)")
+            eventually(lambda: replica.psql("SELECT count(*) FROM t") == "1", "all is replicated")
+            primary.freeze()
+            try:
+                eventually(lambda: states(proxy)[0][0] == "frozen", "it is seen", 10)
+                wait = in_thread(lambda: connect(proxy))
+                replica.promote()
+                late, _ = wait()
+                equal(port_of(late), replica.port, "the server")
+            finally:
+                primary.thaw()
+            eventually(lambda: states(proxy)[0][0] == "fenced", "it is fenced", 10)
+            for _ in range(20):
+                late.rows("INSERT INTO t VALUES (2)")
+            late.close()
+            equal(primary.psql("SELECT count(*) FROM t WHERE a = 2"), "0", "writes at the old primary")
+
+
+@suite.check("two primaries on one timeline: writes stop until only one of them is left")
+def _():
+    with servers(2) as (primary, one, other), Howdah(config=config([primary, one, other], "2s")) as proxy:
+        with connect(proxy) as client:
+            client.rows("INSERT INTO t VALUES (1)")
+            no_links_lent(proxy)
+            primary.pause()
+            one.promote()
+            other.promote()
+            eventually(lambda: [s[1] for s in states(proxy)] == ["no"] * 3, "there is none", 10)
+            result = client.query("INSERT INTO t VALUES (2)")
+            equal(result.sqlstate, "57P03", str(result.errors))
+            true("2 primaries" in result.errors[0]["D"], str(result.errors))
+            history = proxy.admin("SHOW FAILOVERS")
+            true(history[0]["to"] == "" and "2 primaries on timeline 2" in history[0]["reason"], str(history))
+
+
+@suite.check("hosts are changed by a reload")
+def _():
+    with servers() as (primary, replica), Howdah(config=config([primary])) as proxy:
+        with connect(proxy) as client:
+            equal(port_of(client), primary.port, "the server")
+            proxy.write_config(config([replica, primary]))
+            proxy.admin("RELOAD")
+            equal(port_of(client), primary.port, "the server")
+            eventually(lambda: states(proxy) == [("up", "no"), ("up", "yes")], "both are up", 8)
+            equal(port_of(client), primary.port, "the server")
+
+
+if __name__ == "__main__":
+    suite.main()
