@@ -247,7 +247,7 @@ static struct session *client_of(struct engine *engine, const struct pid_letter 
 static struct link *spare_link(struct engine *engine, struct pool *pool)
 {
     bool open = atomic_load(&pool->account->tickets) > 0 || pool->waiting_count > 0;
-    if (pool->paused || pool->retired || engine->draining) {
+    if (pool->stopped != 0 || pool->retired || engine->draining) {
         return NULL;
     }
     struct link *link = open ? NULL : lend_take_idle(engine, pool);
