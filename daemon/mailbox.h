@@ -12,7 +12,8 @@
  *   SECRET          the answer to ASK_SECRET        DRAINED        this worker's last session has
  *   RELOADED        the answer to ASK_RELOAD                       gone
  *   CATALOG         facts of a database
- *   TOPOLOGY        what its servers are
+ *   TOPOLOGY        what its servers are            ASK_PROBE      poll a database's servers
+ *   TICKS           polls were answered
  *   DRAIN, STOP, PING
  */
 #ifndef DAEMON_MAILBOX_H
@@ -40,6 +41,7 @@ enum message_kind {
     MESSAGE_SECRET,
     MESSAGE_CATALOG,
     MESSAGE_TOPOLOGY,
+    MESSAGE_TICKS,
     MESSAGE_RELOADED,
     MESSAGE_DRAIN,
     MESSAGE_STOP,
@@ -47,6 +49,7 @@ enum message_kind {
     MESSAGE_ASK_SECRET,
     MESSAGE_FORGET_SECRET,
     MESSAGE_ASK_CATALOG,
+    MESSAGE_ASK_PROBE,
     MESSAGE_ASK_RELOAD,
     MESSAGE_ASK_SHUTDOWN,
     MESSAGE_DRAINED,
@@ -70,13 +73,13 @@ struct message {
         char *setting; /* of ASK_RELOAD: "key=value" to be laid over; NULL: none */
         struct {
             char *database, *user;
-        } ask; /* of ASK_SECRET, FORGET_SECRET, ASK_CATALOG (whose user is "") */
+        } ask; /* of ASK_SECRET, FORGET_SECRET, ASK_CATALOG, ASK_PROBE (whose user is "") */
         struct {
             char *database;
             struct catalog *catalog; /* a reference; NULL: it can't be had */
             uint64_t generation;
         } facts;                   /* of CATALOG */
-        struct topology *topology; /* a reference; of TOPOLOGY */
+        struct topology *topology; /* a reference; of TOPOLOGY, TICKS */
     };
 };
 

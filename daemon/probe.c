@@ -157,6 +157,7 @@ static void send_query(struct probe *probe, const char *query)
 static void ask(struct probe *probe)
 {
     wait_ms(probe, PROBE_ASKING, ANSWER_MS);
+    probe->setup.asks(probe->setup.argument, probe->setup.number);
     probe->asked_us = now_us(probe); /* before it is sent */
     send_query(probe, question);
 }

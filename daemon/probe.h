@@ -34,6 +34,8 @@ struct probe_setup {
     /* Who is told, with the number. They must not end the probe. */
     void *argument;
     uint32_t number;
+    /* The question is about to be sent. */
+    void (*asks)(void *argument, uint32_t number);
     void (*answered)(void *argument, uint32_t number, const struct node_answer *answer);
     /* Returns whether to go on with the connection that there is; of use with NODE_NO_NAME only. */
     bool (*failed)(void *argument, uint32_t number, enum node_failure failure, const char *why);

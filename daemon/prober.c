@@ -13,11 +13,15 @@
 #include "daemon/worker.h"
 #include "pool/options.h"
 #include "router/nodes.h"
+#include "router/ticks.h"
 #include "router/topology.h"
 
 /* Between an answer and the next question: short against max_lag, so that it is measured, and long
  * enough to be nothing for the server. */
 enum { INTERVAL_MS = 1000, INTERVAL_MIN_MS = 100, INTERVALS_OF_LAG = 4 };
+
+/* Another group of the same database has other incarnations than all before it. */
+enum { INCARNATION_BITS = 16 };
 
 /* Figures alone are told this often. */
 #define PUBLISH_US (900 * 1000ULL)
@@ -30,6 +34,9 @@ struct group {
     const struct database_options *database;
     struct probe *probes[LIMIT_NODES]; /* NULL: nobody to ask as */
     struct nodes nodes;
+    struct ticks *ticks;           /* NULL: there is one server */
+    uint32_t polled_primary;       /* whose polls count as the primary's */
+    uint64_t numbers[LIMIT_NODES]; /* of the polls under way; 0: it doesn't count */
     uint64_t published_us;
     uint64_t term; /* as in struct topology; term_primary and term_incarnation are what it is of */
     uint32_t term_primary, term_incarnation;
@@ -42,6 +49,7 @@ struct prober {
     uint32_t worker_count;
     struct random random;
     uint64_t terms; /* given so far */
+    uint32_t groups_made;
     struct list groups;
 };
 
@@ -113,7 +121,7 @@ static bool log_news(struct group *group)
 static void publish(struct group *group)
 {
     struct prober *prober = group->prober;
-    struct topology *topology = topology_new(group->database->name, &group->nodes);
+    struct topology *topology = topology_new(group->database->name, &group->nodes, group->ticks);
     if (topology == NULL) {
         return; /* the next one comes soon */
     }
@@ -162,12 +170,81 @@ static void tell(struct group *group)
     }
 }
 
+/* --- polls ------------------------------------------------------------------------------------ */
+
+/* With another primary than before no poll that is under way counts, and no replica's LSN does
+ * until it has told anew which timeline it follows. */
+static void follow_primary(struct group *group)
+{
+    if (group->polled_primary == group->nodes.primary) {
+        return;
+    }
+    group->polled_primary = group->nodes.primary;
+    memset(group->numbers, 0, sizeof(group->numbers));
+    ticks_void(group->ticks);
+    for (uint32_t i = 0; i < LIMIT_NODES; i++) {
+        ticks_forget_at(group->ticks, i);
+    }
+}
+
+/* What was known of that node's WAL holds no more. */
+static void forget_polls(struct group *group, uint32_t at)
+{
+    if (group->ticks != NULL) {
+        group->numbers[at] = 0;
+        ticks_forget_at(group->ticks, at);
+        follow_primary(group);
+    }
+}
+
+/* Whether its LSN can be compared with the primary's. */
+static bool is_comparable(const struct nodes *nodes, const struct node *node)
+{
+    return nodes->primary != NODES_NONE && node->role == NODE_ROLE_REPLICA && node->has_lsn &&
+           node->state != NODE_FENCED && node->timeline == nodes->nodes[nodes->primary].timeline;
+}
+
+/* An answer that `nodes` has taken. */
+static void take_poll(struct group *group, uint32_t at)
+{
+    const struct node *node = &group->nodes.nodes[at];
+    const struct ticks_replayed answer = {
+        .lsn = node->lsn,
+        .number = group->numbers[at],
+        .asked_us = node->asked_us,
+        .incarnation = node->incarnation,
+    };
+    group->numbers[at] = 0;
+    if (at == group->polled_primary) {
+        if (answer.number != 0 && node->has_lsn) {
+            ticks_answered(group->ticks, answer.number, answer.lsn);
+        }
+    } else if (!is_comparable(&group->nodes, node)) {
+        ticks_forget_at(group->ticks, at);
+    } else if (answer.number != 0) {
+        (void)ticks_answered_at(group->ticks, at, &answer);
+    }
+}
+
 /* --- what probes find ------------------------------------------------------------------------- */
+
+static void on_asks(void *argument, uint32_t at)
+{
+    struct group *group = argument;
+    if (group->ticks != NULL) {
+        group->numbers[at] = at == group->polled_primary ? ticks_start(group->ticks)
+                                                         : ticks_start_at(group->ticks, at);
+    }
+}
 
 static void on_answered(void *argument, uint32_t at, const struct node_answer *answer)
 {
     struct group *group = argument;
     nodes_answered(&group->nodes, at, answer);
+    if (group->ticks != NULL) {
+        follow_primary(group);
+        take_poll(group, at);
+    }
     tell(group);
 }
 
@@ -175,6 +252,7 @@ static bool on_failed(void *argument, uint32_t at, enum node_failure failure, co
 {
     struct group *group = argument;
     nodes_failed(&group->nodes, at, failure, why, worker_now_us(group->prober->worker));
+    forget_polls(group, at);
     tell(group);
     return group->nodes.nodes[at].state != NODE_GONE;
 }
@@ -183,6 +261,7 @@ static void on_moved(void *argument, uint32_t at, const char *why)
 {
     struct group *group = argument;
     nodes_changed(&group->nodes, at, why, worker_now_us(group->prober->worker));
+    forget_polls(group, at);
     tell(group);
 }
 
@@ -215,6 +294,7 @@ static void start_probe(struct group *group, uint32_t at)
         .seed = random_next(&prober->random),
         .argument = group,
         .number = at,
+        .asks = on_asks,
         .answered = on_answered,
         .failed = on_failed,
         .moved = on_moved,
@@ -229,13 +309,26 @@ static void start_probe(struct group *group, uint32_t at)
     }
 }
 
+/* The database's counters go on where there were some. */
+static void begin_polls(struct group *group, struct ticks *ticks)
+{
+    if (group->database->server_count > 1) {
+        group->ticks = ticks != NULL ? ticks_ref(ticks) : ticks_new();
+    }
+    group->polled_primary = LIMIT_NODES; /* nobody */
+    if (group->ticks != NULL) {
+        follow_primary(group);
+    }
+}
+
 static void add_group(struct prober *prober, struct snapshot *snapshot,
-                      const struct database_options *database)
+                      const struct database_options *database, struct ticks *ticks)
 {
     const struct nodes_rules rules = {
         .count = database->server_count,
         .discovers = database->discovers,
         .max_lag_us = database->max_lag_ms * UINT64_C(1000),
+        .incarnation = ++prober->groups_made << INCARNATION_BITS,
     };
     struct group *group = calloc(1, sizeof(*group));
     if (group == NULL) {
@@ -249,6 +342,7 @@ static void add_group(struct prober *prober, struct snapshot *snapshot,
     nodes_init(&group->nodes, &rules, worker_now_us(prober->worker));
     group->primary_told = group->nodes.primary;
     group->term_primary = NODES_NONE;
+    begin_polls(group, ticks);
     list_push_back(&prober->groups, &group->node);
     for (uint32_t i = 0; i < database->server_count; i++) {
         start_probe(group, i);
@@ -267,6 +361,7 @@ static void free_group(struct group *group, void (*end)(struct probe *probe))
         }
     }
     snapshot_unref(group->snapshot);
+    ticks_unref(group->ticks);
     free(group);
 }
 
@@ -326,6 +421,19 @@ static bool is_watched(const struct database_options *database)
     return database->server_count > 1 || (database->server_count == 1 && database->discovers);
 }
 
+/* By one of that database with other servers; NULL: there is none. */
+static void replace_group(struct group *group, struct snapshot *snapshot,
+                          const struct database_options *database)
+{
+    struct prober *prober = group->prober;
+    struct ticks *ticks = ticks_ref(group->ticks);
+    free_group(group, probe_close);
+    if (database != NULL) {
+        add_group(prober, snapshot, database, ticks);
+    }
+    ticks_unref(ticks);
+}
+
 static const struct database_options *find_database(const struct options *options, const char *name)
 {
     for (uint32_t i = 0; i < options->database_count; i++) {
@@ -379,13 +487,21 @@ void prober_configure(struct prober *prober, struct snapshot *snapshot)
         if (found != NULL && same_servers(group, snapshot, found)) {
             keep_group(group, snapshot, found);
         } else {
-            free_group(group, probe_close);
+            replace_group(group, snapshot, found);
         }
     }
     for (uint32_t i = 0; i < options->database_count; i++) {
         const struct database_options *database = &options->databases[i];
         if (is_watched(database) && find_group(prober, database->name) == NULL) {
-            add_group(prober, snapshot, database);
+            add_group(prober, snapshot, database, NULL);
         }
+    }
+}
+
+void prober_poll(struct prober *prober, const char *database)
+{
+    struct group *group = find_group(prober, database);
+    if (group != NULL && group->ticks != NULL) {
+        ticks_unwant(group->ticks); /* the next answer comes within the interval */
     }
 }

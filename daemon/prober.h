@@ -33,4 +33,7 @@ const struct server_options *prober_server(const struct prober *prober,
  * others begin anew. What is known is told to the engines, which must have the options already. */
 void prober_configure(struct prober *prober, struct snapshot *snapshot);
 
+/* Engines want polls of that database's servers (ACTION_PROBE). */
+void prober_poll(struct prober *prober, const char *database);
+
 #endif

@@ -193,6 +193,11 @@ void server_control(struct server *server, const struct message *message)
         free(message->ask.database);
         free(message->ask.user);
         return;
+    case MESSAGE_ASK_PROBE:
+        prober_poll(server->prober, message->ask.database);
+        free(message->ask.database);
+        free(message->ask.user);
+        return;
     case MESSAGE_ASK_RELOAD: {
         const struct reload_asker asker = {.worker = message->worker, .handle = message->handle};
         reload_ask(server->reload, &asker, message->setting);
@@ -221,6 +226,7 @@ void server_control(struct server *server, const struct message *message)
     case MESSAGE_SECRET:
     case MESSAGE_CATALOG:
     case MESSAGE_TOPOLOGY:
+    case MESSAGE_TICKS:
     case MESSAGE_RELOADED:
     case MESSAGE_DRAIN:
     case MESSAGE_STOP:

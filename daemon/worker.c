@@ -94,6 +94,9 @@ static void act(struct worker *worker, const struct action *action)
     case ACTION_ASK_CATALOG:
         ask_control(worker, MESSAGE_ASK_CATALOG, action);
         return;
+    case ACTION_PROBE:
+        ask_control(worker, MESSAGE_ASK_PROBE, action);
+        return;
     case ACTION_DERIVE:
         derive_start(worker, action->handle);
         return;
@@ -204,7 +207,9 @@ static void take_catalog(struct worker *worker, const struct message *message)
 
 static void take_topology(struct worker *worker, const struct message *message)
 {
-    struct event event = {.kind = EVENT_NODES, .topology = message->topology};
+    bool is_news = message->kind == MESSAGE_TICKS;
+    struct event event = {.kind = is_news ? EVENT_TICKS : EVENT_NODES,
+                          .topology = message->topology};
     worker_step(worker, &event);
     topology_unref(message->topology);
 }
@@ -233,6 +238,7 @@ static void handle_message(struct worker *worker, const struct message *message)
         take_catalog(worker, message);
         return;
     case MESSAGE_TOPOLOGY:
+    case MESSAGE_TICKS:
         take_topology(worker, message);
         return;
     case MESSAGE_RELOADED:
@@ -254,6 +260,7 @@ static void handle_message(struct worker *worker, const struct message *message)
     case MESSAGE_ASK_SECRET:
     case MESSAGE_FORGET_SECRET:
     case MESSAGE_ASK_CATALOG:
+    case MESSAGE_ASK_PROBE:
     case MESSAGE_ASK_RELOAD:
     case MESSAGE_ASK_SHUTDOWN:
     case MESSAGE_DRAINED:
@@ -537,14 +544,14 @@ static void discard_mail(struct worker *worker)
         } else if (message->kind == MESSAGE_CATALOG) {
             catalog_unref(message->facts.catalog);
             free(message->facts.database);
-        } else if (message->kind == MESSAGE_TOPOLOGY) {
+        } else if (message->kind == MESSAGE_TOPOLOGY || message->kind == MESSAGE_TICKS) {
             topology_unref(message->topology);
         } else if (message->kind == MESSAGE_RELOADED) {
             free(message->why_not);
         } else if (message->kind == MESSAGE_ASK_RELOAD) {
             free(message->setting);
         } else if (message->kind == MESSAGE_ASK_SECRET || message->kind == MESSAGE_FORGET_SECRET ||
-                   message->kind == MESSAGE_ASK_CATALOG) {
+                   message->kind == MESSAGE_ASK_CATALOG || message->kind == MESSAGE_ASK_PROBE) {
             free(message->ask.database);
             free(message->ask.user);
         }

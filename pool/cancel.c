@@ -284,6 +284,7 @@ void canceller_event(struct engine *engine, struct canceller *canceller, const s
     case EVENT_MAIL:
     case EVENT_CATALOG:
     case EVENT_NODES:
+    case EVENT_TICKS:
     case EVENT_OPTIONS:
     case EVENT_DRAIN:
     case EVENT_TICK:

@@ -412,6 +412,9 @@ static void process_event(struct engine *engine, const struct event *event)
         pool_nodes_take(engine, event->topology);
         follow_news(engine, event->topology);
         return;
+    case EVENT_TICKS:
+        pool_nodes_ticked(engine, event->topology);
+        return;
     case EVENT_CATALOG:
         pool_facts_take(engine, event->text, event->catalog, event->generation);
         return;

@@ -95,6 +95,8 @@ enum event_kind {
                     * own reference */
     EVENT_NODES,   /* topology: what is known of a database's servers now; the engine takes its own
                     * reference. Forgotten with EVENT_OPTIONS: to be told anew behind it */
+    EVENT_TICKS,   /* topology: there is news in its ticks, for which this engine has listened
+                    * (router/ticks.h); the reference stays the shell's */
     EVENT_OPTIONS, /* options: a new snapshot; the engine takes its own reference */
     EVENT_DRAIN,   /* no new clients; sessions end after their transaction, or (code not 0) when
                     * their clients leave, then ACTION_DRAINED */
@@ -145,6 +147,7 @@ enum action_kind {
     ACTION_ASK_SECRET,    /* the secret of `user` for `database` -> EVENT_SECRET */
     ACTION_FORGET_SECRET, /* what was said of `user` for `database` proved nobody: ask anew */
     ACTION_ASK_CATALOG,   /* see whether the facts of `database` still hold -> EVENT_CATALOG */
+    ACTION_PROBE,         /* look at what is wanted of the ticks of `database` (router/ticks.h) */
     ACTION_DERIVE,        /* PBKDF2 off the loop -> EVENT_DERIVED; inputs: engine_derivation() */
     ACTION_ASK_OS_USER,   /* the name of the operating system's user `uid` -> EVENT_OS_USER */
     ACTION_MAIL,          /* letter -> EVENT_MAIL at worker `worker` */

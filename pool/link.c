@@ -749,6 +749,7 @@ void link_event(struct engine *engine, struct link *link, const struct event *ev
     case EVENT_MAIL:
     case EVENT_CATALOG:
     case EVENT_NODES:
+    case EVENT_TICKS:
     case EVENT_OPTIONS:
     case EVENT_DRAIN:
     case EVENT_TICK:

@@ -5,6 +5,7 @@
 
 #include "pool/core.h"
 #include "pool/options.h"
+#include "router/ticks.h"
 #include "router/topology.h"
 
 static uint32_t place_of(const struct engine *engine, const char *database)
@@ -36,6 +37,32 @@ const struct topology *pool_nodes_of(const struct engine *engine, const char *da
 {
     uint32_t at = place_of(engine, database);
     return at < engine->topology_count ? engine->topologies[at] : NULL;
+}
+
+void pool_nodes_want(struct engine *engine, const struct topology *topology, uint64_t need)
+{
+    if (topology->ticks == NULL || !ticks_want(topology->ticks, need)) {
+        return;
+    }
+    struct action *action = engine_action(engine, ACTION_PROBE);
+    if (action != NULL) {
+        engine_action_names(action, topology->database, "");
+    } else {
+        ticks_unwant(topology->ticks);
+    }
+}
+
+void pool_nodes_listen(struct engine *engine, const struct topology *topology)
+{
+    if (topology->ticks != NULL) {
+        ticks_listen(topology->ticks, engine->worker);
+    }
+}
+
+/* Nobody waits for a replica yet. */
+void pool_nodes_ticked(struct engine *engine, const struct topology *topology)
+{
+    (void)engine, (void)topology;
 }
 
 void pool_nodes_forget(struct engine *engine)

@@ -7,6 +7,8 @@
 #ifndef POOL_POOL_NODES_H
 #define POOL_POOL_NODES_H
 
+#include <stdint.h>
+
 struct engine;
 struct topology;
 
@@ -16,6 +18,16 @@ void pool_nodes_take(struct engine *engine, struct topology *topology);
 /* NULL: nothing is known, or there is nothing to know (one server). `database` is a name of the
  * configuration. */
 const struct topology *pool_nodes_of(const struct engine *engine, const char *database);
+
+/* Asks for poll `need` of the primary, and for replicas until they have reached what it answers
+ * (router/ticks.h). Of no use, and without effect, where the topology has no ticks. */
+void pool_nodes_want(struct engine *engine, const struct topology *topology, uint64_t need);
+
+/* EVENT_TICKS comes to this engine with the next news. Look only then at what there is. */
+void pool_nodes_listen(struct engine *engine, const struct topology *topology);
+
+/* EVENT_TICKS: there is news of that database. */
+void pool_nodes_ticked(struct engine *engine, const struct topology *topology);
 
 /* Forgets all. */
 void pool_nodes_forget(struct engine *engine);

@@ -223,6 +223,7 @@ void session_event(struct engine *engine, struct session *session, const struct 
     case EVENT_MAIL:
     case EVENT_CATALOG:
     case EVENT_NODES:
+    case EVENT_TICKS:
     case EVENT_OPTIONS:
     case EVENT_DRAIN:
     case EVENT_TICK:

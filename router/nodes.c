@@ -547,6 +547,7 @@ void nodes_init(struct nodes *nodes, const struct nodes_rules *rules, uint64_t n
     for (uint32_t i = 0; i < rules->count; i++) {
         nodes->nodes[i].since_us = now_us;
         nodes->nodes[i].lag_us = NODE_LAG_UNKNOWN;
+        nodes->nodes[i].incarnation = rules->incarnation;
     }
     if (rules->discovers) {
         snprintf(nodes->why_none, sizeof(nodes->why_none), "not all hosts were heard of yet");

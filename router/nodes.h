@@ -135,9 +135,10 @@ struct node_failover {
 };
 
 struct nodes_rules {
-    uint32_t count;      /* 1 to LIMIT_NODES */
-    bool discovers;      /* roles are found out; else node 0 shall be the primary */
-    uint64_t max_lag_us; /* 0: any */
+    uint32_t count;       /* 1 to LIMIT_NODES */
+    bool discovers;       /* roles are found out; else node 0 shall be the primary */
+    uint64_t max_lag_us;  /* 0: any */
+    uint32_t incarnation; /* to begin with */
 };
 
 struct node_sample {

@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "router/ticks.h"
 
-struct topology *topology_new(const char *database, const struct nodes *nodes)
+struct topology *topology_new(const char *database, const struct nodes *nodes, struct ticks *ticks)
 {
     struct topology *topology = calloc(1, sizeof(*topology));
     char *name = strdup(database);
@@ -17,6 +18,7 @@ struct topology *topology_new(const char *database, const struct nodes *nodes)
     atomic_init(&topology->references, 1);
     topology->database = name;
     topology->nodes = *nodes;
+    topology->ticks = ticks_ref(ticks);
     return topology;
 }
 
@@ -32,6 +34,7 @@ void topology_unref(struct topology *topology)
     if (topology == NULL || atomic_fetch_sub(&topology->references, 1) != 1) {
         return;
     }
+    ticks_unref(topology->ticks);
     free(topology->database);
     free(topology);
 }

@@ -10,6 +10,8 @@
 
 #include "router/nodes.h"
 
+struct ticks;
+
 enum { TOPOLOGY_HOST_BYTES = 256, TOPOLOGY_ADDRESS_BYTES = 64 };
 
 struct topology_server {
@@ -24,11 +26,13 @@ struct topology {
     char *database; /* its name in the configuration, may be "*" */
     uint64_t term;  /* another number with each primary, and each address of it */
     struct topology_server servers[LIMIT_NODES];
-    struct nodes nodes; /* in the order of database_options.servers */
+    struct nodes nodes;  /* in the order of database_options.servers */
+    struct ticks *ticks; /* a reference; NULL: there is one server, and nothing to count */
 };
 
-/* A copy with one reference; its servers are the caller's to fill. NULL when memory is out. */
-struct topology *topology_new(const char *database, const struct nodes *nodes);
+/* A copy with one reference, and one of its own to `ticks`, which may be NULL; its servers are the
+ * caller's to fill. NULL when memory is out. */
+struct topology *topology_new(const char *database, const struct nodes *nodes, struct ticks *ticks);
 
 /* One holder more or less; any thread. topology_unref takes NULL. */
 struct topology *topology_ref(struct topology *topology);

@@ -331,6 +331,9 @@ static void do_action(struct world *world, uint32_t engine, const struct action 
     case ACTION_ASK_CATALOG:
         text_format(&world->lines, "    asks for the catalog of %s\n", action->database);
         return;
+    case ACTION_PROBE:
+        text_format(&world->lines, "    asks for a poll of %s\n", action->database);
+        return;
     case ACTION_DERIVE:
         derive(world, engine, action->handle);
         return;

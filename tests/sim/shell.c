@@ -381,6 +381,7 @@ static void act(struct shell *shell, const struct action *action)
     case ACTION_ASK_SECRET:
     case ACTION_FORGET_SECRET:
     case ACTION_ASK_CATALOG:
+    case ACTION_PROBE:
     case ACTION_DERIVE:
     case ACTION_ASK_OS_USER:
     case ACTION_SHUTDOWN:

@@ -14,7 +14,7 @@ enum { MB = 1024 * 1024, SYSTEM = 7 };
 static struct nodes *fresh(uint32_t count, bool discovers, uint64_t max_lag_ms)
 {
     struct nodes *nodes = malloc(sizeof(*nodes));
-    const struct nodes_rules rules = {count, discovers, max_lag_ms * MS};
+    const struct nodes_rules rules = {count, discovers, max_lag_ms * MS, 0};
     nodes_init(nodes, &rules, 1);
     return nodes;
 }
