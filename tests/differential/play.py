@@ -90,6 +90,9 @@ ENCODERS = {
 ENDS = {"P": "1", "B": "2", "C": "3", "D": "Tn", "E": "CIs", "S": "Z", "Q": "Z", "F": "Z"}
 AWAITED = "QSHFcf"
 
+HEADER = struct.Struct("!BI")
+KINDS = [chr(number) for number in range(256)]
+
 
 # --- one connection -------------------------------------------------------------------------------
 
@@ -156,44 +159,56 @@ class Transcript:
 
 
 class Connection:
-    """One client; blocking, and every wait ends after wait_s."""
+    """One client; blocking, and every wait ends after wait_s. `place`: a port of 127.0.0.1, or the
+    path of a unix socket. Without a transcript the bodies of messages are not looked at, but for
+    errors and ReadyForQuery."""
 
-    def __init__(self, port, startup, transcript=None, wait_s=WAIT_S):
+    def __init__(self, place, startup, transcript=None, wait_s=WAIT_S):
         self.transcript, self.wait_s, self.step = transcript, wait_s, 0
         self.due, self.skipping, self.status = collections.deque(), False, ""
-        self.buffer, self.at = bytearray(), 0
+        self.buffer, self.at = b"", 0
         self.is_between = True  # nothing was sent that a Sync would end
-        self.sock = socket.create_connection(("127.0.0.1", port), wait_s)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = self.connect(place, wait_s)
         body = b"".join(text(key) + text(value) for key, value in startup.items()) + b"\0"
         self.sock.sendall(struct.pack("!II", len(body) + 8, 3 << 16) + body)
         self.error = None
         try:
-            while self.message()[0] != "Z":
+            while self.message() != "Z":
                 pass
         except BaseException:
             self.sock.close()
             raise
 
+    @staticmethod
+    def connect(place, wait_s):
+        if isinstance(place, int):
+            sock = socket.create_connection(("127.0.0.1", place), wait_s)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(wait_s)
+        sock.connect(place)
+        return sock
+
     def message(self):
+        """Reads a message; returns its type."""
         while len(self.buffer) - self.at < 5:
             self.fill()
-        kind, length = chr(self.buffer[self.at]), struct.unpack_from("!I", self.buffer, self.at + 1)[0]
+        kind, length = HEADER.unpack_from(self.buffer, self.at)
         while len(self.buffer) - self.at < 1 + length:
             self.fill()
-        body = bytes(self.buffer[self.at + 5 : self.at + 1 + length])
+        start = self.at + 5
         self.at += 1 + length
+        kind = KINDS[kind]
         if kind == "Z":
-            self.status = body.decode()
+            self.status = chr(self.buffer[start])
         elif kind == "E":
-            self.error = body
+            self.error = self.buffer[start : self.at]
         if self.transcript is not None:
-            self.transcript.add(self.step, kind, body)
-        return kind, body
+            self.transcript.add(self.step, kind, self.buffer[start : self.at])
+        return kind
 
     def fill(self):
-        del self.buffer[: self.at]
-        self.at = 0
         try:
             got = self.sock.recv(65536)
         except TimeoutError:
@@ -202,7 +217,8 @@ class Connection:
             got = b""
         if not got:
             raise Closed
-        self.buffer += got
+        self.buffer = self.buffer[self.at :] + got if self.at < len(self.buffer) else got
+        self.at = 0
 
     def send(self, messages):
         """Sends the messages of a step, and waits for what is due if they are to be answered."""
@@ -225,7 +241,7 @@ class Connection:
     def settle(self, copy_ends=True):
         """Reads until nothing is due any more, or until the server wants the data of a COPY."""
         while self.due:
-            kind, _ = self.message()
+            kind = self.message()
             head = self.due[0]
             if kind == "E" and head not in "QF":
                 if head != "S":
@@ -286,8 +302,8 @@ class Interference:
         {"TimeZone": "Asia/Tokyo", "IntervalStyle": "iso_8601"},
     ]
 
-    def __init__(self, port, database, user, wait_s=WAIT_S):
-        self.port, self.database, self.user, self.wait_s = port, database, user, wait_s
+    def __init__(self, place, database, user, wait_s=WAIT_S):
+        self.place, self.database, self.user, self.wait_s = place, database, user, wait_s
         self.clients = {}
 
     def play(self, step):
@@ -296,7 +312,7 @@ class Interference:
             client = self.clients.get(step[1])
             if client is None:
                 startup = {"user": self.user, "database": self.database, **self.PARAMS[step[1]]}
-                client = self.clients[step[1]] = Connection(self.port, startup, wait_s=self.wait_s)
+                client = self.clients[step[1]] = Connection(self.place, startup, wait_s=self.wait_s)
             client.send([["Q", step[2]]] if isinstance(step[2], str) else step[2])
         except Closed:
             raise Stuck(f"interfering client {step[1]} was closed") from None
@@ -308,7 +324,7 @@ class Interference:
             client.terminate()
 
 
-def play(script, port, database, interference, outside, fixed_oids=(), heard=None, wait_s=WAIT_S):
+def play(script, place, database, interference, outside, fixed_oids=(), heard=None, wait_s=WAIT_S):
     """Plays the script; returns the transcript's lines as (step, line). `interference` is None for
     a direct connection, `outside` a connection of another client to the server itself. `heard`: the
     steps at which a direct connection was notified; None for the direct one itself."""
@@ -317,7 +333,7 @@ def play(script, port, database, interference, outside, fixed_oids=(), heard=Non
     client = None
     number = 0
     try:
-        client = Connection(port, startup, transcript, wait_s)
+        client = Connection(place, startup, transcript, wait_s)
         for number, step in enumerate(script["steps"], 1):
             client.step = number
             if step[0] == "!":

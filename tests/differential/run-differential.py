@@ -12,7 +12,7 @@
                                                     differs then is the runner's own fault
         --only CLASS,... --without CLASS,...        which classes of statements; --list names them
         --shrink                                    cut what was found down to the steps that it takes
-        --jobs 2  --most 20                         processes; stop after that many differences
+        --jobs 3  --most 20                         processes; stop after that many differences
         --no-check                                  without pool.check_state, which doubles the cost
         --out FILE                                  what was found, shortest first for each kind
         --record                                    print found scripts as lines for `known`
@@ -86,36 +86,54 @@ class Ground:
             self.proxy.stop(signal.SIGTERM)
         self.cluster.stop()
 
+    @property
+    def server_place(self):
+        """Unix sockets: a script is a hundred round trips, and TCP would be a fifth of their cost."""
+        return f"{self.cluster.socket_dir}/.s.PGSQL.{self.cluster.port}"
+
+    @property
+    def proxy_place(self):
+        return f"{self.cluster.socket_dir}/howdah"
+
     def config(self):
         pool = {"mode": self.mode, "size": POOL_SIZE, "wait_timeout": "8s", "check_state": self.checks}
+        databases = {}
+        for job in range(self.jobs):
+            primary = f"postgres:///diff{job}p?host={self.cluster.socket_dir}&port={self.cluster.port}"
+            databases[f"diff{job}"] = {"primary": primary, "pool": pool}
+            databases[f"diff{job}f"] = {"primary": primary, "pool": pool, "service": {"user": "postgres"}}
         return {
+            "listen": [f"unix:{self.proxy_place}"],
             "workers": 1,
             "auth": {"method": "trust"},
             "admin": {"users": ["admin"]},
-            "databases": {
-                f"diff{job}": {"primary": f"postgres://127.0.0.1:{self.cluster.port}/diff{job}p", "pool": pool,
-                               "service": {"user": "postgres"}}
-                for job in range(self.jobs)
-            },
+            "databases": databases,
         }
 
     def bench(self, job):
         """What one process needs to know; plain data."""
-        proxied = (self.proxy.port, f"diff{job}") if self.proxy else (self.cluster.port, f"diff{job}p")
-        return Bench(self.cluster.port, f"diff{job}d", f"diff{job}p", proxied, bool(self.proxy))
+        return Bench(self.server_place, self.proxy_place if self.proxy else None, f"diff{job}")
 
 
 class Bench:
-    """One pair of databases, and the two ways to play a script on it."""
+    """One pair of databases, and the two ways to play a script on it. The proxy has two names for its
+    database: with the facts of its catalog (docs/pooling.md), which scripts of odd seeds use, and
+    without."""
 
-    def __init__(self, server_port, direct, behind, proxied, has_proxy):
-        self.server_port, self.direct, self.behind, self.proxied = server_port, direct, behind, proxied
-        self.has_proxy = has_proxy
+    def __init__(self, server, proxy, name):
+        self.server, self.proxy, self.name = server, proxy, name
+        self.direct, self.behind = name + "d", name + "p"
         self.controls, self.admin, self.fixed_oids, self.is_warm = {}, None, None, False
+
+    def proxied(self, script):
+        """Place and database."""
+        if not self.proxy:
+            return self.server, self.behind
+        return self.proxy, self.name + "f" * (script["seed"] % 2)
 
     def control(self, database):
         if database not in self.controls:
-            self.controls[database] = Connection(self.server_port, {"user": "postgres", "database": database})
+            self.controls[database] = Connection(self.server, {"user": "postgres", "database": database})
         return self.controls[database]
 
     def reset(self, database, script, before):
@@ -133,12 +151,13 @@ class Bench:
 
     def warm_up(self):
         """A pool keeps what nextval has left only once somebody has asked for it (docs/compatibility.md)."""
-        if self.has_proxy and not self.is_warm:
+        if self.proxy and not self.is_warm:
             self.is_warm = True
             for user in ("plain", "super"):
-                client = Connection(self.proxied[0], {"user": user, "database": self.proxied[1]})
-                client.query("SELECT lastval()")
-                client.terminate()
+                for database in (self.name, self.name + "f"):
+                    client = Connection(self.proxy, {"user": user, "database": database})
+                    client.query("SELECT lastval()")
+                    client.terminate()
 
     def know_oids(self):
         if self.fixed_oids is None:
@@ -154,14 +173,14 @@ class Bench:
         oids = self.know_oids()
         self.warm_up()
         transcripts, heard = [], None
-        for port, database, behind, other in (
-            (self.server_port, self.direct, self.direct, None),
-            (*self.proxied, self.behind, generator.INTERFERING and self.has_proxy),
+        for place, database, behind, other in (
+            (self.server, self.direct, self.direct, None),
+            (*self.proxied(script), self.behind, generator.INTERFERING and self.proxy),
         ):
             self.reset(behind, script, before=True)
-            interference = Interference(port, database, script["user"]) if other else None
+            interference = Interference(place, database, script["user"]) if other else None
             outside = self.control(behind)
-            transcripts.append(play(script, port, database, interference, outside, oids, heard))
+            transcripts.append(play(script, place, database, interference, outside, oids, heard))
             heard = {step for step, line in transcripts[0] if line[0] == "A"}
             if interference:
                 interference.end()
@@ -170,11 +189,12 @@ class Bench:
 
     def fresh_links(self):
         """Lets the proxy close the links that it has, so that a script's past does not matter."""
-        if not self.has_proxy:
+        if not self.proxy:
             return
         if self.admin is None:
-            self.admin = Connection(self.proxied[0], {"user": "admin", "database": "howdah"})
-        self.admin.query(f"RECONNECT {self.proxied[1]}")
+            self.admin = Connection(self.proxy, {"user": "admin", "database": "howdah"})
+        for database in (self.name, self.name + "f"):
+            self.admin.query(f"RECONNECT {database}")
 
 
 class Heard:
@@ -538,7 +558,7 @@ def main():
     parser.add_argument("--plus")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--shrink", action="store_true")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=3)
     parser.add_argument("--most", type=int, default=20)
     parser.add_argument("--out")
     parser.add_argument("--record", action="store_true")
