@@ -140,6 +140,14 @@
 /* Custom settings that functions of a database name */
 #define LIMIT_CATALOG_CUSTOMS 64
 
+/* --- rules (router/rules.h) ------------------------------------------------------------------ */
+
+/* Rules of one database: a bit each in what a plan keeps of them */
+#define LIMIT_RULES 64
+
+/* Names in one condition of a rule */
+#define LIMIT_RULE_NAMES 1000
+
 /* --- nodes (router/nodes.h) ---------------------------------------------------------------- */
 
 /* Servers of one database: the primary and its replicas */

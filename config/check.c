@@ -350,6 +350,35 @@ static void check_replicas(const struct check *check, const struct json_node *no
     }
 }
 
+/* Rules see what is looked at, which in session mode is next to nothing. */
+static void check_rules(const struct check *check, const struct json_node *node, const char *path,
+                        const struct database_options *database)
+{
+    char below[OPTION_PATH_BYTES + 32];
+    const struct options *options = check->options;
+    if (database->rules == NULL) {
+        return;
+    }
+    snprintf(below, sizeof(below), "%s.routing.rules", path);
+    config_errors_note(check->errors, place_below(node, "routing.rules"), below,
+                       "this version does not obey rules yet");
+    if (database->pool.mode == POOL_SESSION || database->pool.prepared_statements == 0) {
+        config_errors_add(check->errors, place_below(node, "routing.rules"), below,
+                          "statements are not looked at with pool.mode \"session\" or "
+                          "pool.prepared_statements 0, allowed: without these");
+    }
+    for (uint32_t i = 0; i < options->user_count; i++) {
+        const struct user_options *user = &options->users[i];
+        if (user->has_mode && user->mode == POOL_SESSION) {
+            config_errors_add(
+                check->errors, place_below(node, "routing.rules"), below,
+                "statements of \"%.60s\" are not looked at, by users.<name>.pool.mode "
+                "\"session\", allowed: without that",
+                user->name);
+        }
+    }
+}
+
 static void check_routing(const struct check *check, const struct json_node *node, const char *path,
                           const struct database_options *database)
 {
@@ -400,6 +429,7 @@ static void check_database(const struct check *check, uint32_t index)
     }
     check_pool(check, node, path, &database->pool);
     check_routing(check, node, path, database);
+    check_rules(check, node, path, database);
 }
 
 static void check_databases(const struct check *check)

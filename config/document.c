@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "config/fill_rules.h"
 #include "config/option.h"
 #include "config/write.h"
 
@@ -45,6 +46,35 @@ static void write_integer_type(const struct option *option, FILE *out)
     fputs("}]", out);
 }
 
+/* A string, or a list of them; what one of them may be follows. */
+static void write_one_or_many(const char *key, const char *item, FILE *out)
+{
+    fprintf(out,
+            "\"%s\": {\"anyOf\": [%s, {\"type\": \"array\", \"minItems\": 1, \"maxItems\": %d, "
+            "\"items\": %s}]}",
+            key, item, LIMIT_RULE_NAMES, item);
+}
+
+static void write_rules_type(const struct option *option, FILE *out)
+{
+    fprintf(out,
+            "\"type\": \"array\", \"maxItems\": %u, \"items\": {\"type\": \"object\", "
+            "\"additionalProperties\": false, \"oneOf\": [{\"required\": [\"route\"]}, "
+            "{\"required\": [\"reject\"]}], \"properties\": {\"match\": {\"type\": \"object\", "
+            "\"additionalProperties\": false, \"properties\": {",
+            option->high);
+    write_one_or_many("tables", "{\"type\": \"string\", \"pattern\": \"^[^.]+([.][^.]+)?$\"}", out);
+    fputs(", ", out);
+    write_one_or_many("user", "{\"type\": \"string\", \"minLength\": 1}", out);
+    fputs(", ", out);
+    fputs("\"class\": {\"anyOf\": [{\"$ref\": \"#/$defs/class\"}, {\"type\": \"array\", "
+          "\"minItems\": 1, \"items\": {\"$ref\": \"#/$defs/class\"}}]}",
+          out);
+    fputs("}}, \"route\": {\"enum\": [\"primary\", \"replica\"]}, "
+          "\"reject\": {\"type\": \"string\", \"minLength\": 1, \"maxLength\": 1000}}}",
+          out);
+}
+
 static void write_type(const struct option *option, FILE *out)
 {
     switch (option->type) {
@@ -76,6 +106,9 @@ static void write_type(const struct option *option, FILE *out)
                 "{\"type\": \"string\"}, \"env\": {\"type\": \"string\"}}, "
                 "\"additionalProperties\": false, \"minProperties\": 1, \"maxProperties\": 1}]",
                 null_type(option, "\"string\"", "[\"string\", \"null\"]"));
+        break;
+    case OPTION_RULES:
+        write_rules_type(option, out);
         break;
     case OPTION_REPLICAS:
     case OPTION_HOSTS:
@@ -177,6 +210,10 @@ void document_write_schema(FILE *out)
     struct schema schema = {.out = out, .empty = true};
     fputs("{\n\"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n"
           "\"title\": \"Howdah's configuration\",\n"
+          "\"$defs\": {\"class\": {\"enum\": [",
+          out);
+    fill_rules_write_classes(out);
+    fputs("]}},\n"
           "\"type\": \"object\",\n\"additionalProperties\": false,\n\"properties\": {",
           out);
     for (size_t i = 0; i < option_count(); i++) {

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "config/dsn.h"
 #include "config/file.h"
+#include "config/fill_rules.h"
 #include "config/option.h"
 #include "config/units.h"
 
@@ -434,6 +435,7 @@ static int fill_null(struct fill *fill, const struct option *option, const struc
     case OPTION_STRINGS:
     case OPTION_LISTEN:
     case OPTION_DSN:
+    case OPTION_RULES:
     case OPTION_REPLICAS:
     case OPTION_HOSTS:
         break; /* nothing was stored: their default is null, or null is refused */
@@ -465,6 +467,14 @@ static int fill_value(struct fill *fill, const struct option *option, const stru
     case OPTION_STRINGS:
     case OPTION_LISTEN:
         return fill_list(fill, option, node, base);
+    case OPTION_RULES:
+        if (node->kind != JSON_NODE_ARRAY) {
+            return refuse_kind(fill, node, option);
+        }
+        if (node->child_count > option->high) {
+            return refuse(fill, node, option, "the list has %u elements", node->child_count);
+        }
+        return fill_rules(node, fill->errors, base);
     case OPTION_DSN:
         return fill_server(fill, option, node, base, LIMIT_WEIGHT_MIN);
     case OPTION_REPLICAS:

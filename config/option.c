@@ -220,6 +220,22 @@ bool option_suggest(const char *pattern, const char *key, char *ret_key, size_t 
     return found;
 }
 
+const char *option_nearest(const char *const *words, const char *word)
+{
+    size_t length = strlen(word);
+    unsigned best = length < 4 ? 2 : 4;
+    const char *nearest = NULL;
+    for (; *words != NULL && length <= KEY_BYTES_MAX; words++) {
+        size_t bytes = strlen(*words);
+        unsigned distance = edit_distance(word, length, *words, bytes);
+        if (distance < best && distance < bytes) {
+            best = distance;
+            nearest = *words;
+        }
+    }
+    return nearest;
+}
+
 void option_write_keys(const char *pattern, FILE *out)
 {
     const char *separator = "";
@@ -300,6 +316,12 @@ void option_write_allowed(const struct option *option, FILE *out)
         break;
     case OPTION_DSN:
         fputs("a libpq connection string, such as \"postgres://host:5432/app\"", out);
+        break;
+    case OPTION_RULES:
+        fprintf(out,
+                "a list of at most %u objects {\"match\": {\"tables\", \"user\", \"class\"}, "
+                "\"route\": \"primary\" or \"replica\", or \"reject\": text}",
+                option->high);
         break;
     case OPTION_REPLICAS:
     case OPTION_HOSTS:

@@ -25,6 +25,7 @@ enum option_type {
     OPTION_STRINGS,
     OPTION_LISTEN,   /* a list of listening addresses */
     OPTION_DSN,      /* one libpq connection string: the primary's */
+    OPTION_RULES,    /* a list of objects: config/fill_rules.h */
     OPTION_REPLICAS, /* a list of connection strings, or objects with "dsn" and "weight" */
     OPTION_HOSTS,    /* likewise, of which one is the primary */
 };
@@ -74,6 +75,9 @@ enum option_kind option_kind(const char *pattern);
 
 /* The nearest key below `pattern` ("" for the top) to a mistyped one: false when none is near. */
 bool option_suggest(const char *pattern, const char *key, char *ret_key, size_t key_bytes);
+
+/* The nearest of `words` (ended by NULL) to a mistyped one; NULL: none is near. */
+const char *option_nearest(const char *const *words, const char *word);
 
 /* The keys that are allowed below `pattern`, as "a, b, c". */
 void option_write_keys(const char *pattern, FILE *out);

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "config/config.h"
 #include "config/dsn.h"
+#include "config/fill_rules.h"
 #include "config/option.h"
 #include "config/units.h"
 #include "config/write.h"
@@ -139,6 +140,9 @@ static void write_value(const struct option *option, const void *base, FILE *out
         break;
     case OPTION_DSN:
         write_dsn(primary_of(base), out);
+        break;
+    case OPTION_RULES:
+        fill_rules_write(((const struct database_options *)base)->rules, out);
         break;
     case OPTION_REPLICAS:
         write_servers(base, false, out);

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "protocol/hba.h"
 #include "protocol/userlist.h"
+#include "router/rules.h"
 
 static void secret_free(char *secret)
 {
@@ -44,6 +45,7 @@ static void database_fini(struct database_options *database)
         server_options_fini(&database->servers[i]);
     }
     free(database->servers);
+    rules_free(database->rules);
     free(database->name);
     free(database->service_user);
     secret_free(database->service_password);

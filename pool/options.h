@@ -15,6 +15,7 @@
 #include "protocol/auth_method.h"
 
 struct hba;      /* protocol/hba.h */
+struct rules;    /* router/rules.h */
 struct userlist; /* protocol/userlist.h */
 
 enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
@@ -107,6 +108,7 @@ struct database_options {
     uint32_t failover_wait_ms;             /* how long statements wait for a primary; 0 = not */
     char *service_user, *service_password; /* NULL: the DSN's own user */
     uint32_t max_server_connections;       /* per node, over all users; 0 = no limit */
+    struct rules *rules;                   /* NULL: none */
     struct pool_options pool;
 };
 

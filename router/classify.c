@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "router/classify_names.h"
+#include "router/classify_tables.h"
 #include "router/control.h"
 #include "router/functions.h"
 
@@ -45,6 +46,7 @@ struct work {
     uint32_t own_touches; /* of all statements so far, as in struct plan */
     enum plan_class own_class;
     struct classify_names names;
+    struct classify_tables tables;
     char *database;
     bool is_plain; /* of a text's only statement */
     struct plan_setting plain;
@@ -588,13 +590,28 @@ static void assume_the_worst(struct work *work, enum parse_type type)
     }
 }
 
+/* For rules: the class of the query in a statement that is more than that query. A bit, or 0. */
+static uint16_t classes_inside(const struct work *work, enum parse_type type, uint32_t stmt)
+{
+    bool holds =
+        type == PARSE_PREPARE_STMT || type == PARSE_DECLARE_CURSOR_STMT || type == PARSE_COPY_STMT;
+    uint32_t query = holds ? parse_field(work->tree, stmt, "query") : 0;
+    if (query == 0) {
+        return 0;
+    }
+    bool writes = work->class == PLAN_WRITE; /* a read that isn't one, by what it calls */
+    return (uint16_t)(1u << (writes ? PLAN_WRITE : kinds[work->tree->nodes[query].type].class));
+}
+
 static void classify_statement(struct work *work, uint32_t stmt)
 {
     const struct parse_tree *tree = work->tree;
+    uint16_t queries = 0;
     enum parse_type type = (enum parse_type)tree->nodes[stmt].type;
     if (kinds[type].class == PLAN_EMPTY) { /* a kind of statement that we don't know */
         work->class = PLAN_OPAQUE;
         work->touches = PLAN_TOUCH_OPAQUE;
+        classify_tables_opaque(&work->tables);
         return;
     }
     if (type == PARSE_EXPLAIN_STMT) {
@@ -609,6 +626,7 @@ static void classify_statement(struct work *work, uint32_t stmt)
         if (type == PARSE_ALTER_TABLE_STMT && detaches_concurrently(tree, stmt)) {
             work->touches |= PLAN_TOUCH_ALONE;
         }
+        queries = classes_inside(work, type, stmt);
         if (type == PARSE_PREPARE_STMT) {
             work->class = PLAN_SESSION; /* nothing is run yet */
         }
@@ -621,6 +639,7 @@ static void classify_statement(struct work *work, uint32_t stmt)
         work->class = PLAN_WRITE;
     }
     work->changes_facts |= changes_facts(work, type);
+    classify_tables(tree, stmt, (uint16_t)(queries | 1u << work->class), &work->tables);
 }
 
 /* What may outlive the transaction and pin. Locks were noted where they are taken; temporary
@@ -708,6 +727,9 @@ int classify(const struct parse_tree *tree, struct plan *plan)
         code = classify_names_keep(&all.names, plan);
     }
     if (code == 0) {
+        code = classify_tables_keep(&all.tables, plan);
+    }
+    if (code == 0) {
         plan->own_class = (uint8_t)all.own_class;
         plan->own_touches = all.own_touches;
         plan->changes_facts = all.changes_facts;
@@ -726,6 +748,7 @@ int classify(const struct parse_tree *tree, struct plan *plan)
         classify_free(plan);
     }
     classify_names_fini(&all.names);
+    classify_tables_fini(&all.tables);
     return code;
 }
 
@@ -746,6 +769,7 @@ void classify_free(struct plan *plan)
     free(plan->names);
     plan->names = NULL;
     plan->names_count = 0;
+    classify_free_tables(plan);
     free(plan->database);
     plan->database = NULL;
 }

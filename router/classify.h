@@ -22,7 +22,7 @@
  * which has none so far. ERR_NO_MEMORY: it has none then either. */
 int classify(const struct parse_tree *tree, struct plan *plan);
 
-/* Frees what classify() made for a plan: its settings, steps, names and database. */
+/* Frees what classify() made for a plan: its settings, steps, names, tables and database. */
 void classify_free(struct plan *plan);
 
 /* Its part for the steps and is_ours (router/classify_step.c). */

@@ -36,19 +36,23 @@ static bool reaches(const struct parse_tree *tree, uint32_t cte, uint32_t at)
     return !inside || at >= tree->nodes[cte].end || parse_field_number(tree, with, "recursive");
 }
 
-static bool is_cte(const struct parse_tree *tree, uint32_t stmt, uint32_t at, const char *name)
+bool classify_is_cte(const struct parse_tree *tree, uint32_t stmt, uint32_t relation)
 {
+    const char *name = parse_field_text(tree, relation, "relname");
+    if (parse_field(tree, relation, "schemaname") != 0) {
+        return false;
+    }
     for (uint32_t i = stmt; i < tree->nodes[stmt].end; i++) {
         const struct parse_node *node = &tree->nodes[i];
         if (node->kind == PARSE_TEXT && node->name != NULL && strcmp(node->name, "ctename") == 0 &&
-            strcmp(node->value.text, name) == 0 && reaches(tree, node->parent, at)) {
+            strcmp(node->value.text, name) == 0 && reaches(tree, node->parent, relation)) {
             return true;
         }
     }
     return false;
 }
 
-static bool is_written(const struct parse_tree *tree, uint32_t relation)
+bool classify_is_written(const struct parse_tree *tree, uint32_t relation)
 {
     const struct parse_node *node = &tree->nodes[relation];
     const struct parse_node *parent = &tree->nodes[node->parent];
@@ -82,9 +86,8 @@ void classify_relations(const struct parse_tree *tree, uint32_t stmt, bool write
             is_no_table(tree, node->parent)) {
             continue;
         }
-        bool is_target = writes || is_written(tree, node->parent);
-        bool is_plain = parse_field(tree, node->parent, "schemaname") == 0;
-        if (is_target || !is_plain || !is_cte(tree, stmt, node->parent, node->value.text)) {
+        bool is_target = writes || classify_is_written(tree, node->parent);
+        if (is_target || !classify_is_cte(tree, stmt, node->parent)) {
             classify_name(names, is_target ? PLAN_NAME_WRITE : PLAN_NAME_READ, node->value.text);
         }
     }

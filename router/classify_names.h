@@ -27,6 +27,11 @@ void classify_name(struct classify_names *names, enum plan_name_kind kind, const
 void classify_relations(const struct parse_tree *tree, uint32_t stmt, bool writes,
                         struct classify_names *names);
 
+/* Of a node with a relation's name (field "relname"): whether that is one of a common table
+ * expression, and whether rows are written to it. */
+bool classify_is_cte(const struct parse_tree *tree, uint32_t stmt, uint32_t relation);
+bool classify_is_written(const struct parse_tree *tree, uint32_t relation);
+
 /* Makes the names the plan's. ERR_NO_MEMORY. */
 int classify_names_keep(struct classify_names *names, struct plan *plan);
 

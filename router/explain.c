@@ -88,9 +88,14 @@ static const struct {
                      "to the session"},
 };
 
+const char *explain_class_name(enum plan_class class)
+{
+    return classes[class].name;
+}
+
 const char *explain_class(const struct plan *plan)
 {
-    return classes[plan->class].name;
+    return explain_class_name(plan->class);
 }
 
 static const struct {

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/writer.h"
+#include "router/plan.h"
 
 struct catalog;
 struct plan;
@@ -44,6 +45,7 @@ const char *explanation_next(const struct explanation *explanation, const char *
                              const char *ret_texts[EXPLAIN_COLUMNS]);
 
 /* How a server's kind of statement is called: "read", "write" ... ; static storage. */
+const char *explain_class_name(enum plan_class class);
 const char *explain_class(const struct plan *plan);
 
 /* The part of the session that this one of enum plan_touch is about; NULL: it is none. */

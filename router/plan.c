@@ -88,6 +88,8 @@ static void make_opaque(struct plan *plan)
 {
     plan->class = plan->own_class = PLAN_OPAQUE;
     plan->touches = plan->own_touches = PLAN_TOUCH_OPAQUE;
+    plan->classes = plan->bare_classes = 1 << PLAN_OPAQUE;
+    plan->hides = PLAN_HIDES_TABLES | PLAN_HIDES_CLASS;
     plan->statement_count = UINT8_MAX;
 }
 

@@ -142,6 +142,22 @@ struct plan_name {
 /* Names that one text may have; of more, nothing is known. */
 enum { PLAN_NAMES_MAX = 64 };
 
+/* A relation that a statement names in whatever way, for rules (router/rules.h). */
+struct plan_table {
+    char *schema; /* NULL: not named */
+    char *name;
+    uint16_t classes; /* bits of enum plan_class: of the statements that name it */
+};
+
+/* Tables that are kept of one text. */
+enum { PLAN_TABLES_MAX = 64 };
+
+/* What a text may do that it doesn't show, for rules (router/classify_tables.h). */
+enum plan_hides {
+    PLAN_HIDES_TABLES = 1 << 0, /* it may concern tables that it doesn't name */
+    PLAN_HIDES_CLASS = 1 << 1,  /* and do to them whatever there is */
+};
+
 struct plan {
     struct map_node node; /* in the cache, by its skeleton's hash */
     struct list recent;
@@ -182,6 +198,19 @@ struct plan {
     /* In their order; other statements have none. */
     uint32_t step_count;
     struct plan_step *steps;
+
+    /* For rules. A query inside of PREPARE, DECLARE or COPY counts as a statement of its own. */
+    uint16_t classes;      /* bits of enum plan_class: of all statements */
+    uint16_t bare_classes; /* of those that name no table */
+    uint8_t hides;         /* enum plan_hides */
+    uint8_t table_count;
+    struct plan_table *tables;
+
+    /* What rules_find found last: of which rules, for which users and class. */
+    uint64_t rules_serial; /* 0: nothing yet */
+    uint64_t rules_user;
+    uint8_t rules_class;
+    uint8_t rules_found; /* the rule's number and 1; 0: none */
 
     struct hint *hint; /* of any of its statements; NULL: none */
 

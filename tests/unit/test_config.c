@@ -235,7 +235,8 @@ Test(config, every_key_refuses_wrong_types_and_duplicates)
                       "%s", option->path);
         }
         if (option->type != OPTION_STRINGS && option->type != OPTION_LISTEN &&
-            option->type != OPTION_REPLICAS && option->type != OPTION_HOSTS) {
+            option->type != OPTION_REPLICAS && option->type != OPTION_HOSTS &&
+            option->type != OPTION_RULES) {
             cr_assert(refuses_key(option, "[\"5\"]", false, "the value is a list"), "%s",
                       option->path);
         }
