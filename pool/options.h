@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "protocol/auth_method.h"
+#include "router/balance.h"
 
 struct hba;      /* protocol/hba.h */
 struct rules;    /* router/rules.h */
@@ -90,8 +91,6 @@ enum transaction_reads {
     TRANSACTION_READS_PRIMARY,
     TRANSACTION_READS_UNTIL_WRITE, /* to replicas before its first write, if READ COMMITTED */
 };
-
-enum balance { BALANCE_LEAST_BUSY, BALANCE_WEIGHTED, BALANCE_ROUND_ROBIN };
 
 struct database_options {
     char *name;                     /* "*" stands for any other name */
