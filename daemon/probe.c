@@ -1,22 +1,21 @@
 #include "daemon/probe.h"
 
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <uv.h>
 
 #include "base/assert.h"
 #include "base/list.h"
 #include "base/random.h"
+#include "daemon/pq_line.h"
 #include "daemon/resolver.h"
-#include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "pool/options.h"
 
 enum {
     RESOLVE_MS = 1000,
+    PLAIN_COLUMNS = 5, /* of pq_plain_session's row */
     CONNECT_MS = 1500, /* connection, login and settings */
     ANSWER_MS = 1000,
     RETRY_MS = 100, /* after the first failure; then doubled */
@@ -43,6 +42,14 @@ static const char question[] =
     "(SELECT bytes_per_wal_segment FROM pg_catalog.pg_control_init()), "
     "CASE WHEN r THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END "
     "FROM (SELECT pg_catalog.pg_is_in_recovery() AS r OFFSET 0) AS s";
+
+/* What a poll asks. On a primary that has become a replica meanwhile the first one fails. */
+static const char prepare_polls[] =
+    "PREPARE poll_primary AS SELECT false, pg_catalog.pg_current_wal_insert_lsn(); "
+    "PREPARE poll_replica AS SELECT pg_catalog.pg_is_in_recovery(),"
+    " pg_catalog.pg_last_wal_replay_lsn(); ";
+
+enum { POLL_IN_RECOVERY, POLL_LSN, POLL_COLUMNS };
 
 enum column {
     COLUMN_IN_RECOVERY,
@@ -73,18 +80,36 @@ struct probe {
     uint32_t no_names; /* answers of the name service in a row */
     uint32_t failures; /* in a row */
 
-    PGconn *connection; /* NULL: none */
-    PGresult *result;   /* the last one of what was sent */
-    struct watch watch;
-    int fd; /* that is watched */
-    uint64_t renew_us, asked_us;
-    char address[ADDRESS_BYTES];      /* of the connection, or of the next one */
-    char last_address[ADDRESS_BYTES]; /* that has accepted a connection */
+    /* One is asked, while the other logs in to take its place. */
+    struct pq_line lines[2];
+    uint32_t at;      /* which is asked */
+    bool known;       /* it has answered the whole question */
+    bool polled;      /* a poll is under way on it */
+    bool in_recovery; /* by its last whole answer */
+    uint32_t segment_bytes;
+    uint64_t renew_us, asked_us, polled_us;
+    char address[ADDRESS_BYTES];      /* of the next connection */
+    char last_address[ADDRESS_BYTES]; /* of the last that was ready to be asked */
 };
 
 static uint64_t now_us(const struct probe *probe)
 {
     return worker_now_us(probe->setup.worker);
+}
+
+static struct pq_line *asked(struct probe *probe)
+{
+    return &probe->lines[probe->at];
+}
+
+static struct pq_line *other(struct probe *probe)
+{
+    return &probe->lines[1 - probe->at];
+}
+
+static bool is_connected(const struct probe *probe)
+{
+    return probe->lines[probe->at].state >= PQ_LINE_IDLE;
 }
 
 /* --- waiting ---------------------------------------------------------------------------------- */
@@ -104,30 +129,15 @@ static void rest(struct probe *probe, uint32_t ms)
     wait_ms(probe, PROBE_RESTING, ms - ms / 10 + jitter);
 }
 
-/* Before whatever may make libpq close its socket: a descriptor that is watched must be open. */
-static void stop_watching(struct probe *probe)
+/* Ends the attempt; the connections go, too. `why` may be a line's own. */
+static void fail(struct probe *probe, enum node_failure failure, const char *why)
 {
-    if (probe->watch.events != 0) {
-        (void)watch_set(probe->setup.worker->epoll_fd, probe->fd, &probe->watch, 0);
-    }
-}
-
-static void disconnect(struct probe *probe)
-{
-    stop_watching(probe);
-    PQclear(probe->result);
-    PQfinish(probe->connection);
-    probe->result = NULL;
-    probe->connection = NULL;
-}
-
-/* Ends the attempt; the connection goes, too. */
-static void fail(struct probe *probe, enum node_failure failure, const char *text)
-{
-    const char *why = text[0] == '\0' ? "the connection was lost" : text;
     char line[NODE_REASON_BYTES];
-    snprintf(line, sizeof(line), "%.*s", (int)strcspn(why, "\n"), why);
-    disconnect(probe);
+    snprintf(line, sizeof(line), "%s", why);
+    resolver_forget(&probe->wait);
+    pq_line_close(&probe->lines[0]);
+    pq_line_close(&probe->lines[1]);
+    probe->known = probe->polled = false;
     probe->attempts++;
     uint32_t shift = probe->failures < 6 ? probe->failures : 6;
     uint32_t delay_ms = (uint32_t)RETRY_MS << shift;
@@ -136,169 +146,145 @@ static void fail(struct probe *probe, enum node_failure failure, const char *tex
     (void)probe->setup.failed(probe->setup.argument, probe->setup.number, failure, line);
 }
 
-static bool watch_for(struct probe *probe, uint32_t events)
-{
-    probe->fd = PQsocket(probe->connection);
-    return probe->fd >= 0 && watch_set(probe->setup.worker->epoll_fd, probe->fd, &probe->watch,
-                                       events | EPOLLRDHUP) == 0;
-}
-
 /* --- asking ----------------------------------------------------------------------------------- */
 
-static void send_query(struct probe *probe, const char *query)
+static void send_question(struct probe *probe)
 {
-    stop_watching(probe);
-    int pending = PQsendQuery(probe->connection, query) == 1 ? PQflush(probe->connection) : -1;
-    if (pending < 0 || !watch_for(probe, EPOLLIN | (pending > 0 ? EPOLLOUT : 0))) {
-        fail(probe, NODE_REFUSED, PQerrorMessage(probe->connection));
-    }
+    probe->setup.asks(probe->setup.argument, probe->setup.number);
+    probe->asked_us = now_us(probe); /* before it is sent */
+    pq_line_ask(asked(probe), question);
 }
 
+/* Behind the answer of a poll that is under way. */
 static void ask(struct probe *probe)
 {
     wait_ms(probe, PROBE_ASKING, ANSWER_MS);
-    probe->setup.asks(probe->setup.argument, probe->setup.number);
-    probe->asked_us = now_us(probe); /* before it is sent */
-    send_query(probe, question);
+    if (!probe->polled) {
+        send_question(probe);
+    }
 }
 
-static uint64_t number_of(const PGresult *result, enum column column)
+static uint64_t number_of(const struct pq_line *line, enum column column)
 {
-    return PQgetisnull(result, 0, column) ? 0 : strtoull(PQgetvalue(result, 0, column), NULL, 10);
+    const char *text = pq_line_text(line, column);
+    return text == NULL ? 0 : strtoull(text, NULL, 10);
 }
 
-static bool truth_of(const PGresult *result, enum column column)
+static bool truth_of(const struct pq_line *line, enum column column)
 {
-    return PQgetvalue(result, 0, column)[0] == 't';
+    const char *text = pq_line_text(line, column);
+    return text != NULL && text[0] == 't';
 }
 
 static void take_answer(struct probe *probe)
 {
-    const PGresult *result = probe->result;
+    struct pq_line *line = asked(probe);
+    if (!pq_line_row(line, COLUMNS)) {
+        /* A promotion in the middle of the question is one cause: to be asked again. */
+        fail(probe, NODE_LATE, line->why);
+        return;
+    }
     const struct node_answer answer = {
-        .in_recovery = truth_of(result, COLUMN_IN_RECOVERY),
-        .has_lsn = !PQgetisnull(result, 0, COLUMN_LSN),
-        .paused = truth_of(result, COLUMN_PAUSED),
-        .lsn = number_of(result, COLUMN_LSN),
-        .timeline = (uint32_t)number_of(result, COLUMN_TIMELINE),
-        .segment_bytes = (uint32_t)number_of(result, COLUMN_SEGMENT),
-        .system_id = number_of(result, COLUMN_SYSTEM),
-        .started_us = number_of(result, COLUMN_STARTED),
+        .in_recovery = truth_of(line, COLUMN_IN_RECOVERY),
+        .has_lsn = !pq_line_null(line, COLUMN_LSN),
+        .paused = truth_of(line, COLUMN_PAUSED),
+        .lsn = number_of(line, COLUMN_LSN),
+        .timeline = (uint32_t)number_of(line, COLUMN_TIMELINE),
+        .segment_bytes = (uint32_t)number_of(line, COLUMN_SEGMENT),
+        .system_id = number_of(line, COLUMN_SYSTEM),
+        .started_us = number_of(line, COLUMN_STARTED),
         .asked_us = probe->asked_us,
         .answered_us = now_us(probe),
     };
-    PQclear(probe->result);
-    probe->result = NULL;
     probe->failures = 0;
+    probe->known = true;
+    probe->in_recovery = answer.in_recovery;
+    probe->segment_bytes = answer.segment_bytes;
     rest(probe, probe->setup.interval_ms);
-    if (watch_for(probe, EPOLLIN)) {
-        probe->setup.answered(probe->setup.argument, probe->setup.number, &answer);
+    probe->setup.answered(probe->setup.argument, probe->setup.number, &answer);
+}
+
+/* A poll that tells nothing, or that the server is another thing than it was: all is asked. */
+static void take_poll(struct probe *probe)
+{
+    struct pq_line *line = asked(probe);
+    probe->polled = false;
+    bool good = pq_line_row(line, POLL_COLUMNS) && !pq_line_null(line, POLL_LSN) &&
+                (pq_line_binary(line, POLL_IN_RECOVERY) != 0) == probe->in_recovery;
+    struct node_poll poll = {.asked_us = probe->polled_us};
+    if (good) {
+        poll.lsn = nodes_round_lsn(pq_line_binary(line, POLL_LSN), probe->segment_bytes);
     } else {
-        fail(probe, NODE_REFUSED, "the socket cannot be watched");
+        probe->known = false;
+    }
+    probe->setup.polled(probe->setup.argument, probe->setup.number, good ? &poll : NULL);
+    if (probe->state == PROBE_ASKING) {
+        send_question(probe);
+    } else if (!good) {
+        probe_hurry(probe);
     }
 }
 
-/* All results of what was sent are in. */
-static void settle(struct probe *probe)
+bool probe_poll(struct probe *probe)
 {
-    PGresult *result = probe->result;
-    bool good =
-        result != NULL && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
-    if (PQstatus(probe->connection) == CONNECTION_BAD) {
-        fail(probe, NODE_REFUSED, PQerrorMessage(probe->connection));
-    } else if (probe->state == PROBE_PREPARING && good) {
-        PQclear(result);
-        probe->result = NULL;
+    if (!probe->known || probe->polled || probe->state == PROBE_ASKING) {
+        return false;
+    }
+    probe->setup.asks(probe->setup.argument, probe->setup.number);
+    probe->polled = true;
+    probe->polled_us = now_us(probe); /* before it is sent */
+    pq_line_execute(asked(probe), probe->in_recovery ? "poll_replica" : "poll_primary");
+    return true;
+}
+
+void probe_hurry(struct probe *probe)
+{
+    if (probe->state == PROBE_RESTING && is_connected(probe)) {
         ask(probe);
-    } else if (probe->state == PROBE_ASKING && good && PQnfields(result) == COLUMNS) {
-        take_answer(probe);
-    } else {
-        /* A promotion in the middle of the question is one cause: to be asked again. */
-        fail(probe, NODE_LATE, PQerrorMessage(probe->connection));
-    }
-}
-
-static void consume(struct probe *probe)
-{
-    stop_watching(probe);
-    int pending = PQflush(probe->connection);
-    if (PQconsumeInput(probe->connection) == 0 || pending < 0) {
-        fail(probe, NODE_REFUSED, PQerrorMessage(probe->connection));
-        return;
-    }
-    while (!PQisBusy(probe->connection)) {
-        PGresult *result = PQgetResult(probe->connection);
-        if (result == NULL) {
-            settle(probe);
-            return;
-        }
-        PQclear(probe->result);
-        probe->result = result;
-    }
-    if (!watch_for(probe, EPOLLIN | (pending > 0 ? EPOLLOUT : 0))) {
-        fail(probe, NODE_REFUSED, "the socket cannot be watched");
-    }
-}
-
-/* A server has nothing to say unasked, but that it ends. */
-static void hear_unasked(struct probe *probe, uint32_t events)
-{
-    stop_watching(probe);
-    bool ended = PQconsumeInput(probe->connection) == 0 ||
-                 PQstatus(probe->connection) == CONNECTION_BAD ||
-                 (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-    if (ended || !watch_for(probe, EPOLLIN)) {
-        fail(probe, NODE_REFUSED, PQerrorMessage(probe->connection));
     }
 }
 
 /* --- connecting ------------------------------------------------------------------------------- */
 
+static void make_plain(struct probe *probe)
+{
+    char query[sizeof(prepare_polls) + 1024];
+    snprintf(query, sizeof(query), "%s%s", prepare_polls, pq_plain_session());
+    probe->state = PROBE_PREPARING;
+    pq_line_ask(other(probe), query);
+}
+
+/* The new connection takes the place of the one that there was, and is asked. */
 static void take_connection(struct probe *probe)
 {
     char why[NODE_REASON_BYTES];
-    bool moved = strcmp(probe->address, probe->last_address) != 0;
-    if (moved && probe->last_address[0] != '\0') {
+    bool moved = probe->last_address[0] != '\0' && strcmp(probe->address, probe->last_address) != 0;
+    if (!pq_line_row(other(probe), PLAIN_COLUMNS)) {
+        fail(probe, NODE_LATE, other(probe)->why);
+        return;
+    }
+    pq_line_close(asked(probe));
+    probe->at = 1 - probe->at;
+    probe->known = probe->polled = false;
+    memcpy(probe->last_address, probe->address, sizeof(probe->address));
+    if (moved) {
         snprintf(why, sizeof(why), "its name means %s now", probe->address);
         probe->setup.moved(probe->setup.argument, probe->setup.number, why);
     }
-    memcpy(probe->last_address, probe->address, sizeof(probe->address));
     probe->renew_us = now_us(probe) + RENEW_US;
-    probe->state = PROBE_PREPARING;
-    PQsetnonblocking(probe->connection, 1);
-    send_query(probe, pq_plain_session());
-}
-
-static void step_connect(struct probe *probe)
-{
-    stop_watching(probe);
-    PostgresPollingStatusType status = PQconnectPoll(probe->connection);
-    if (status == PGRES_POLLING_OK) {
-        take_connection(probe);
-    } else if (status == PGRES_POLLING_FAILED) {
-        fail(probe, NODE_REFUSED, PQerrorMessage(probe->connection));
-    } else if (!watch_for(probe, status == PGRES_POLLING_READING ? EPOLLIN : EPOLLOUT)) {
-        fail(probe, NODE_REFUSED, "the socket cannot be watched");
-    }
+    ask(probe);
 }
 
 static void start_connect(struct probe *probe)
 {
-    disconnect(probe);
     wait_ms(probe, PROBE_CONNECTING, CONNECT_MS);
-    probe->connection = pq_begin(&probe->setup.login, probe->address, "howdah probe");
-    if (probe->connection == NULL || PQstatus(probe->connection) == CONNECTION_BAD) {
-        fail(probe, NODE_REFUSED,
-             probe->connection == NULL ? "out of memory" : PQerrorMessage(probe->connection));
-    } else if (!watch_for(probe, EPOLLOUT)) { /* as after PGRES_POLLING_WRITING */
-        fail(probe, NODE_REFUSED, "the socket cannot be watched");
-    }
+    pq_line_connect(other(probe), &probe->setup.login, probe->address, "howdah probe");
 }
 
 /* The name could not be looked up, this time. */
 static void go_on_without_name(struct probe *probe, enum node_failure failure, const char *why)
 {
-    if (probe->connection == NULL) {
+    if (!is_connected(probe)) {
         fail(probe, failure, why);
     } else {
         ask(probe);
@@ -315,7 +301,8 @@ static void choose_address(struct probe *probe, const struct resolver_answer *an
         char text[ADDRESS_BYTES] = "";
         (void)uv_ip_name((const struct sockaddr *)&answer->addresses[at].address, text,
                          sizeof(text));
-        if (probe->connection != NULL && strcmp(text, probe->address) == 0) {
+        if (is_connected(probe) && strcmp(text, probe->last_address) == 0) {
+            memcpy(probe->address, text, sizeof(text));
             return;
         }
         if (first[0] == '\0') {
@@ -341,7 +328,7 @@ static void on_resolved(struct resolver_wait *wait, const struct resolver_answer
     probe->no_names = answer->no_name ? probe->no_names + 1 : 0;
     if (probe->no_names < 2) { /* once may be chance */
         go_on_without_name(probe, NODE_REFUSED, why);
-    } else if (probe->connection != NULL &&
+    } else if (is_connected(probe) &&
                probe->setup.failed(probe->setup.argument, probe->setup.number, NODE_NO_NAME, why)) {
         ask(probe);
     } else {
@@ -361,7 +348,6 @@ static void begin(struct probe *probe)
         start_connect(probe);
         return;
     }
-    stop_watching(probe);
     wait_ms(probe, PROBE_RESOLVING, RESOLVE_MS);
     if (resolver_ask(&probe->setup.worker->resolver, server->host, server->port, &probe->wait) !=
         0) {
@@ -371,24 +357,37 @@ static void begin(struct probe *probe)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-static void on_ready(struct watch *watch, uint32_t events)
+/* Of whichever line. */
+static void hear(struct probe *probe, struct pq_line *line, enum pq_line_news news)
 {
-    struct probe *probe = CONTAINER_OF(watch, struct probe, watch);
-    switch (probe->state) {
-    case PROBE_RESTING:
-        hear_unasked(probe, events);
+    switch (news) {
+    case PQ_LINE_READY:
+        make_plain(probe);
         return;
-    case PROBE_RESOLVING:
-        return; /* not watched */
-    case PROBE_CONNECTING:
-        step_connect(probe);
+    case PQ_LINE_BROKEN:
+        fail(probe, NODE_REFUSED, line->why);
         return;
-    case PROBE_PREPARING:
-    case PROBE_ASKING:
-        consume(probe);
+    case PQ_LINE_ANSWERED:
+        if (line != asked(probe)) {
+            take_connection(probe);
+        } else if (probe->polled) {
+            take_poll(probe);
+        } else {
+            take_answer(probe);
+        }
         return;
     }
     UNREACHABLE();
+}
+
+static void on_first_heard(struct pq_line *line, enum pq_line_news news)
+{
+    hear(CONTAINER_OF(line, struct probe, lines[0]), line, news);
+}
+
+static void on_second_heard(struct pq_line *line, enum pq_line_news news)
+{
+    hear(CONTAINER_OF(line, struct probe, lines[1]), line, news);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -397,7 +396,7 @@ static void on_timer(uv_timer_t *timer)
     char why[NODE_REASON_BYTES];
     switch (probe->state) {
     case PROBE_RESTING:
-        if (probe->connection == NULL || now_us(probe) >= probe->renew_us) {
+        if (!is_connected(probe) || now_us(probe) >= probe->renew_us) {
             begin(probe);
         } else {
             ask(probe);
@@ -430,7 +429,8 @@ struct probe *probe_new(const struct probe_setup *setup)
     }
     probe->setup = *setup;
     probe->random.state = setup->seed;
-    probe->watch.ready = on_ready;
+    pq_line_init(&probe->lines[0], setup->worker->epoll_fd, on_first_heard);
+    pq_line_init(&probe->lines[1], setup->worker->epoll_fd, on_second_heard);
     probe->wait.done = on_resolved;
     list_init(&probe->wait.node);
     uv_timer_init(&setup->worker->loop, &probe->timer);
@@ -447,15 +447,15 @@ static void on_closed(uv_handle_t *handle)
 void probe_close(struct probe *probe)
 {
     resolver_forget(&probe->wait);
-    disconnect(probe);
-    probe->watch.ready = NULL; /* the turn may have an event for it yet */
+    pq_line_close(&probe->lines[0]);
+    pq_line_close(&probe->lines[1]);
     uv_close((uv_handle_t *)&probe->timer, on_closed);
 }
 
 void probe_free(struct probe *probe)
 {
-    PQclear(probe->result);
-    PQfinish(probe->connection);
+    pq_line_free(&probe->lines[0]);
+    pq_line_free(&probe->lines[1]);
     free(probe);
 }
 
@@ -467,5 +467,5 @@ void probe_set_login(struct probe *probe, const struct pq_login *login, uint32_t
 
 const char *probe_address(const struct probe *probe)
 {
-    return probe->connection != NULL ? probe->address : "";
+    return is_connected(probe) ? probe->last_address : "";
 }

@@ -12,6 +12,9 @@
  * A connection is kept and asked, and renewed every 10 s, by the name anew: so a name that means
  * another address is followed, and a server whose old sessions live while it takes no new ones is
  * noticed. When the name service can't be asked the connection is kept.
+ *
+ * Beside that a server can be polled for its LSN alone (probe_poll), which costs it a prepared
+ * statement. The old connection answers polls until the new one takes its place.
  */
 #ifndef DAEMON_PROBE_H
 #define DAEMON_PROBE_H
@@ -25,6 +28,12 @@
 struct probe;
 struct worker;
 
+/* What a poll has told. */
+struct node_poll {
+    uint64_t lsn;      /* inserted or replayed; without page headers */
+    uint64_t asked_us; /* before it was sent */
+};
+
 struct probe_setup {
     struct worker *worker; /* worker 0 */
     struct pq_login login; /* its strings live as long as the probe, or until probe_set_login */
@@ -34,8 +43,11 @@ struct probe_setup {
     /* Who is told, with the number. They must not end the probe. */
     void *argument;
     uint32_t number;
-    /* The question is about to be sent. */
+    /* The question, or a poll, is about to be sent; one before it that has no answer yet will
+     * have none. */
     void (*asks)(void *argument, uint32_t number);
+    /* NULL: the poll has told nothing. */
+    void (*polled)(void *argument, uint32_t number, const struct node_poll *poll);
     void (*answered)(void *argument, uint32_t number, const struct node_answer *answer);
     /* Returns whether to go on with the connection that there is; of use with NODE_NO_NAME only. */
     bool (*failed)(void *argument, uint32_t number, enum node_failure failure, const char *why);
@@ -54,6 +66,13 @@ void probe_free(struct probe *probe);
 
 /* The same login, in strings of another snapshot; and another interval from the next rest on. */
 void probe_set_login(struct probe *probe, const struct pq_login *login, uint32_t interval_ms);
+
+/* Asks for nothing but the LSN, at once. False: there is no connection that has answered the whole
+ * question before, or something is under way on it; what comes of that is told. */
+bool probe_poll(struct probe *probe);
+
+/* Asks for all now, instead of after the rest of the interval. */
+void probe_hurry(struct probe *probe);
 
 /* The address that the connection is to; "" = none, or no name was looked up. */
 const char *probe_address(const struct probe *probe);

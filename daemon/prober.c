@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "base/list.h"
 #include "base/random.h"
@@ -10,9 +13,11 @@
 #include "daemon/probe.h"
 #include "daemon/server.h"
 #include "daemon/snapshot.h"
+#include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "pool/options.h"
 #include "router/nodes.h"
+#include "router/polls.h"
 #include "router/ticks.h"
 #include "router/topology.h"
 
@@ -34,9 +39,9 @@ struct group {
     const struct database_options *database;
     struct probe *probes[LIMIT_NODES]; /* NULL: nobody to ask as */
     struct nodes nodes;
-    struct ticks *ticks;           /* NULL: there is one server */
-    uint32_t polled_primary;       /* whose polls count as the primary's */
-    uint64_t numbers[LIMIT_NODES]; /* of the polls under way; 0: it doesn't count */
+    struct polls polls;        /* its ticks are NULL where there is one server */
+    uint64_t look_us;          /* when somebody may be to be polled; POLLS_NEVER */
+    struct topology *topology; /* that was published last; NULL: none */
     uint64_t published_us;
     uint64_t term; /* as in struct topology; term_primary and term_incarnation are what it is of */
     uint32_t term_primary, term_incarnation;
@@ -48,10 +53,24 @@ struct prober {
     struct worker *worker;
     uint32_t worker_count;
     struct random random;
+    int timer_fd;
+    struct watch watch;
+    uint64_t armed_us;
     uint64_t terms; /* given so far */
     uint32_t groups_made;
     struct list groups;
 };
+
+static struct group *find_group(const struct prober *prober, const char *name)
+{
+    LIST_EACH (&prober->groups, node) {
+        struct group *group = CONTAINER_OF(node, struct group, node);
+        if (strcmp(group->database->name, name) == 0) {
+            return group;
+        }
+    }
+    return NULL;
+}
 
 /* --- telling ---------------------------------------------------------------------------------- */
 
@@ -121,7 +140,8 @@ static bool log_news(struct group *group)
 static void publish(struct group *group)
 {
     struct prober *prober = group->prober;
-    struct topology *topology = topology_new(group->database->name, &group->nodes, group->ticks);
+    struct topology *topology =
+        topology_new(group->database->name, &group->nodes, group->polls.ticks);
     if (topology == NULL) {
         return; /* the next one comes soon */
     }
@@ -140,7 +160,8 @@ static void publish(struct group *group)
         struct message message = {.kind = MESSAGE_TOPOLOGY, .topology = topology_ref(topology)};
         worker_post(prober->worker, server_worker(prober->worker->server, i), &message);
     }
-    topology_unref(topology);
+    topology_unref(group->topology);
+    group->topology = topology;
     group->published_us = worker_now_us(prober->worker);
 }
 
@@ -173,56 +194,125 @@ static void tell(struct group *group)
 /* --- polls ------------------------------------------------------------------------------------ */
 
 /* With another primary than before no poll that is under way counts, and no replica's LSN does
- * until it has told anew which timeline it follows. */
+ * until it has told anew which timeline it follows: they are asked at once. */
 static void follow_primary(struct group *group)
 {
-    if (group->polled_primary == group->nodes.primary) {
+    if (group->polls.primary == group->nodes.primary) {
         return;
     }
-    group->polled_primary = group->nodes.primary;
-    memset(group->numbers, 0, sizeof(group->numbers));
-    ticks_void(group->ticks);
-    for (uint32_t i = 0; i < LIMIT_NODES; i++) {
-        ticks_forget_at(group->ticks, i);
+    polls_follow(&group->polls, group->nodes.primary);
+    for (uint32_t i = 0; i < group->nodes.rules.count; i++) {
+        if (group->probes[i] != NULL) {
+            probe_hurry(group->probes[i]);
+        }
     }
 }
 
 /* What was known of that node's WAL holds no more. */
 static void forget_polls(struct group *group, uint32_t at)
 {
-    if (group->ticks != NULL) {
-        group->numbers[at] = 0;
-        ticks_forget_at(group->ticks, at);
+    if (group->polls.ticks != NULL) {
+        polls_forget(&group->polls, at);
         follow_primary(group);
     }
 }
 
 /* Whether its LSN can be compared with the primary's. */
-static bool is_comparable(const struct nodes *nodes, const struct node *node)
+static bool is_comparable(const struct nodes *nodes, uint32_t at)
 {
-    return nodes->primary != NODES_NONE && node->role == NODE_ROLE_REPLICA && node->has_lsn &&
+    const struct node *node = &nodes->nodes[at];
+    return nodes->primary != NODES_NONE && node->role == NODE_ROLE_REPLICA &&
            node->state != NODE_FENCED && node->timeline == nodes->nodes[nodes->primary].timeline;
 }
 
-/* An answer that `nodes` has taken. */
-static void take_poll(struct group *group, uint32_t at)
+/* Workers that have listened are told to look. */
+static void tell_listeners(struct group *group)
 {
-    const struct node *node = &group->nodes.nodes[at];
-    const struct ticks_replayed answer = {
-        .lsn = node->lsn,
-        .number = group->numbers[at],
-        .asked_us = node->asked_us,
-        .incarnation = node->incarnation,
-    };
-    group->numbers[at] = 0;
-    if (at == group->polled_primary) {
-        if (answer.number != 0 && node->has_lsn) {
-            ticks_answered(group->ticks, answer.number, answer.lsn);
+    struct prober *prober = group->prober;
+    uint64_t workers = ticks_take_listeners(group->polls.ticks);
+    for (uint32_t i = 0; workers >> i != 0 && group->topology != NULL; i++) {
+        if ((workers >> i & 1) != 0) {
+            struct message message = {.kind = MESSAGE_TICKS,
+                                      .topology = topology_ref(group->topology)};
+            worker_post(prober->worker, server_worker(prober->worker->server, i), &message);
         }
-    } else if (!is_comparable(&group->nodes, node)) {
-        ticks_forget_at(group->ticks, at);
-    } else if (answer.number != 0) {
-        (void)ticks_answered_at(group->ticks, at, &answer);
+    }
+}
+
+/* An LSN of a node that `nodes` knows. */
+static void take_lsn(struct group *group, uint32_t at, bool has_lsn, uint64_t lsn)
+{
+    const struct nodes *nodes = &group->nodes;
+    bool counts = has_lsn && (at == nodes->primary || is_comparable(nodes, at));
+    if (!counts) {
+        polls_forget(&group->polls, at);
+    } else if (!polls_answered(&group->polls, at, lsn, nodes->nodes[at].incarnation)) {
+        nodes_changed(&group->nodes, at, "its LSN went back", worker_now_us(group->prober->worker));
+        tell(group);
+    }
+    tell_listeners(group);
+}
+
+/* One timer for all groups, of more than a millisecond's precision. */
+static void arm(struct prober *prober)
+{
+    uint64_t at_us = POLLS_NEVER;
+    LIST_EACH (&prober->groups, node) {
+        const struct group *group = CONTAINER_OF(node, struct group, node);
+        at_us = group->look_us < at_us ? group->look_us : at_us;
+    }
+    if (at_us != prober->armed_us) {
+        struct itimerspec when = {.it_value = {0}};
+        if (at_us != POLLS_NEVER) {
+            when.it_value.tv_sec = (time_t)(at_us / 1000000);
+            when.it_value.tv_nsec = (long)(at_us % 1000000) * 1000;
+        }
+        (void)timerfd_settime(prober->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+        prober->armed_us = at_us;
+    }
+}
+
+/* Polls whoever is to be polled now. */
+static void look(struct group *group)
+{
+    uint32_t usable = 0;
+    do {
+        uint64_t now_us = worker_now_us(group->prober->worker);
+        for (uint32_t i = 0; i < group->nodes.rules.count; i++) {
+            bool is_used = i == group->nodes.primary ||
+                           (nodes_may_read(&group->nodes, i) && is_comparable(&group->nodes, i));
+            usable |= (uint32_t)(is_used && group->probes[i] != NULL) << i;
+        }
+        uint32_t due = polls_due(&group->polls, usable, now_us, &group->look_us);
+        for (uint32_t i = 0; due >> i != 0; i++) {
+            if ((due >> i & 1) != 0) {
+                (void)probe_poll(group->probes[i]); /* else it is being asked more, or is down */
+            }
+        }
+    } while (!polls_sleep(&group->polls));
+    arm(group->prober);
+}
+
+static void on_time(struct watch *watch, uint32_t events)
+{
+    struct prober *prober = CONTAINER_OF(watch, struct prober, watch);
+    uint64_t now_us = worker_now_us(prober->worker);
+    (void)events;
+    prober->armed_us = POLLS_NEVER;
+    LIST_EACH (&prober->groups, node) {
+        struct group *group = CONTAINER_OF(node, struct group, node);
+        if (group->look_us <= now_us) {
+            look(group);
+        }
+    }
+    arm(prober);
+}
+
+void prober_poll(struct prober *prober, const char *database)
+{
+    struct group *group = find_group(prober, database);
+    if (group != NULL && group->polls.ticks != NULL) {
+        look(group);
     }
 }
 
@@ -231,21 +321,36 @@ static void take_poll(struct group *group, uint32_t at)
 static void on_asks(void *argument, uint32_t at)
 {
     struct group *group = argument;
-    if (group->ticks != NULL) {
-        group->numbers[at] = at == group->polled_primary ? ticks_start(group->ticks)
-                                                         : ticks_start_at(group->ticks, at);
+    if (group->polls.ticks != NULL) {
+        polls_asked(&group->polls, at, worker_now_us(group->prober->worker));
     }
 }
 
 static void on_answered(void *argument, uint32_t at, const struct node_answer *answer)
 {
     struct group *group = argument;
+    const struct node *node = &group->nodes.nodes[at];
     nodes_answered(&group->nodes, at, answer);
-    if (group->ticks != NULL) {
+    if (group->polls.ticks != NULL) {
         follow_primary(group);
-        take_poll(group, at);
+        take_lsn(group, at, node->has_lsn, node->lsn);
+        look(group);
     }
     tell(group);
+}
+
+static void on_polled(void *argument, uint32_t at, const struct node_poll *poll)
+{
+    struct group *group = argument;
+    if (group->polls.ticks == NULL) {
+        return;
+    }
+    if (poll == NULL) {
+        polls_lost(&group->polls, at);
+    } else {
+        take_lsn(group, at, true, poll->lsn);
+    }
+    look(group);
 }
 
 static bool on_failed(void *argument, uint32_t at, enum node_failure failure, const char *why)
@@ -295,6 +400,7 @@ static void start_probe(struct group *group, uint32_t at)
         .argument = group,
         .number = at,
         .asks = on_asks,
+        .polled = on_polled,
         .answered = on_answered,
         .failed = on_failed,
         .moved = on_moved,
@@ -312,12 +418,12 @@ static void start_probe(struct group *group, uint32_t at)
 /* The database's counters go on where there were some. */
 static void begin_polls(struct group *group, struct ticks *ticks)
 {
+    group->look_us = POLLS_NEVER;
     if (group->database->server_count > 1) {
-        group->ticks = ticks != NULL ? ticks_ref(ticks) : ticks_new();
+        polls_init(&group->polls, ticks != NULL ? ticks_ref(ticks) : ticks_new());
     }
-    group->polled_primary = LIMIT_NODES; /* nobody */
-    if (group->ticks != NULL) {
-        follow_primary(group);
+    if (group->polls.ticks != NULL) {
+        polls_follow(&group->polls, group->nodes.primary);
     }
 }
 
@@ -361,7 +467,8 @@ static void free_group(struct group *group, void (*end)(struct probe *probe))
         }
     }
     snapshot_unref(group->snapshot);
-    ticks_unref(group->ticks);
+    topology_unref(group->topology);
+    polls_fini(&group->polls);
     free(group);
 }
 
@@ -385,17 +492,6 @@ static bool same_servers(const struct group *group, const struct snapshot *snaps
                same_text(was.password, is.password);
     }
     return same;
-}
-
-static struct group *find_group(const struct prober *prober, const char *name)
-{
-    LIST_EACH (&prober->groups, node) {
-        struct group *group = CONTAINER_OF(node, struct group, node);
-        if (strcmp(group->database->name, name) == 0) {
-            return group;
-        }
-    }
-    return NULL;
 }
 
 /* Its strings are of the new snapshot from now on. */
@@ -426,7 +522,7 @@ static void replace_group(struct group *group, struct snapshot *snapshot,
                           const struct database_options *database)
 {
     struct prober *prober = group->prober;
-    struct ticks *ticks = ticks_ref(group->ticks);
+    struct ticks *ticks = ticks_ref(group->polls.ticks);
     free_group(group, probe_close);
     if (database != NULL) {
         add_group(prober, snapshot, database, ticks);
@@ -450,11 +546,20 @@ static const struct database_options *find_database(const struct options *option
 struct prober *prober_new(struct worker *worker, uint32_t worker_count, uint64_t seed)
 {
     struct prober *prober = calloc(1, sizeof(*prober));
-    if (prober != NULL) {
-        prober->worker = worker;
-        prober->worker_count = worker_count;
-        prober->random.state = seed;
-        list_init(&prober->groups);
+    if (prober == NULL) {
+        return NULL;
+    }
+    prober->worker = worker;
+    prober->worker_count = worker_count;
+    prober->random.state = seed;
+    prober->armed_us = POLLS_NEVER;
+    prober->watch.ready = on_time;
+    prober->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    list_init(&prober->groups);
+    if (prober->timer_fd < 0 ||
+        watch_set(worker->epoll_fd, prober->timer_fd, &prober->watch, EPOLLIN | EPOLLET) != 0) {
+        prober_free(prober);
+        return NULL;
     }
     return prober;
 }
@@ -466,6 +571,9 @@ void prober_free(struct prober *prober)
     }
     LIST_EACH (&prober->groups, node) {
         free_group(CONTAINER_OF(node, struct group, node), probe_free);
+    }
+    if (prober->timer_fd >= 0) {
+        close(prober->timer_fd);
     }
     free(prober);
 }
@@ -495,13 +603,5 @@ void prober_configure(struct prober *prober, struct snapshot *snapshot)
         if (is_watched(database) && find_group(prober, database->name) == NULL) {
             add_group(prober, snapshot, database, NULL);
         }
-    }
-}
-
-void prober_poll(struct prober *prober, const char *database)
-{
-    struct group *group = find_group(prober, database);
-    if (group != NULL && group->ticks != NULL) {
-        ticks_unwant(group->ticks); /* the next answer comes within the interval */
     }
 }

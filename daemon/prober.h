@@ -4,8 +4,10 @@
  *
  * A topology is published with every change of a state or of the primary, and about once a second
  * for its figures. States and primaries that change are logged with their reasons. All of it lives
- * on worker 0's thread. A database with one server that is given as the primary is not watched, and
- * nothing runs for it.
+ * on worker 0's thread. Where engines want it (ACTION_PROBE), the servers' LSNs are polled beside
+ * that: router/polls.h says whom and when, router/ticks.h what is made of the answers.
+ *
+ * A database with one server that is given as the primary is not watched, and nothing runs for it.
  */
 #ifndef DAEMON_PROBER_H
 #define DAEMON_PROBER_H
@@ -18,7 +20,7 @@ struct server_options;
 struct snapshot;
 struct worker;
 
-/* `worker` is worker 0. NULL when memory is out. */
+/* `worker` is worker 0. NULL when memory or descriptors are out. */
 struct prober *prober_new(struct worker *worker, uint32_t worker_count, uint64_t seed);
 
 /* After its loop has ended, or before it has begun. */

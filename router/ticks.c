@@ -149,8 +149,8 @@ bool ticks_replayed(const struct ticks *ticks, uint32_t node, struct ticks_repla
 
 bool ticks_want(struct ticks *ticks, uint64_t need)
 {
-    (void)raise_to(&ticks->wanted, need);
-    return !atomic_load(&ticks->awake) && !atomic_exchange(&ticks->awake, true);
+    return raise_to(&ticks->wanted, need) && !atomic_load(&ticks->awake) &&
+           !atomic_exchange(&ticks->awake, true);
 }
 
 void ticks_unwant(struct ticks *ticks)
@@ -256,11 +256,6 @@ void ticks_forget_at(struct ticks *ticks, uint32_t node)
 uint64_t ticks_wanted(const struct ticks *ticks)
 {
     return atomic_load(&ticks->wanted);
-}
-
-void ticks_wake(struct ticks *ticks)
-{
-    atomic_store(&ticks->awake, true);
 }
 
 bool ticks_sleep(struct ticks *ticks, uint64_t wanted)

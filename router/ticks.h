@@ -32,9 +32,10 @@
  *
  * Asking. Without a want nobody polls more often than the probes' interval. ticks_want(need), best
  * when the write is acknowledged, asks for poll `need` and then for replicas until each has reached
- * what it answered; wants that come while a poll is under way share the next one. It costs two
- * loads when somebody has asked before. A new connection to a replica counts with the next poll of
- * that replica: ticks_want(ticks_next()) asks all of them at least once, behind or not.
+ * what it answered; wants that come while a poll is under way share the next one. It costs one
+ * load when somebody has asked for as much before. A new connection to a replica counts with the
+ * next poll of that replica: ticks_want(ticks_next()) asks all of them at least once, behind or
+ * not.
  *
  * Waiting. A worker that wants to know when something new has come says so by ticks_listen, and
  * only then looks; EVENT_TICKS (pool/engine.h) comes once, with the next news. In this order none
@@ -102,7 +103,7 @@ bool ticks_replayed(const struct ticks *ticks, uint32_t node, struct ticks_repla
 
 /* Asks for poll `need` (a number that ticks_next gave), and for replicas until they have reached
  * what it answers. True: nobody is awake to see it, so the caller has to append ACTION_PROBE; where
- * it can't, it calls ticks_unwant. */
+ * it can't, it calls ticks_unwant, and the next higher want makes up for it. */
 bool ticks_want(struct ticks *ticks, uint64_t need);
 void ticks_unwant(struct ticks *ticks);
 
@@ -137,10 +138,9 @@ void ticks_forget_at(struct ticks *ticks, uint32_t node);
 /* The highest number that was wanted. */
 uint64_t ticks_wanted(const struct ticks *ticks);
 
-/* The control thread undertakes to look at ticks_wanted soon by itself (awake), or will not: then
- * the next want makes an ACTION_PROBE. ticks_sleep returns false, and the thread stays awake, when
- * something other than `wanted`, which it has seen last, is wanted meanwhile. */
-void ticks_wake(struct ticks *ticks);
+/* The control thread will not look at ticks_wanted by itself any more: the next want makes an
+ * ACTION_PROBE. False, and it has to go on: something else is wanted meanwhile than `wanted`, which
+ * it has seen last. */
 bool ticks_sleep(struct ticks *ticks, uint64_t wanted);
 
 /* Takes the workers that listen, a bit for each; after the news is stored. */

@@ -177,15 +177,13 @@ Test(ticks, only_the_first_want_has_to_tell)
     cr_assert(!ticks_want(ticks, 1) && !ticks_want(ticks, 2));
     cr_assert_eq(ticks_wanted(ticks), 2);
     cr_assert(!ticks_sleep(ticks, 1), "more is wanted than was seen");
-    cr_assert(!ticks_want(ticks, 2), "so it is awake");
-    cr_assert(ticks_sleep(ticks, 2));
-    cr_assert(ticks_want(ticks, 2));
+    cr_assert(!ticks_want(ticks, 3), "so it is awake");
+    cr_assert(ticks_sleep(ticks, 3));
+    cr_assert(!ticks_want(ticks, 3) && !ticks_want(ticks, 1), "that was seen");
+    cr_assert_eq(ticks_wanted(ticks), 3);
+    cr_assert(ticks_want(ticks, 4) && !ticks_want(ticks, 5));
     ticks_unwant(ticks);
-    cr_assert(ticks_want(ticks, 1));
-    cr_assert_eq(ticks_wanted(ticks), 2);
-    cr_assert(ticks_sleep(ticks, 2));
-    ticks_wake(ticks);
-    cr_assert(!ticks_want(ticks, 3));
+    cr_assert(ticks_want(ticks, 6), "nobody has told of 4");
     ticks_unref(ticks);
 }
 
