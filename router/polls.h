@@ -26,7 +26,7 @@
 
 struct ticks;
 
-enum { POLLS_GAP_US = 1000, POLLS_BURST = 8, POLLS_PATIENCE = 4 };
+enum { POLLS_GAP_US = 500, POLLS_BURST = 8, POLLS_PATIENCE = 4 };
 
 #define POLLS_NEVER UINT64_MAX
 
