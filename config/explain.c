@@ -39,6 +39,7 @@ static int explain(const struct cli *cli, const struct database_options *databas
     const struct plan_context context = {.standard_strings = true, .safe_encoding = true};
     bool owns_link = database->pool.mode == POOL_SESSION;
     struct own_explain facts = {.mode = database->pool.mode,
+                                .has_replicas = database->server_count > 1,
                                 .catalog_why = "no server is asked",
                                 .owns_link = owns_link,
                                 .virtual_names =

@@ -97,13 +97,13 @@ uint32_t shared_worker_count(const struct shared *shared)
     return shared->worker_count;
 }
 
-/* "kind", "first" and "second", each behind the length of the one before: unique to the triple. */
-static char *make_key(const char *kind, const char *first, const char *second)
+/* "kind", the target, "first" and "second", behind the length of the one before: unique to them. */
+static char *make_key(const char *kind, const char *first, const char *second, uint32_t target)
 {
     size_t bytes = strlen(kind) + strlen(first) + strlen(second) + 64;
     char *key = malloc(bytes);
     if (key != NULL) {
-        snprintf(key, bytes, "%s %zu %s %s", kind, strlen(first), first, second);
+        snprintf(key, bytes, "%s %u %zu %s %s", kind, target, strlen(first), first, second);
     }
     return key;
 }
@@ -144,10 +144,10 @@ static void add(struct shared *shared, struct account *account)
     shared->accounts = account;
 }
 
-struct account *shared_account(struct shared *shared, const char *kind, const char *first,
-                               const char *second)
+struct account *shared_account_at(struct shared *shared, const char *kind, const char *first,
+                                  const char *second, uint32_t target)
 {
-    char *key = make_key(kind, first, second);
+    char *key = make_key(kind, first, second, target);
     if (key == NULL) {
         return NULL;
     }
@@ -156,10 +156,17 @@ struct account *shared_account(struct shared *shared, const char *kind, const ch
     if (account != NULL) {
         free(key);
     } else if ((account = account_new(key, first, second)) != NULL) {
+        account->target = target;
         add(shared, account);
     }
     pthread_mutex_unlock(&shared->lock);
     return account;
+}
+
+struct account *shared_account(struct shared *shared, const char *kind, const char *first,
+                               const char *second)
+{
+    return shared_account_at(shared, kind, first, second, 0);
 }
 
 void account_under(struct account *pool, struct account *database, struct account *user)

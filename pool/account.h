@@ -19,6 +19,7 @@ struct account {
     struct account *next;       /* in the directory; never removed while the process lives */
     char *key;                  /* kind and names, see shared_account */
     char *first, *second;       /* the names */
+    uint32_t target;            /* of pools: enum pool_target */
     uint32_t number;            /* in the order in which they were made: the same in every run */
     uint32_t home;              /* worker index of the waiting line */
     atomic_uint clients;        /* users only */
@@ -56,6 +57,10 @@ struct pid_directory *shared_pids(const struct shared *shared);
  * "db/db", "user/user", "host/host:port", "facts/db". Lives as long as `shared`. */
 struct account *shared_account(struct shared *shared, const char *kind, const char *first,
                                const char *second);
+
+/* The same for a pool or a database at one target (pool/pool.h): 0 is shared_account. */
+struct account *shared_account_at(struct shared *shared, const char *kind, const char *first,
+                                  const char *second, uint32_t target);
 
 /* The pool of that account counts under the caps of these two. */
 void account_under(struct account *pool, struct account *database, struct account *user);

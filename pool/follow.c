@@ -62,12 +62,18 @@ static void release(struct engine *engine, struct pool *pool)
     lend_keep_warm(engine, pool);
 }
 
+/* A replica's is always the same server. */
+static bool follows(const struct pool *pool)
+{
+    return pool->database->discovers && pool->target == POOL_PRIMARY;
+}
+
 void follow_begin(struct engine *engine, struct pool *pool)
 {
-    const struct topology *topology = topology_of(engine, pool->database);
+    const struct topology *topology = follows(pool) ? topology_of(engine, pool->database) : NULL;
     pool->term = topology == NULL ? 0 : topology->term;
     pool->held = false;
-    if (pool->database->discovers && !answers(topology)) {
+    if (follows(pool) && !answers(topology)) {
         hold(engine, pool);
     }
 }
@@ -114,7 +120,7 @@ void follow_news(struct engine *engine, const struct topology *topology)
 {
     LIST_EACH (&engine->pool_list, node) {
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
-        if (!pool->orphaned && pool->options == engine->options && pool->database->discovers &&
+        if (!pool->orphaned && pool->options == engine->options && follows(pool) &&
             strcmp(pool->database->name, topology->database) == 0) {
             take_news(engine, pool, topology);
         }
@@ -123,7 +129,7 @@ void follow_news(struct engine *engine, const struct topology *topology)
 
 bool follow_refused(struct engine *engine, struct pool *pool)
 {
-    if (!pool->database->discovers || pool->orphaned) {
+    if (!follows(pool) || pool->orphaned) {
         return false;
     }
     hold(engine, pool);

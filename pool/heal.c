@@ -161,28 +161,35 @@ bool heal_can(const struct link *link, uint32_t *ret_at)
     return true;
 }
 
-void heal_again(struct engine *engine, struct link *link, uint32_t at)
+bool heal_put_back(struct engine *engine, struct link *link, uint32_t at)
 {
-    struct session *owner = link->owner;
-    struct conn *conn = &owner->conn;
+    struct conn *conn = &link->owner->conn;
     struct heal *heal = &link->heal;
     uint32_t len = heal->len - at, total = len + conn->held_len;
-    if (!link_swallow_sync(engine, link)) {
-        return;
-    }
     struct block *block = blocks_private(&engine->blocks, total);
     if (block == NULL) {
-        link_fail(engine, link, ERR_NO_MEMORY, NULL);
-        return;
+        return false;
     }
     memcpy(block->bytes, heal->bytes + at, len);
     if (conn->held_len > 0) {
         memcpy(block->bytes + len, conn->held->bytes + conn->held_at, conn->held_len);
     }
     heal_forget(heal);
-    owner->healed = true;
-    if (conn_hold(engine, conn, block, block->bytes, total, 0)) {
-        session_resume_later(engine, owner);
-    }
+    bool held = conn_hold(engine, conn, block, block->bytes, total, 0);
     block_unref(&engine->blocks, block);
+    return held;
+}
+
+void heal_again(struct engine *engine, struct link *link, uint32_t at)
+{
+    struct session *owner = link->owner;
+    if (!link_swallow_sync(engine, link)) {
+        return;
+    }
+    owner->healed = true;
+    if (heal_put_back(engine, link, at)) {
+        session_resume_later(engine, owner);
+    } else {
+        link_fail(engine, link, ERR_NO_MEMORY, NULL);
+    }
 }

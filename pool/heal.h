@@ -67,4 +67,8 @@ bool heal_can(const struct link *link, uint32_t *ret_at);
 /* Puts it back, once the ledger has skipped to the Sync; the session will go on with it. */
 void heal_again(struct engine *engine, struct link *link, uint32_t at);
 
+/* Puts what stands in the copy behind `at` in front of what the client sends next. False: its
+ * connection, or the link, is closing. */
+bool heal_put_back(struct engine *engine, struct link *link, uint32_t at);
+
 #endif

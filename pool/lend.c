@@ -16,6 +16,7 @@
 #include "pool/options.h"
 #include "pool/pid.h"
 #include "pool/pool.h"
+#include "pool/route.h"
 #include "pool/session.h"
 #include "protocol/report.h"
 
@@ -164,12 +165,13 @@ static bool grant(struct engine *engine, struct pool *pool, struct link *link,
                   struct session *session)
 {
     ASSERT(link_may_release(link) && link->owner == NULL && link->pool == pool);
-    ASSERT(session->link == NULL && session->pool == pool);
+    ASSERT(session->link == NULL && session->lender == pool);
     link->state = LINK_LENT;
     list_push_back(&pool->busy, &link->in_pool);
     pool->busy_count++;
     link->owner = session;
-    link->used = false;
+    link->used = link->told = false;
+    link->synthesised = 0;
     link->session_used = session->owns_link;
     link->query_timed_out = false;
     session->link = link;
@@ -439,7 +441,7 @@ void lend_escalate(struct engine *engine, struct pool *pool, bool all)
 /* What is known to fail is not tried again before its time. */
 static bool refuse_at_once(struct engine *engine, struct session *session)
 {
-    struct pool *pool = session->pool;
+    struct pool *pool = session->lender;
     if (pool->stopped != 0 && follow_is_over(engine, pool)) {
         follow_refuse(engine, session);
         return true;
@@ -454,13 +456,15 @@ static bool refuse_at_once(struct engine *engine, struct session *session)
     if (engine->now_us >= retry_us || atomic_load(&pool->account->total) > 0) {
         return false;
     }
-    session_refuse(engine, session, NULL, pool->failure, pool->failure_bytes);
+    if (!route_turns_back(engine, session)) {
+        session_refuse(engine, session, NULL, pool->failure, pool->failure_bytes);
+    }
     return true;
 }
 
 bool lend_ask(struct engine *engine, struct session *session)
 {
-    struct pool *pool = session->pool;
+    struct pool *pool = session->lender;
     ASSERT(session->link == NULL && !session->waits);
     if (refuse_at_once(engine, session)) {
         return false;
@@ -494,7 +498,7 @@ bool lend_ask(struct engine *engine, struct session *session)
 
 void lend_leave(struct engine *engine, struct session *session)
 {
-    struct pool *pool = session->pool;
+    struct pool *pool = session->lender;
     ASSERT(session->waits);
     list_remove(&session->waiting);
     pool->waiting_count--;
@@ -697,7 +701,10 @@ void lend_login_failed(struct engine *engine, struct link *link, const uint8_t *
         ticket_done(pool);
     }
     for (bool more = pool->waiting_count > 0; more; more = hopeless && pool->waiting_count > 0) {
-        session_refuse(engine, withdraw_first(engine, pool), NULL, body, body_bytes);
+        struct session *session = withdraw_first(engine, pool);
+        if (!route_turns_back(engine, session)) {
+            session_refuse(engine, session, NULL, body, body_bytes);
+        }
     }
 }
 

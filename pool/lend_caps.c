@@ -23,7 +23,7 @@ bool lend_close_oldest(struct engine *engine, struct pool *pool)
 /* Closes an idle link of the account's pool at this worker. */
 static bool close_here(struct engine *engine, const struct account *account)
 {
-    struct pool *pool = pool_find(engine, account->first, account->second);
+    struct pool *pool = pool_find(engine, account->first, account->second, account->target);
     return pool != NULL && lend_close_oldest(engine, pool);
 }
 
@@ -36,8 +36,7 @@ static bool close_anywhere(struct engine *engine, const struct account *account)
     }
     for (uint32_t worker = 0; worker < workers; worker++) {
         if (worker != engine->worker && atomic_load(&account->idle[worker]) > 0) {
-            letter_post(engine, worker,
-                        letter_new(LETTER_EVICT, worker, account->first, account->second));
+            letter_post(engine, worker, letter_about(LETTER_EVICT, worker, account));
             return true;
         }
     }
@@ -62,11 +61,10 @@ static void serve_under(struct engine *engine, const struct pool *pool, const st
             continue;
         }
         if (account->home != engine->worker) {
-            letter_post(engine, account->home,
-                        letter_new(LETTER_FREED, engine->worker, account->first, account->second));
+            letter_post(engine, account->home, letter_about(LETTER_FREED, engine->worker, account));
             continue;
         }
-        struct pool *other = pool_find(engine, account->first, account->second);
+        struct pool *other = pool_find(engine, account->first, account->second, account->target);
         if (other != NULL) {
             lend_serve(engine, other);
         }

@@ -50,6 +50,15 @@ struct letter *letter_new(enum letter_kind kind, uint32_t worker, const char *da
     return letter;
 }
 
+struct letter *letter_about(enum letter_kind kind, uint32_t worker, const struct account *account)
+{
+    struct letter *letter = letter_new(kind, worker, account->first, account->second);
+    if (letter != NULL) {
+        letter->pool_target = account->target;
+    }
+    return letter;
+}
+
 static void free_settings(struct setting *items, uint32_t count)
 {
     for (uint32_t i = 0; items != NULL && i < count; i++) {
@@ -107,7 +116,7 @@ static struct action *post(struct engine *engine, uint32_t to, enum action_kind 
 void lend_post(struct engine *engine, uint32_t to, struct pool *pool, enum letter_kind kind,
                uint32_t about_worker)
 {
-    post(engine, to, ACTION_MAIL, letter_new(kind, about_worker, pool->name, pool->user));
+    post(engine, to, ACTION_MAIL, letter_about(kind, about_worker, pool->account));
 }
 
 void lend_post_about(struct engine *engine, uint32_t to, struct pool *pool, enum letter_kind kind,
@@ -142,7 +151,8 @@ void lend_letter(struct engine *engine, struct letter *letter)
         admin_letter(engine, letter);
         return;
     } else {
-        struct pool *pool = pool_get(engine, letter->database, letter->user, &code);
+        struct pool *pool =
+            pool_get(engine, letter->database, letter->user, letter->pool_target, &code);
         if (pool != NULL) {
             lend_letter_for_pool(engine, pool, letter);
         }
@@ -227,7 +237,7 @@ static bool leave_ghost(struct engine *engine, struct conn *conn)
 
 bool lend_move_out(struct engine *engine, struct pool *pool, uint32_t to)
 {
-    struct letter *letter = letter_new(LETTER_LINK, to, pool->name, pool->user);
+    struct letter *letter = letter_about(LETTER_LINK, to, pool->account);
     struct link *link = lend_take_idle(engine, pool);
     struct lent *lent = link == NULL ? NULL : lent_new(link);
     struct handle handle = link == NULL ? (struct handle){0} : link->conn.handle;
@@ -284,7 +294,8 @@ int engine_adopt(struct engine *engine, struct letter *letter, uint64_t now_us,
     int code = 0;
     struct link *link = letter->link;
     engine->now_us = now_us;
-    struct pool *pool = pool_get(engine, letter->database, letter->user, &code);
+    struct pool *pool =
+        pool_get(engine, letter->database, letter->user, letter->pool_target, &code);
     if (pool == NULL || conn_init(engine, &link->conn, CONN_LINK) != 0) {
         letter_free(letter);
         return code == 0 ? ERR_NO_MEMORY : code;

@@ -7,6 +7,7 @@
 
 #include "base/handle.h"
 
+struct account;
 struct admin_task;
 struct engine;
 struct link;
@@ -47,6 +48,7 @@ struct letter {
     uint32_t worker;         /* whom it is about; LETTER_VACATE: the host's number */
     uint32_t sender;         /* set when it is posted */
     char *database, *user;   /* the pool, or NULL; LETTER_VACATE: the server's name */
+    uint32_t pool_target;    /* its enum pool_target */
     struct link *link;       /* LETTER_LINK: detached from the engine that sent it */
     struct lent *lent;       /* LETTER_LINK: what of it belonged to that engine's stores */
     struct handle target;    /* LETTER_CANCEL: the slot of the session */
@@ -60,6 +62,9 @@ struct letter {
 /* NULL when memory is out. Names are copied. */
 struct letter *letter_new(enum letter_kind kind, uint32_t worker, const char *database,
                           const char *user);
+
+/* The same about the pool of that account. */
+struct letter *letter_about(enum letter_kind kind, uint32_t worker, const struct account *account);
 
 /* Posts it to another worker; owns it, also on failure. */
 void letter_post(struct engine *engine, uint32_t to, struct letter *letter);

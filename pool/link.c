@@ -16,6 +16,8 @@
 #include "pool/pid.h"
 #include "pool/pid_hold.h"
 #include "pool/pool.h"
+#include "pool/pool_nodes.h"
+#include "pool/route.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
@@ -46,6 +48,7 @@ struct link *link_dial(struct engine *engine, struct pool *pool, struct session 
     link->pool = pool;
     link->epoch = pool->epoch;
     link->term = pool->term;
+    link->incarnation = pool_nodes_incarnation(engine, pool);
     link->status = 'I';
     link->replication = for_replication != NULL;
     link->owner = for_replication;
@@ -170,7 +173,7 @@ void link_fail(struct engine *engine, struct link *link, int code, const char *d
                "server connection ended: db=%s user=%s pid=%u: %s%s%s", link->pool->name,
                link->pool->user, link->backend_pid, error_message(code), detail == NULL ? "" : ": ",
                detail == NULL ? "" : detail);
-    if (link->owner != NULL) {
+    if (link->owner != NULL && !route_survives(engine, link)) {
         tell_owner(engine, link, code, detail);
     }
     close_link(engine, link);
@@ -298,10 +301,10 @@ void link_synthesise(struct engine *engine, struct link *link)
     while ((head = due_head(&link->due)) != NULL && head->kind == DUE_SYNTHESISE) {
         struct due_entry entry = *head;
         due_pop(&link->due);
-        if (link->owner != NULL) {
-            conn_write(engine, &link->owner->conn,
-                       entry.what == DUE_PARSE ? parse_complete : close_complete,
-                       sizeof(parse_complete));
+        const uint8_t *made = entry.what == DUE_PARSE ? parse_complete : close_complete;
+        if (link->owner != NULL && !route_is_muted(link->owner, made[0])) {
+            conn_write(engine, &link->owner->conn, made, sizeof(parse_complete));
+            link->synthesised++;
         }
         settle_entry(engine, link, &entry);
     }

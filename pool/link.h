@@ -59,6 +59,7 @@ struct link {
     bool setup_failed;
     bool lacks_settings; /* of the owner's: they go ahead of its first message (pool/apply.h) */
     bool used;           /* in this lease */
+    bool told;           /* in this lease its client has got bytes of the server's */
     bool pinned;         /* counts in the account's pinned, not in its total */
     bool may_pin;        /* counts in both: its session has run what is likely to pin it */
     bool granted;        /* made or moved here for a ticket of this worker */
@@ -78,8 +79,10 @@ struct link {
     uint64_t sequenced_by; /* whose currval and lastval are there (pool/sequence.h) */
     bool listens;          /* what a session has listened to, and another link listens to by now */
     bool sift;             /* with DUE_SIFT: the last CommandComplete was that of an UNLISTEN */
+    uint32_t synthesised;  /* messages made up for the client in this lease */
     uint32_t epoch;
-    uint64_t term; /* of its pool when it was dialed */
+    uint32_t incarnation; /* of a replica, when it was dialed (router/nodes.h) */
+    uint64_t term;        /* of its pool when it was dialed */
 
     /* The server's message that is passing through. */
     uint32_t body_left;
@@ -104,8 +107,8 @@ struct link {
     struct pid_holds *holds;   /* what its statements signal; NULL = nothing */
     struct stand_in *stand_in; /* for whom it stands; NULL = for nobody */
 
-    uint64_t connected_us, used_us, expires_us;
-    struct link_login *login; /* while not yet IDLE */
+    uint64_t connected_us, ready_us, used_us, expires_us; /* ready: logged in */
+    struct link_login *login;                             /* while not yet IDLE */
     struct tls_brief {
         char version[16], cipher[64];
         uint8_t end_point[64];

@@ -399,6 +399,7 @@ static void logged_in(struct engine *engine, struct link *link)
     struct session *owner = link->owner;
     timer_disarm(&engine->timers, &link->conn.timer);
     link_login_free(link);
+    link->ready_us = engine->now_us;
     link->settings = engine->settings.none;
     settings_ref(link->settings);
     if (link->baseline == NULL) {

@@ -17,6 +17,7 @@
 #include "pool/options.h"
 #include "pool/own_answer.h"
 #include "pool/pool.h"
+#include "pool/route.h"
 #include "pool/session.h"
 #include "protocol/crypto.h"
 #include "protocol/message.h"
@@ -614,7 +615,8 @@ void login_authenticated(struct engine *engine, struct session *session)
         return;
     }
     ASSERT(session->pool == NULL); /* identity is written once */
-    struct pool *pool = pool_get(engine, database_of(engine, login), login->user, &code);
+    struct pool *pool =
+        pool_get(engine, database_of(engine, login), login->user, POOL_PRIMARY, &code);
     if (pool == NULL) {
         char text[LIMIT_NAME_BYTES + 32];
         snprintf(text, sizeof(text), "database \"%s\" does not exist", login->database);
@@ -624,11 +626,15 @@ void login_authenticated(struct engine *engine, struct session *session)
     if (!enter(engine, session, pool)) {
         return;
     }
-    session->pool = pool;
+    session->pool = session->lender = pool;
     session->owns_link = pool->limits.mode == POOL_SESSION || session->replication;
     session->virtual_names = !session->owns_link && pool->limits.prepared_statements > 0;
     session->checks_state = !session->owns_link && pool->limits.check_state;
     pool->client_count++;
+    if (!route_begin(session)) {
+        session_no_memory(engine, session);
+        return;
+    }
     keep_credentials(engine, session);
     engine_log(engine, LOG_DEBUG, "login: db=%s user=%s tls=%s", login->database, login->user,
                session->tls ? login->tls.version : "off");

@@ -318,8 +318,8 @@ static bool run_show(struct engine *engine, const struct session *session,
     return true;
 }
 
-bool own_explained(struct engine *engine, const struct session *session, const char *text,
-                   uint32_t len, struct explanation *explanation, struct own_answer *answer)
+bool own_explained(struct engine *engine, struct session *session, const char *text, uint32_t len,
+                   struct explanation *explanation, struct own_answer *answer)
 {
     struct explain_text found;
     if (!explain_text_find(text, len, &found) || found.has_others) {

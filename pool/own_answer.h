@@ -124,8 +124,8 @@ bool own_run(struct engine *engine, struct session *session, const struct plan_s
              const char *text, uint32_t len, struct own_answer *answer);
 
 /* The rows of an EXPLAIN (HOWDAH). False: the report says why not. */
-bool own_explained(struct engine *engine, const struct session *session, const char *text,
-                   uint32_t len, struct explanation *explanation, struct own_answer *answer);
+bool own_explained(struct engine *engine, struct session *session, const char *text, uint32_t len,
+                   struct explanation *explanation, struct own_answer *answer);
 
 /* A DataRow in the scratch; a value may be NULL. */
 void own_write_row(struct engine *engine, const char *const *values, uint32_t count);

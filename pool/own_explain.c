@@ -11,6 +11,7 @@
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
+#include "pool/route.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "router/explain.h"
@@ -41,7 +42,24 @@ static void add_settings(const struct own_explain *facts, const struct plan *pla
     }
 }
 
-static void add_node(const struct own_explain *facts, const struct plan *plan,
+/* Where there are replicas. */
+static void add_route(const struct own_explain *facts, struct plan *plan,
+                      struct explanation *explanation)
+{
+    if (facts->session == NULL) {
+        explanation_add(explanation, "node", plan->class == PLAN_READ ? "any" : "primary",
+                        "which one shows when a session sends it");
+        return;
+    }
+    char node[32];
+    uint32_t at;
+    enum route route = route_explain(facts->engine, facts->session, plan, &at);
+    snprintf(node, sizeof(node), "replica, node %u", at);
+    explanation_add(explanation, "node", route == ROUTE_REPLICA ? node : "primary",
+                    route_why(route));
+}
+
+static void add_node(const struct own_explain *facts, struct plan *plan,
                      struct explanation *explanation)
 {
     const char *source, *route = value_of(facts, plan, CONTROL_ROUTE, &source);
@@ -52,6 +70,8 @@ static void add_node(const struct own_explain *facts, const struct plan *plan,
     } else if ((plan->touches & PLAN_TOUCHES_OURS) != 0) {
         explanation_add(explanation, "node", "none",
                         "refused: what Howdah answers cannot be mixed with what a server runs");
+    } else if (facts->has_replicas) {
+        add_route(facts, plan, explanation);
     } else if (strcmp(route, "replica") == 0) {
         explanation_add(explanation, "node", "primary",
                         "the database has no replica that howdah.route could mean");
@@ -159,7 +179,7 @@ static const char *const catalog_whys[] = {
     [POOL_FACTS_KNOWN] = "what functions and relations do is taken from it",
 };
 
-int own_explain_session(struct engine *engine, const struct session *session, const char *text,
+int own_explain_session(struct engine *engine, struct session *session, const char *text,
                         uint32_t len, struct explanation *explanation)
 {
     const struct settings *baseline = session->pool->baseline;
@@ -171,6 +191,9 @@ int own_explain_session(struct engine *engine, const struct session *session, co
         .catalog = state == POOL_FACTS_KNOWN ? session->pool->facts.catalog : NULL,
         .is_stale = state == POOL_FACTS_ASKED || state == POOL_FACTS_CHANGING,
         .catalog_why = catalog_whys[state],
+        .has_replicas = session->routing != NULL,
+        .engine = engine,
+        .session = session,
         .owns_link = session->owns_link,
         .virtual_names = session_virtual_statements(session),
         .server_major = version == NULL ? 0 : (uint32_t)strtoul(version, NULL, 10)};

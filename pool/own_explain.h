@@ -26,6 +26,9 @@ struct own_explain {
     const struct catalog *catalog; /* NULL: none is to be believed */
     bool is_stale;                 /* whatever the statement names may do anything */
     const char *catalog_why;       /* why it is, or isn't, believed */
+    bool has_replicas;
+    struct engine *engine; /* with has_replicas: of the session that asks, or both NULL */
+    struct session *session;
     const char *values[CONTROL_COUNT], *sources[CONTROL_COUNT]; /* of the howdah.* settings */
 };
 
@@ -35,7 +38,7 @@ int own_explain(struct plan_cache *plans, const struct plan_context *context,
                 struct explanation *explanation);
 
 /* The same for a statement of that session. */
-int own_explain_session(struct engine *engine, const struct session *session, const char *text,
+int own_explain_session(struct engine *engine, struct session *session, const char *text,
                         uint32_t len, struct explanation *explanation);
 
 #endif

@@ -238,8 +238,10 @@ static struct session *client_of(struct engine *engine, const struct pid_letter 
         return NULL;
     }
     struct session *session = (struct session *)conn;
-    bool serves = session->state == SESSION_READY && session->pool != NULL &&
-                  session->pool->host_account->number == body->host;
+    bool serves =
+        session->state == SESSION_READY && session->pool != NULL &&
+        (session->link != NULL ? session->link->pool : session->pool)->host_account->number ==
+            body->host;
     return serves ? session : NULL;
 }
 

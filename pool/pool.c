@@ -17,19 +17,22 @@
 #include "pool/session.h"
 #include "protocol/crypto.h"
 
-static uint64_t pool_hash(const struct engine *engine, const char *database, const char *user)
+static uint64_t pool_hash(const struct engine *engine, const char *database, const char *user,
+                          uint32_t target)
 {
     uint64_t hash = hash_bytes(engine->hash_key, database, strlen(database));
-    return hash_bytes(hash, user, strlen(user));
+    return hash_word(hash_bytes(hash, user, strlen(user)), target);
 }
 
-struct pool *pool_find(const struct engine *engine, const char *database, const char *user)
+struct pool *pool_find(const struct engine *engine, const char *database, const char *user,
+                       uint32_t target)
 {
-    uint64_t hash = pool_hash(engine, database, user);
+    uint64_t hash = pool_hash(engine, database, user, target);
     for (struct map_node *node = map_first(&engine->pools, hash); node != NULL;
          node = map_next(node)) {
         struct pool *pool = CONTAINER_OF(node, struct pool, node);
-        if (!pool->retired && strcmp(pool->name, database) == 0 && strcmp(pool->user, user) == 0) {
+        if (!pool->retired && pool->target == target && strcmp(pool->name, database) == 0 &&
+            strcmp(pool->user, user) == 0) {
             return pool;
         }
     }
@@ -75,6 +78,9 @@ static void take_limits(struct engine *engine, struct pool *pool)
     if (pool->limits.min_idle > pool->limits.size) {
         pool->limits.min_idle = pool->limits.size;
     }
+    if (pool->target != POOL_PRIMARY) {
+        pool->limits.min_idle = 0; /* who reads there brings the password */
+    }
 }
 
 static bool take_names(struct pool *pool, const char *database, const char *user)
@@ -103,8 +109,8 @@ static struct account *host_account(struct engine *engine, const struct server_o
  * count, and move between workers of which some have taken over the new one already. */
 static bool take_accounts(struct engine *engine, struct pool *pool)
 {
-    pool->account = shared_account(engine->shared, "pool", pool->name, pool->user);
-    pool->database_account = shared_account(engine->shared, "db", pool->name, "");
+    pool->account = shared_account_at(engine->shared, "pool", pool->name, pool->user, pool->target);
+    pool->database_account = shared_account_at(engine->shared, "db", pool->name, "", pool->target);
     pool->user_account = shared_account(engine->shared, "user", pool->user, "");
     pool->host_account = host_account(engine, pool->server);
     if (pool->account == NULL || pool->database_account == NULL || pool->user_account == NULL ||
@@ -115,24 +121,40 @@ static bool take_accounts(struct engine *engine, struct pool *pool)
     return true;
 }
 
+static bool has_target(const struct database_options *database, uint32_t target)
+{
+    return database->server_count > (target == POOL_PRIMARY ? 0 : target - POOL_REPLICA);
+}
+
+static const struct server_options *server_of(const struct engine *engine,
+                                              const struct database_options *database,
+                                              uint32_t target)
+{
+    return target == POOL_PRIMARY ? follow_server(engine, database)
+                                  : &database->servers[target - POOL_REPLICA];
+}
+
 /* The caller holds a reference to the snapshot for the pool. */
 static void set_options(struct engine *engine, struct pool *pool,
                         const struct database_options *database)
 {
     pool->database = database;
-    pool->server = follow_server(engine, database);
+    pool->server = server_of(engine, database, pool->target);
+    pool->routes =
+        pool->target == POOL_PRIMARY && (database->server_count > 1 || database->discovers);
     take_limits(engine, pool);
     pool_facts_options(pool);
 }
 
-struct pool *pool_get(struct engine *engine, const char *database, const char *user, int *ret_code)
+struct pool *pool_get(struct engine *engine, const char *database, const char *user,
+                      uint32_t target, int *ret_code)
 {
-    struct pool *pool = pool_find(engine, database, user);
+    struct pool *pool = pool_find(engine, database, user, target);
     if (pool != NULL) {
         return pool;
     }
     const struct database_options *found = options_find_database(engine->options, database);
-    if (found == NULL || found->server_count == 0) {
+    if (found == NULL || !has_target(found, target)) {
         *ret_code = ERR_NO_DATABASE;
         return NULL;
     }
@@ -149,10 +171,11 @@ struct pool *pool_get(struct engine *engine, const char *database, const char *u
     pool->options = engine->options;
     options_ref(pool->options);
     pool->database = found;
-    pool->server = follow_server(engine, found);
+    pool->target = target;
+    pool->server = server_of(engine, found, target);
     if (!take_names(pool, database, user) || !take_accounts(engine, pool) ||
         !pool_facts_begin(engine, pool) ||
-        map_add(&engine->pools, &pool->node, pool_hash(engine, database, user)) != 0) {
+        map_add(&engine->pools, &pool->node, pool_hash(engine, database, user, target)) != 0) {
         pool->retired = true;
         pool_free(engine, pool);
         return NULL;
@@ -167,12 +190,53 @@ struct pool *pool_get(struct engine *engine, const char *database, const char *u
     return pool;
 }
 
+/* What the primary's pool knows to log in with is as good at its replicas, whose DSN says nothing
+ * else. */
+static void lend_secrets(const struct pool *primary, struct pool *replica)
+{
+    if (!replica->dsn_password && replica->password == NULL && primary->password != NULL) {
+        pool_set_password(replica, primary->password);
+    }
+    if (!replica->has_keys && primary->has_keys) {
+        memcpy(replica->keys, primary->keys, sizeof(replica->keys));
+        memcpy(replica->keys_salt, primary->keys_salt, sizeof(replica->keys_salt));
+        replica->keys_salt_bytes = primary->keys_salt_bytes;
+        replica->keys_iterations = primary->keys_iterations;
+        replica->has_keys = true;
+    }
+}
+
+struct pool *pool_of_replica(struct engine *engine, struct pool *primary, uint32_t node)
+{
+    struct pool *replica = primary->replicas[node];
+    int code;
+    if (replica == NULL) {
+        replica = pool_get(engine, primary->name, primary->user, POOL_REPLICA + node, &code);
+        primary->replicas[node] = replica;
+    }
+    if (replica != NULL) {
+        lend_secrets(primary, replica);
+    }
+    return replica;
+}
+
+static void forget_replica(const struct engine *engine, const struct pool *pool)
+{
+    struct pool *primary = pool->target == POOL_PRIMARY
+                               ? NULL
+                               : pool_find(engine, pool->name, pool->user, POOL_PRIMARY);
+    if (primary != NULL) {
+        primary->replicas[pool->target - POOL_REPLICA] = NULL;
+    }
+}
+
 void pool_free(struct engine *engine, struct pool *pool)
 {
     timer_disarm(&engine->pool_timers, &pool->timer);
     if (list_linked(&pool->listed)) {
         list_remove(&pool->listed);
         map_remove(&engine->pools, &pool->node);
+        forget_replica(engine, pool);
     }
     for (uint32_t i = 0; i < POOL_WELCOMES; i++) {
         settings_unref(&engine->settings, pool->welcomes[i].asked);
@@ -340,12 +404,14 @@ static void reload_pool(struct engine *engine, struct pool *pool)
 {
     const struct database_options *found = options_find_database(engine->options, pool->name);
     struct options *before = pool->options;
-    if (found == NULL || found->server_count == 0) {
+    if (found == NULL || !has_target(found, pool->target)) {
         pool->orphaned = true; /* clients that are in stay; nobody comes in any more */
         gates_apply(&engine->gates, pool, false);
+        pool->epoch += pool->target != POOL_PRIMARY; /* nothing is read there any more */
+        pool_wake_by(engine, pool, engine->now_us);
         return;
     }
-    bool same = options_same_server(pool->server, follow_server(engine, found));
+    bool same = options_same_server(pool->server, server_of(engine, found, pool->target));
     options_ref(engine->options);
     pool->options = engine->options;
     set_options(engine, pool, found);

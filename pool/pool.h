@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/timer.h"
 #include "pool/options.h"
+#include "router/route.h"
 
 struct account;
 struct catalog;
@@ -55,12 +56,24 @@ struct ticket {
     uint64_t since_us;
 };
 
+/* Which of the database's servers a pool's links go to. */
+enum pool_target {
+    POOL_PRIMARY,
+    POOL_REPLICA, /* and those behind it: POOL_REPLICA + n reads from servers[n] */
+};
+
 struct pool {
-    struct map_node node;    /* engine->pools, by (database, user) */
+    struct map_node node;    /* engine->pools, by (database, user, target) */
     struct list listed;      /* engine->pool_list */
     struct options *options; /* the snapshot that `database` and `server` lie in */
     const struct database_options *database;
     const struct server_options *server;
+    uint32_t target; /* enum pool_target */
+    struct pool
+        *replicas[LIMIT_NODES];        /* the primary's: those of the same name and user, or NULL */
+    uint32_t turn;                     /* the primary's: balance_choose's */
+    bool routes;                       /* likewise: what reads may go to others */
+    uint64_t routed[ROUTE_COUNT];      /* statements, or batches of them, by where and why */
     struct pool_options limits;        /* the database's, with the user's overrides */
     char *name, *user;                 /* the database name and user that the client gave */
     char *server_user, *server_dbname; /* at the server */
@@ -120,12 +133,18 @@ struct pool {
     struct pool_stats stats, stats_at_period, stats_average;
 };
 
-/* The pool of (database, user) on this engine, made when it is new. NULL with the reason in
+/* The pool of (database, user, target) on this engine, made when it is new. NULL with the reason in
  * *ret_code: ERR_NO_DATABASE, ERR_NO_MEMORY. */
-struct pool *pool_get(struct engine *engine, const char *database, const char *user, int *ret_code);
+struct pool *pool_get(struct engine *engine, const char *database, const char *user,
+                      uint32_t target, int *ret_code);
 
 /* The pool if it exists. */
-struct pool *pool_find(const struct engine *engine, const char *database, const char *user);
+struct pool *pool_find(const struct engine *engine, const char *database, const char *user,
+                       uint32_t target);
+
+/* The primary's pool's pool that reads from servers[node], made when it is new, with what is known
+ * of how to log in. NULL when memory is out, or there is no such server. */
+struct pool *pool_of_replica(struct engine *engine, struct pool *primary, uint32_t node);
 
 void pool_free(struct engine *engine, struct pool *pool);
 

@@ -45,7 +45,8 @@ void pool_facts_forget(struct pool *pool)
 
 void pool_facts_options(struct pool *pool)
 {
-    pool->facts.has_login = pool->database->service_user != NULL || pool->server->user != NULL;
+    pool->facts.has_login = pool->target == POOL_PRIMARY &&
+                            (pool->database->service_user != NULL || pool->server->user != NULL);
 }
 
 void pool_facts_fini(struct pool *pool)

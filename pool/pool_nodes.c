@@ -5,6 +5,7 @@
 
 #include "pool/core.h"
 #include "pool/options.h"
+#include "pool/pool.h"
 #include "router/ticks.h"
 #include "router/topology.h"
 
@@ -63,6 +64,13 @@ void pool_nodes_listen(struct engine *engine, const struct topology *topology)
 void pool_nodes_ticked(struct engine *engine, const struct topology *topology)
 {
     (void)engine, (void)topology;
+}
+
+uint32_t pool_nodes_incarnation(const struct engine *engine, const struct pool *pool)
+{
+    const struct topology *topology =
+        pool->target == POOL_PRIMARY ? NULL : pool_nodes_of(engine, pool->database->name);
+    return topology == NULL ? 0 : topology->nodes.nodes[pool->target - POOL_REPLICA].incarnation;
 }
 
 void pool_nodes_forget(struct engine *engine)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct engine;
+struct pool;
 struct topology;
 
 /* Takes a reference; takes the place of what was known of that database. */
@@ -28,6 +29,10 @@ void pool_nodes_listen(struct engine *engine, const struct topology *topology);
 
 /* EVENT_TICKS: there is news of that database. */
 void pool_nodes_ticked(struct engine *engine, const struct topology *topology);
+
+/* The incarnation of the server that a replica's pool dials (router/nodes.h); of the primary's, or
+ * if nothing is known: 0. */
+uint32_t pool_nodes_incarnation(const struct engine *engine, const struct pool *pool);
 
 /* Forgets all. */
 void pool_nodes_forget(struct engine *engine);

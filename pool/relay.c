@@ -21,6 +21,7 @@
 #include "pool/pool.h"
 #include "pool/prepare.h"
 #include "pool/restore.h"
+#include "pool/route.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
@@ -46,6 +47,7 @@ static void pass_on(struct engine *engine, struct link *link, struct block *bloc
         session_unheard(engine, owner);
     } else if (owner != NULL && len > 0) {
         conn_send(engine, &owner->conn, block, bytes, len);
+        link->told = true;
         owner->pool->stats.bytes_sent += len;
     }
 }
@@ -308,7 +310,7 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     bool setup = head != NULL && (head->flags & DUE_FLAG_SETUP) != 0;
     bool asked = head != NULL && (head->flags & DUE_FLAG_ASK) != 0;
     bool quiet = head != NULL && (head->flags & (DUE_FLAG_RESTORE | DUE_FLAG_QUIET)) != 0;
-    bool forward = !setup && !asked && !quiet, healing = false;
+    bool forward = !setup && !asked && !quiet, healing = false, again = false;
     uint32_t again_at;
     struct report_fields fields = {.sqlstate = ""};
     link->due.copy_in = false;
@@ -328,6 +330,10 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
         link->killed |= link->terminated && strcmp(fields.sqlstate, "57P01") == 0;
         if (setup) {
             setup_error(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+        } else if (!asked && !quiet && route_can_again(link, &fields)) {
+            relay->run = at; /* what stands before it the primary will say, too */
+            forward = false;
+            again = !link->terminated; /* else it goes on when the link has ended */
         } else if (!link->terminated && heals(relay, at, &fields, &again_at)) {
             healing = true;
         } else if (link->terminated || (!asked && !quiet)) {
@@ -344,6 +350,10 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     }
     if (healing) {
         heal_again(relay->engine, link, again_at);
+        return false;
+    }
+    if (again) {
+        route_again(relay->engine, link);
         return false;
     }
     if (link->owner != NULL && link->owner->ahead && !asked && !setup && !quiet) {
@@ -403,7 +413,7 @@ static bool is_status(uint8_t byte)
 }
 
 /* What every ReadyForQuery changes. */
-static void note_ready(const struct engine *engine, struct link *link, uint8_t status)
+static void note_ready(struct engine *engine, struct link *link, uint8_t status)
 {
     link->status = (char)status;
     link->query_timed_out = false;
@@ -413,6 +423,9 @@ static void note_ready(const struct engine *engine, struct link *link, uint8_t s
     if (link->owner != NULL && link->owner->query_from_us != 0) {
         link->pool->stats.query_us += link->used_us - link->owner->query_from_us;
         link->owner->query_from_us = link->due.count > 1 ? link->used_us : 0;
+    }
+    if (link->owner != NULL && link->owner->routing != NULL && status == 'I') {
+        route_answered(engine, link);
     }
 }
 
@@ -555,6 +568,13 @@ static bool take_description(struct relay *relay, uint8_t *at, uint32_t total, u
     return true;
 }
 
+/* Whether the client is to wait for what would pass on to it, or has had it. */
+static bool is_withheld(struct link *link, uint8_t type)
+{
+    return (type == BACKEND_READY_FOR_QUERY && holds_ready(link)) ||
+           (route_mutes(link) && route_is_muted(link->owner, type));
+}
+
 /* Judges one message whose header (or whole, where that is needed) is here. Returns the bytes it
  * takes of the message, or 0 when it cannot be taken yet. */
 static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
@@ -605,11 +625,11 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
             return 0;
         }
     }
-    if ((type == BACKEND_READY_FOR_QUERY && forward && holds_ready(link)) ||
-        (type == BACKEND_COMMAND_COMPLETE && whole && head != NULL &&
-         take_completion(relay, head, at + MESSAGE_HEADER_BYTES, body_bytes))) {
+    if (type == BACKEND_COMMAND_COMPLETE && whole && head != NULL &&
+        take_completion(relay, head, at + MESSAGE_HEADER_BYTES, body_bytes)) {
         forward = false;
     }
+    forward = forward && !is_withheld(link, type);
     uint32_t now = whole ? total : have;
     link->body_left = total - now;
     link->body_forward = forward;
@@ -666,7 +686,7 @@ static bool ready_is_plain(const struct link *link, const uint8_t *at, const uin
 
 /* The common case: messages that only pass through to the client, from which at most follows that
  * the next entry is due. Returns the bytes that it covers from `at`, which may be none. */
-static uint32_t pass_plain(const struct engine *engine, struct link *link, const uint8_t *at,
+static uint32_t pass_plain(struct engine *engine, struct link *link, const uint8_t *at,
                            const uint8_t *end)
 {
     struct due *due = &link->due;
@@ -739,7 +759,7 @@ static void relay_rest(struct relay *relay, uint8_t *at, uint8_t *end)
         } else if (have < MESSAGE_HEADER_BYTES) {
             break;
         } else {
-            taken = pass_plain(engine, link, at, end);
+            taken = route_mutes(link) ? 0 : pass_plain(engine, link, at, end);
             if (taken == 0) {
                 taken = take(relay, at, have);
             }
@@ -765,7 +785,8 @@ static void relay_rest(struct relay *relay, uint8_t *at, uint8_t *end)
 void relay_bytes(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
                  uint32_t len)
 {
-    uint32_t plain = link->body_left > 0 ? 0 : pass_plain(engine, link, bytes, bytes + len);
+    uint32_t plain =
+        link->body_left > 0 || route_mutes(link) ? 0 : pass_plain(engine, link, bytes, bytes + len);
     if (plain == len && link->conn.held == NULL) {
         pass_on(engine, link, block, bytes, len);
         end_receive(engine, link);

@@ -26,6 +26,7 @@
 #include "pool/portal_run.h"
 #include "pool/prepare.h"
 #include "pool/restore.h"
+#include "pool/route.h"
 #include "pool/session_query.h"
 #include "pool/state.h"
 #include "protocol/message.h"
@@ -154,6 +155,7 @@ void session_closed(struct engine *engine, struct session *session)
     plan_unref(session->plain_plan);
     free(session->vacates);
     listen_free(engine, session);
+    route_free(session);
     login_free(engine, session);
     admin_free(engine, session);
     session_statements_clear(&engine->statements, &session->statements);
@@ -465,8 +467,9 @@ static __attribute__((noinline)) uint32_t take_other(struct engine *engine, stru
 }
 
 /* With a link: what to do with a message whose header is here. */
-static uint32_t take_with_link(struct engine *engine, struct session *session, struct block *block,
-                               uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole)
+static inline __attribute__((always_inline)) uint32_t take_with_link(
+    struct engine *engine, struct session *session, struct block *block, uint8_t *message,
+    uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
     struct link *link = session->link;
     uint8_t type = message[0];
@@ -593,6 +596,22 @@ static inline bool needs_but_a_link(const struct session *session)
     return !session->skipping && session->begin == BEGIN_NONE && !pin_limit_is_reached(session);
 }
 
+/* With a replica's link: no more than what it was lent for. Out of line, as take_other. */
+static __attribute__((noinline)) uint32_t take_routed(struct engine *engine,
+                                                      struct session *session, struct block *block,
+                                                      uint8_t *at, uint32_t have,
+                                                      uint32_t *ret_whole)
+{
+    uint32_t body_bytes, may = route_may_send(engine, session, have);
+    if (may < MESSAGE_HEADER_BYTES || !message_header(message_frontend_bounds, at, &body_bytes)) {
+        return 0;
+    }
+    uint32_t taken = take_with_link(engine, session, block, at, MESSAGE_HEADER_BYTES + body_bytes,
+                                    may, ret_whole);
+    route_sent(session, taken);
+    return taken;
+}
+
 static uint32_t take_ready(struct engine *engine, struct session *session, struct block *block,
                            uint8_t *at, uint32_t have, uint32_t *ret_whole)
 {
@@ -610,6 +629,9 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
         session_end_of_input(engine, session);
         return 0;
     }
+    if (session->lender != session->pool && session->link != NULL) {
+        return take_routed(engine, session, block, at, have, ret_whole);
+    }
     bool selects = is_select(at, have);
     if (!selects && own_may_concern(session, at, have)) {
         uint32_t taken;
@@ -624,8 +646,15 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
                 return taken;
             }
         }
+        if (session->routing != NULL && session->link == NULL && !session->waits &&
+            !route_ask(engine, session, at, have, ret_whole)) {
+            return 0;
+        }
         if (!session_need_link(engine, session)) {
             return 0;
+        }
+        if (session->lender != session->pool) {
+            return take_routed(engine, session, block, at, have, ret_whole);
         }
     }
     return take_with_link(engine, session, block, at, total, have, ret_whole);
@@ -683,7 +712,7 @@ static void watch_held(struct engine *engine, struct session *session, uint32_t 
 static inline void note_sent(struct session *session, const uint8_t *bytes, uint32_t len)
 {
     struct heal *heal = &session->link->heal;
-    if (session->statements.count > 0) {
+    if (session->statements.count > 0 || session->lender != session->pool) {
         heal_note(heal, bytes, len);
     } else {
         heal->incomplete = true;

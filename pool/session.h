@@ -30,6 +30,7 @@ struct names;
 struct own;
 struct pool;
 struct report;
+struct routing;
 struct session_statement;
 struct setting;
 struct settings;
@@ -60,7 +61,8 @@ struct session {
     struct conn conn;
     enum session_state state;
     struct link *link;
-    struct pool *pool;            /* NULL until AUTH has ended; write-once */
+    struct pool *pool;            /* the primary's; NULL until AUTH has ended; write-once */
+    struct pool *lender;          /* where it asks for links: that, or a replica's (pool/route.h) */
     struct list waiting;          /* in pool->waiting while it waits, or in engine->resumable */
     struct settings *settings;    /* what it wants */
     struct settings *startup;     /* what it asked for at its startup: RESET goes back to it */
@@ -72,8 +74,9 @@ struct session {
     struct map statements;        /* prepared, by name */
     uint32_t name_uses;           /* struct session_statement, used */
     struct statement *unnamed;
-    struct own *own;     /* howdah.* settings, and what else is answered here; NULL until one */
-    struct names *names; /* of statements that name statements (pool/names.h); NULL until one */
+    struct routing *routing; /* pool/route.h; NULL: the database has one server */
+    struct own *own;         /* howdah.* settings, and what else is answered here; NULL until one */
+    struct names *names;     /* of statements that name statements (pool/names.h); NULL until one */
     struct origin origin;
     uint8_t cancel_key[32];
     uint32_t protocol; /* minor version: 0 or 2 */

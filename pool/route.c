@@ -1,0 +1,401 @@
+#include "pool/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "pool/account.h"
+#include "pool/core.h"
+#include "pool/heal.h"
+#include "pool/link.h"
+#include "pool/options.h"
+#include "pool/own.h"
+#include "pool/pool.h"
+#include "pool/pool_facts.h"
+#include "pool/pool_nodes.h"
+#include "pool/route_batch.h"
+#include "pool/session.h"
+#include "protocol/message.h"
+#include "protocol/report.h"
+#include "router/balance.h"
+#include "router/ticks.h"
+#include "router/topology.h"
+
+bool route_begin(struct session *session)
+{
+    if (!session->pool->routes) {
+        return true;
+    }
+    session->routing = calloc(1, sizeof(*session->routing));
+    if (session->routing != NULL) {
+        causal_init(&session->routing->causal);
+    }
+    return session->routing != NULL;
+}
+
+void route_free(struct session *session)
+{
+    free(session->routing);
+    session->routing = NULL;
+}
+
+static const struct topology *topology_of(const struct engine *engine, const struct pool *pool)
+{
+    return pool_nodes_of(engine, pool->database->name);
+}
+
+/* --- what holds for a batch ------------------------------------------------------------------- */
+
+/* What the session or its hint has said; NULL: nothing. */
+static const char *said(const struct session *session, const struct route_batch *batch,
+                        enum control control)
+{
+    if (batch->hint != NULL && batch->hint->said[control]) {
+        return batch->hint->values[control];
+    }
+    if (session->own == NULL || strcmp(own_source(session, control), "default") == 0) {
+        return NULL;
+    }
+    return own_get(session, control);
+}
+
+static enum consistency consistency_of(const struct session *session,
+                                       const struct route_batch *batch)
+{
+    const char *word = said(session, batch, CONTROL_CONSISTENCY);
+    if (word == NULL) {
+        return session->pool->database->consistency;
+    }
+    return strcmp(word, "eventual") == 0 ? CONSISTENCY_EVENTUAL
+           : strcmp(word, "strong") == 0 ? CONSISTENCY_STRONG
+                                         : CONSISTENCY_SESSION;
+}
+
+/* --- choosing a replica ----------------------------------------------------------------------- */
+
+/* Whether links to it can be had, as far as is known. */
+static bool is_open(const struct engine *engine, const struct pool *pool)
+{
+    return pool != NULL && !pool->disabled &&
+           (pool->failure == NULL || atomic_load(&pool->account->total) > 0 ||
+            (engine->now_us >= pool->retry_at_us &&
+             engine->now_us >= atomic_load(&pool->host_account->retry_at_us)));
+}
+
+/* The replicas that may be read, by their servers' bits; why there is none. */
+static uint32_t candidates(struct engine *engine, struct session *session,
+                           const struct topology *topology, enum route *ret_why)
+{
+    struct routing *routing = session->routing;
+    uint32_t bits = 0;
+    *ret_why = ROUTE_NO_REPLICA;
+    for (uint32_t node = 0; node < topology->nodes.rules.count; node++) {
+        if (!nodes_may_read(&topology->nodes, node) ||
+            !is_open(engine, pool_of_replica(engine, session->pool, node))) {
+            continue;
+        }
+        if (routing->strict && !causal_may_read(&routing->causal, topology->ticks, node)) {
+            *ret_why = ROUTE_BEHIND;
+            continue;
+        }
+        bits |= UINT32_C(1) << node;
+    }
+    return bits;
+}
+
+/* Which of the candidates shall read. */
+static uint32_t balanced(struct engine *engine, const struct session *session,
+                         const struct topology *topology, uint32_t bits)
+{
+    struct balance_node nodes[LIMIT_NODES];
+    for (uint32_t node = 0; node < topology->nodes.rules.count; node++) {
+        const struct pool *pool =
+            node == topology->nodes.primary ? session->pool : session->pool->replicas[node];
+        if ((bits >> node & 1) != 0) {
+            nodes[node] = (struct balance_node){
+                .busy = pool->busy_count,
+                .waiting = pool->waiting_count,
+                .latency_us = (uint32_t)topology->nodes.nodes[node].latency_us,
+                .weight = topology->servers[node].weight};
+        }
+    }
+    return balance_choose(session->pool->database->balance, bits, nodes, &session->pool->turn,
+                          &engine->random);
+}
+
+static enum route choose(struct engine *engine, struct session *session,
+                         const struct route_batch *batch, const struct topology *topology)
+{
+    struct routing *routing = session->routing;
+    struct causal *causal = &routing->causal;
+    enum consistency consistency = consistency_of(session, batch);
+    enum route why;
+    routing->strict = consistency != CONSISTENCY_EVENTUAL;
+    routing->reads = routing->strict;
+    if (routing->unnoted) {
+        routing->unnoted = false;
+        causal_at_primary(causal, topology->ticks);
+    }
+    if (consistency == CONSISTENCY_STRONG) {
+        causal_must_see(causal, ticks_strong(topology->ticks));
+    }
+    if (routing->strict && !causal_settle(causal, topology->ticks)) {
+        pool_nodes_want(engine, topology, causal->need);
+        return ROUTE_UNKNOWN;
+    }
+    uint32_t bits = candidates(engine, session, topology, &why);
+    if (bits == 0) {
+        if (why == ROUTE_BEHIND) {
+            pool_nodes_want(engine, topology, causal->settled);
+        }
+        return why;
+    }
+    if (session->pool->database->routing_reads == READS_ANY &&
+        topology->nodes.primary != NODES_NONE) {
+        bits |= UINT32_C(1) << topology->nodes.primary;
+    }
+    bool stays = routing->strict && causal->node != NODES_NONE && (bits >> causal->node & 1) != 0;
+    routing->node = (uint8_t)(stays ? causal->node : balanced(engine, session, topology, bits));
+    return routing->node == topology->nodes.primary ? ROUTE_ANY : ROUTE_REPLICA;
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+/* What is proven to read. */
+static enum route decide_read(struct engine *engine, struct session *session,
+                              const struct route_batch *batch, const struct topology *topology)
+{
+    const char *word = said(session, batch, CONTROL_ROUTE);
+    bool asks_replica = word != NULL && strcmp(word, "replica") == 0;
+    if (word != NULL && strcmp(word, "primary") == 0) {
+        return ROUTE_ASKED;
+    }
+    if (batch->rule_primary && !asks_replica) {
+        return ROUTE_RULE;
+    }
+    if (session->pool->database->routing_reads == READS_PRIMARY && !asks_replica &&
+        !batch->rule_replica) {
+        return ROUTE_CONFIGURED;
+    }
+    return choose(engine, session, batch, topology);
+}
+
+static enum route decide(struct engine *engine, struct session *session, const uint8_t *at,
+                         uint32_t have, struct route_batch *batch)
+{
+    const struct topology *topology = topology_of(engine, session->pool);
+    if (session->routing->again) {
+        return ROUTE_AGAIN;
+    }
+    if (session->owns_link) {
+        return ROUTE_SESSION;
+    }
+    if (session->begin != BEGIN_NONE) {
+        return ROUTE_TRANSACTION;
+    }
+    if (topology == NULL || topology->ticks == NULL) {
+        return ROUTE_NO_REPLICA;
+    }
+    if (pool_facts_state(engine, session) != POOL_FACTS_KNOWN) {
+        return ROUTE_CATALOG;
+    }
+    enum route why = route_batch_read(engine, session, at, have, batch);
+    return why == ROUTE_REPLICA ? decide_read(engine, session, batch, topology) : why;
+}
+
+bool route_ask(struct engine *engine, struct session *session, const uint8_t *at, uint32_t have,
+               uint32_t *ret_whole)
+{
+    struct routing *routing = session->routing;
+    struct route_batch batch = {0};
+    session->lender = session->pool;
+    enum route route = decide(engine, session, at, have, &batch);
+    if (batch.need > have) {
+        *ret_whole = batch.need;
+        return false;
+    }
+    routing->last = route;
+    routing->mute = routing->again ? routing->mute : 0;
+    session->pool->routed[route]++;
+    if (route == ROUTE_REPLICA) {
+        session->lender = pool_of_replica(engine, session->pool, routing->node);
+        routing->left = batch.bytes;
+        routing->checked = false;
+    }
+    return true;
+}
+
+enum route route_explain(struct engine *engine, struct session *session, struct plan *plan,
+                         uint32_t *ret_node)
+{
+    const struct topology *topology = topology_of(engine, session->pool);
+    struct route_batch batch = {0};
+    *ret_node = 0;
+    if (session->owns_link) {
+        return ROUTE_SESSION;
+    }
+    if (topology == NULL || topology->ticks == NULL) {
+        return ROUTE_NO_REPLICA;
+    }
+    if (pool_facts_state(engine, session) != POOL_FACTS_KNOWN) {
+        return ROUTE_CATALOG;
+    }
+    if (!route_batch_plan(engine, session, plan, &batch)) {
+        return ROUTE_NOT_A_READ;
+    }
+    enum route route = decide_read(engine, session, &batch, topology);
+    *ret_node = session->routing->node;
+    return route;
+}
+
+bool route_turns_back(struct engine *engine, struct session *session)
+{
+    if (session->lender == session->pool || session->state != SESSION_READY) {
+        return false;
+    }
+    session->lender = session->pool;
+    session->routing->again = true;
+    session_resume_later(engine, session);
+    return true;
+}
+
+/* --- with a replica's link -------------------------------------------------------------------- */
+
+/* The link, on which nothing was said, goes back: it may show less than the session must see. Its
+ * next poll makes it as good as the others. */
+static void give_back_unused(struct engine *engine, struct session *session)
+{
+    const struct topology *topology = topology_of(engine, session->pool);
+    struct link *link = session->link;
+    session->link = NULL;
+    session->routing->again = true;
+    if (topology != NULL && topology->ticks != NULL) {
+        pool_nodes_want(engine, topology, ticks_next(topology->ticks));
+    }
+    link_release(engine, link);
+    session_resume_later(engine, session);
+}
+
+static bool link_suits(const struct engine *engine, const struct session *session)
+{
+    const struct routing *routing = session->routing;
+    const struct topology *topology = topology_of(engine, session->pool);
+    const struct link *link = session->link;
+    return !routing->strict || (topology != NULL && topology->ticks != NULL &&
+                                causal_may_use(&routing->causal, topology->ticks, routing->node,
+                                               link->incarnation, link->ready_us));
+}
+
+uint32_t route_may_send(struct engine *engine, struct session *session, uint32_t have)
+{
+    struct routing *routing = session->routing;
+    if (!routing->checked && !session->link->used && routing->left > 0) {
+        if (!link_suits(engine, session)) {
+            give_back_unused(engine, session);
+            return 0;
+        }
+        routing->checked = true;
+    }
+    return have < routing->left ? have : routing->left;
+}
+
+void route_sent(struct session *session, uint32_t bytes)
+{
+    struct routing *routing = session->routing;
+    ASSERT(bytes <= routing->left);
+    routing->left -= bytes;
+}
+
+void route_answered(struct engine *engine, struct link *link)
+{
+    struct session *owner = link->owner;
+    struct routing *routing = owner->routing;
+    const struct topology *topology = topology_of(engine, owner->pool);
+    bool primary = link->pool->target == POOL_PRIMARY;
+    if (primary) { /* what a replica couldn't answer is answered */
+        routing->again = false;
+        routing->mute = 0;
+    }
+    if (topology == NULL || topology->ticks == NULL) {
+        routing->unnoted = true;
+        return;
+    }
+    if (!primary) {
+        causal_at_replica(&routing->causal, topology->ticks, link->pool->target - POOL_REPLICA,
+                          link->incarnation, engine->now_us);
+        return;
+    }
+    causal_at_primary(&routing->causal, topology->ticks);
+    /* With more due the flag may be of what comes next. */
+    if (!owner->query_is_read || link->due.count > 1) {
+        ticks_note_write(topology->ticks);
+    }
+    if (routing->reads) {
+        pool_nodes_want(engine, topology, routing->causal.need);
+    }
+}
+
+/* --- once more -------------------------------------------------------------------------------- */
+
+static bool is_replicas_own(const char *sqlstate)
+{
+    static const char *const states[] = {"25006", "0A000", "40001", "40P01", "55000", "42P01"};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        if (strcmp(sqlstate, states[i]) == 0) {
+            return true;
+        }
+    }
+    return strncmp(sqlstate, "57P0", 4) == 0;
+}
+
+/* Whether the whole batch can be sent once more, for the client has heard nothing of it. */
+static bool is_unheard(const struct link *link)
+{
+    const struct session *owner = link->owner;
+    return owner != NULL && link->pool->target != POOL_PRIMARY && owner->routing != NULL &&
+           owner->routing->left == 0 && !link->told && !link->heal.incomplete &&
+           link->heal.len > 0 && owner->state == SESSION_READY && !owner->deaf &&
+           !owner->cancel_sent && owner->body_left == 0 && link->status == 'I';
+}
+
+bool route_can_again(const struct link *link, const struct report_fields *fields)
+{
+    return is_unheard(link) && is_replicas_own(fields->sqlstate);
+}
+
+void route_again(struct engine *engine, struct link *link)
+{
+    struct routing *routing = link->owner->routing;
+    routing->again = true;
+    routing->mute = link->synthesised;
+    heal_again(engine, link, 0);
+    link->owner->healed = false;
+}
+
+bool route_survives(struct engine *engine, struct link *link)
+{
+    struct session *owner = link->owner;
+    if (!is_unheard(link)) {
+        return false;
+    }
+    link_skip_to_sync(engine, link);
+    if (!heal_put_back(engine, link, 0)) {
+        return false;
+    }
+    owner->routing->again = true;
+    owner->routing->mute = link->synthesised;
+    session_unlink(owner);
+    session_resume_later(engine, owner);
+    return true;
+}
+
+bool route_is_muted(struct session *session, uint8_t type)
+{
+    struct routing *routing = session->routing;
+    if (routing == NULL || routing->mute == 0 || type == BACKEND_ERROR_RESPONSE ||
+        type == BACKEND_READY_FOR_QUERY) {
+        return false;
+    }
+    routing->mute--;
+    return true;
+}

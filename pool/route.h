@@ -1,0 +1,95 @@
+/* Routing: whether what a session sends next runs at the primary or may be read from a replica.
+ *
+ * Asked when a session without a link needs one, with what it has sent so far: a simple query, or
+ * the messages of an extended one up to and with their Sync. Only if all of that is proven to read
+ * and nothing else, by the catalog's facts, it may go to a replica; so a batch is taken whole, and
+ * what comes behind it is asked about anew:
+ *
+ *    route_ask       session->lender = the pool of the replica; `left` = the batch's bytes
+ *    lend_ask        a link of that pool, or the session waits in its line
+ *    route_take      the batch goes there; nothing behind it, until
+ *    ReadyForQuery   the link goes back, and the next batch is asked about
+ *
+ * What a replica must have replayed to be read is router/causal.h's; which of those that have is
+ * chosen, is balance's. Where none may be read the primary answers.
+ *
+ * A replica can fail where a primary would not: it cancels reads that hold up its replay (40001),
+ * ends (57P01), or lacks what is not replicated (unlogged tables: 0A000). If the client has heard
+ * nothing of the batch yet, it is put back and sent to the primary.
+ */
+#ifndef POOL_ROUTE_H
+#define POOL_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool/link.h"
+#include "pool/session.h"
+#include "router/causal.h"
+#include "router/route.h"
+
+struct engine;
+struct plan;
+struct report_fields;
+
+/* Of a session whose database has replicas. */
+struct routing {
+    struct causal causal;
+    uint32_t left; /* bytes of the batch at hand that were not taken with the replica's link */
+    uint32_t mute; /* messages that the client has had already: they are not told again */
+    uint8_t node;  /* of the replica that it asks */
+    bool strict;   /* the batch must see what the session has seen */
+    bool checked;  /* the link shows enough */
+    bool again;    /* the primary is to answer what a replica couldn't */
+    bool reads;    /* it reads, so where a replica has to be is asked for at each write */
+    bool unnoted;  /* it has seen something while nobody counted */
+    enum route last;
+};
+
+/* For a session that has its pool. False when memory is out. */
+bool route_begin(struct session *session);
+void route_free(struct session *session);
+
+/* Chooses session->lender for what is at `at`, for a session that has no link and doesn't wait.
+ * False: *ret_whole bytes must be seen together first. */
+bool route_ask(struct engine *engine, struct session *session, const uint8_t *at, uint32_t have,
+               uint32_t *ret_whole);
+
+/* Where a statement with this plan would go if the session, which is in no transaction, sent it
+ * now; with ROUTE_REPLICA also which server of the database that is. */
+enum route route_explain(struct engine *engine, struct session *session, struct plan *plan,
+                         uint32_t *ret_node);
+
+/* The session has a link of a replica's: how many bytes from `at` on it may be sent, at most
+ * `have`. 0: nothing now. */
+uint32_t route_may_send(struct engine *engine, struct session *session, uint32_t have);
+
+/* So many were taken. */
+void route_sent(struct session *session, uint32_t bytes);
+
+/* A ReadyForQuery outside a transaction has come for the link's session. */
+void route_answered(struct engine *engine, struct link *link);
+
+/* The pool of a session that waits there can make no link now, because of an error: the session
+ * asks at the primary. False: that is where it asks. */
+bool route_turns_back(struct engine *engine, struct session *session);
+
+/* Whether an error that the link's session would be told is one that the primary might not have:
+ * then the ledger is to be skipped to the Sync, and route_again called. */
+bool route_can_again(const struct link *link, const struct report_fields *fields);
+void route_again(struct engine *engine, struct link *link);
+
+/* The link is lost. True: its session goes on without it. */
+bool route_survives(struct engine *engine, struct link *link);
+
+/* Whether some of what the server says now was told already. */
+static inline bool route_mutes(const struct link *link)
+{
+    const struct routing *routing = link->owner == NULL ? NULL : link->owner->routing;
+    return routing != NULL && routing->mute > 0;
+}
+
+/* Whether a message of this type, which the server sends or which is made up, was told already. */
+bool route_is_muted(struct session *session, uint8_t type);
+
+#endif

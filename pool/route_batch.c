@@ -1,0 +1,212 @@
+#include "pool/route_batch.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "pool/core.h"
+#include "pool/options.h"
+#include "pool/pool.h"
+#include "pool/pool_facts.h"
+#include "pool/session.h"
+#include "pool/state.h"
+#include "pool/statement.h"
+#include "protocol/message.h"
+#include "router/plan.h"
+#include "router/rules.h"
+
+/* A batch that is longer is not taken apart. */
+enum { BATCH_BYTES_MAX = 64 * 1024 };
+
+/* Statements that one batch may prepare. */
+enum { BATCH_PARSES_MAX = 8 };
+
+struct reading {
+    struct engine *engine;
+    struct session *session;
+    struct route_batch *batch;
+    const char *parsed[BATCH_PARSES_MAX]; /* names; all of them are reads */
+    uint32_t parsed_count;
+};
+
+bool route_batch_plan(struct engine *engine, const struct session *session, struct plan *plan,
+                      struct route_batch *batch)
+{
+    const struct rules *rules = session->pool->database->rules;
+    struct facts facts = pool_facts_of(engine, session, plan);
+    if (facts.class != PLAN_READ || facts.touches != 0 || session->pins != 0) {
+        return false;
+    }
+    const struct rule *rule =
+        rules == NULL
+            ? NULL
+            : rules_decide(rules, rules_of_user(rules, session->pool->user), plan, facts.class);
+    if (plan->hint != NULL) {
+        batch->hint = plan->hint;
+    }
+    batch->rule_primary |= rule != NULL && rule->action == RULE_PRIMARY;
+    batch->rule_replica |= rule != NULL && rule->action == RULE_REPLICA;
+    return true;
+}
+
+static bool may_be_read(struct reading *reading, struct plan *plan)
+{
+    return route_batch_plan(reading->engine, reading->session, plan, reading->batch);
+}
+
+/* A text without its NUL. */
+static bool text_may_be_read(struct reading *reading, const char *text, uint32_t len)
+{
+    struct plan *known = state_known_plan(reading->engine, reading->session, text, len);
+    if (known != NULL) {
+        return may_be_read(reading, known);
+    }
+    struct plan *plan = state_plan(reading->engine, reading->session, text, len);
+    bool may = may_be_read(reading, plan);
+    if (plan->references == 1) {
+        reading->batch->hint = NULL; /* nobody else has it */
+    }
+    plan_unref(plan);
+    return may;
+}
+
+static enum route read_query(struct reading *reading, const uint8_t *at, uint32_t total,
+                             uint32_t have)
+{
+    const char *text = (const char *)at + MESSAGE_HEADER_BYTES;
+    uint32_t body_bytes = total - MESSAGE_HEADER_BYTES;
+    if (total > LIMIT_PLAN_BYTES) {
+        return ROUTE_NOT_A_READ;
+    }
+    if (have < total) {
+        reading->batch->need = total;
+        return ROUTE_BATCH;
+    }
+    reading->batch->bytes = total;
+    uint32_t len = message_text_bytes(text, body_bytes);
+    return len + 1 == body_bytes && text_may_be_read(reading, text, len) ? ROUTE_REPLICA
+                                                                         : ROUTE_NOT_A_READ;
+}
+
+static bool parse_may_be_read(struct reading *reading, const uint8_t *body, uint32_t body_bytes)
+{
+    struct reader reader = reader_of(body, body_bytes);
+    const char *name = reader_cstr(&reader);
+    const char *text = reader_cstr(&reader);
+    if (reader.failed || reading->parsed_count == BATCH_PARSES_MAX) {
+        return false;
+    }
+    reading->parsed[reading->parsed_count++] = name;
+    return text_may_be_read(reading, text, (uint32_t)strlen(text));
+}
+
+static bool was_parsed(const struct reading *reading, const char *name)
+{
+    for (uint32_t i = 0; i < reading->parsed_count; i++) {
+        if (strcmp(reading->parsed[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool statement_may_be_read(struct reading *reading, const char *name)
+{
+    struct session *session = reading->session;
+    if (was_parsed(reading, name)) {
+        return true;
+    }
+    struct session_statement *named =
+        name[0] == '\0' ? NULL
+                        : session_statement_find(&session->statements, reading->engine->hash_key,
+                                                 name, strlen(name));
+    struct statement *statement = name[0] == '\0' ? session->unnamed
+                                  : named == NULL ? NULL
+                                                  : named->statement;
+    struct plan *plan =
+        statement == NULL ? NULL : state_statement_plan(reading->engine, session, statement);
+    return plan != NULL && !statement->names && may_be_read(reading, plan);
+}
+
+static bool bind_may_be_read(struct reading *reading, const uint8_t *body, uint32_t body_bytes)
+{
+    struct reader reader = reader_of(body, body_bytes);
+    reader_cstr(&reader); /* the portal */
+    const char *name = reader_cstr(&reader);
+    return !reader.failed && statement_may_be_read(reading, name);
+}
+
+static bool describe_may_be_read(struct reading *reading, const uint8_t *body, uint32_t body_bytes)
+{
+    struct reader reader = reader_of(body, body_bytes);
+    uint8_t kind = reader_u8(&reader);
+    const char *name = reader_cstr(&reader);
+    return !reader.failed && (kind == 'P' || statement_may_be_read(reading, name));
+}
+
+/* A whole message that isn't the Sync. */
+static bool message_may_be_read(struct reading *reading, const uint8_t *at, uint32_t total)
+{
+    const uint8_t *body = at + MESSAGE_HEADER_BYTES;
+    uint32_t body_bytes = total - MESSAGE_HEADER_BYTES;
+    switch (at[0]) {
+    case FRONTEND_PARSE:
+        return parse_may_be_read(reading, body, body_bytes);
+    case FRONTEND_BIND:
+        return bind_may_be_read(reading, body, body_bytes);
+    case FRONTEND_DESCRIBE:
+        return describe_may_be_read(reading, body, body_bytes);
+    case FRONTEND_EXECUTE:
+    case FRONTEND_CLOSE:
+    case FRONTEND_FLUSH:
+        return true;
+    }
+    return false;
+}
+
+/* Who has flushed awaits answers before it sends more. */
+static enum route read_extended(struct reading *reading, const uint8_t *at, uint32_t have)
+{
+    bool flushed = false;
+    uint32_t used = 0, body_bytes;
+    while (used < BATCH_BYTES_MAX) {
+        if (have - used < MESSAGE_HEADER_BYTES) {
+            break;
+        }
+        if (!message_header(message_frontend_bounds, at + used, &body_bytes)) {
+            return ROUTE_BATCH;
+        }
+        uint32_t total = MESSAGE_HEADER_BYTES + body_bytes;
+        if (total > BATCH_BYTES_MAX - used) {
+            return ROUTE_BATCH;
+        }
+        if (have - used < total) {
+            reading->batch->need = used + total;
+            return ROUTE_BATCH;
+        }
+        if (at[used] == FRONTEND_SYNC) {
+            reading->batch->bytes = used + total;
+            return total == MESSAGE_HEADER_BYTES ? ROUTE_REPLICA : ROUTE_BATCH;
+        }
+        if (!message_may_be_read(reading, at + used, total)) {
+            return ROUTE_NOT_A_READ;
+        }
+        flushed = at[used] == FRONTEND_FLUSH;
+        used += total;
+    }
+    if (!flushed && used < BATCH_BYTES_MAX) {
+        reading->batch->need = have + MESSAGE_HEADER_BYTES;
+    }
+    return ROUTE_BATCH;
+}
+
+enum route route_batch_read(struct engine *engine, struct session *session, const uint8_t *at,
+                            uint32_t have, struct route_batch *ret_batch)
+{
+    struct reading reading = {.engine = engine, .session = session, .batch = ret_batch};
+    uint32_t body_bytes;
+    if (at[0] == FRONTEND_QUERY && message_header(message_frontend_bounds, at, &body_bytes)) {
+        return read_query(&reading, at, MESSAGE_HEADER_BYTES + body_bytes, have);
+    }
+    return session_virtual_statements(session) ? read_extended(&reading, at, have)
+                                               : ROUTE_NOT_A_READ;
+}

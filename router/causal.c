@@ -1,0 +1,107 @@
+#include "router/causal.h"
+
+#include "router/nodes.h"
+#include "router/ticks.h"
+
+void causal_init(struct causal *causal)
+{
+    *causal = (struct causal){.node = NODES_NONE};
+}
+
+static bool has_seen_nothing(const struct causal *causal)
+{
+    return causal->need == 0 && causal->bound == 0 && causal->node == NODES_NONE;
+}
+
+void causal_at_primary(struct causal *causal, const struct ticks *ticks)
+{
+    causal->need = ticks_next(ticks);
+    causal->need_at = 0; /* the primary is ahead of all that a replica has shown */
+}
+
+void causal_at_replica(struct causal *causal, const struct ticks *ticks, uint32_t node,
+                       uint32_t incarnation, uint64_t now_us)
+{
+    causal->need_at = ticks_next_at(ticks, node);
+    causal->node = node;
+    causal->incarnation = incarnation;
+    causal->seen_us = now_us;
+    causal->shown = causal->bound;
+}
+
+/* Whether it has read at that node last, and seen nothing elsewhere since. */
+static bool stays_at(const struct causal *causal, uint32_t node)
+{
+    return node == causal->node && causal->need == 0 && causal->bound == causal->shown;
+}
+
+void causal_must_see(struct causal *causal, uint64_t need)
+{
+    causal->need = need > causal->need ? need : causal->need;
+}
+
+bool causal_settle(struct causal *causal, const struct ticks *ticks)
+{
+    uint64_t lsn;
+    if (causal->need == 0) {
+        return true;
+    }
+    if (!ticks_bound(ticks, causal->need, &lsn)) {
+        return false;
+    }
+    causal->bound = lsn > causal->bound ? lsn : causal->bound;
+    causal->settled = causal->need;
+    causal->need = 0;
+    return true;
+}
+
+/* Takes the answer to what was seen at the replica that was read last. False: there is none yet. */
+static bool settle_seen(struct causal *causal, const struct ticks *ticks)
+{
+    struct ticks_replayed seen;
+    if (causal->need_at == 0) {
+        return true;
+    }
+    if (!ticks_replayed(ticks, causal->node, &seen)) {
+        return false;
+    }
+    if (seen.incarnation != causal->incarnation) { /* it never comes; the primary has all of it */
+        causal_at_primary(causal, ticks);
+        return false;
+    }
+    if (seen.number < causal->need_at) {
+        return false;
+    }
+    causal->bound = seen.lsn > causal->bound ? seen.lsn : causal->bound;
+    causal->need_at = 0;
+    return true;
+}
+
+bool causal_may_read(struct causal *causal, const struct ticks *ticks, uint32_t node)
+{
+    struct ticks_replayed replayed;
+    if (has_seen_nothing(causal) || stays_at(causal, node)) {
+        return true;
+    }
+    bool same = node == causal->node && ticks_replayed(ticks, node, &replayed) &&
+                replayed.incarnation == causal->incarnation;
+    if (!same && !settle_seen(causal, ticks)) {
+        return false;
+    }
+    return ticks_replayed(ticks, node, &replayed) && replayed.lsn >= causal->bound;
+}
+
+bool causal_may_use(const struct causal *causal, const struct ticks *ticks, uint32_t node,
+                    uint32_t incarnation, uint64_t ready_us)
+{
+    struct ticks_replayed replayed;
+    if (has_seen_nothing(causal)) {
+        return true;
+    }
+    if (stays_at(causal, node) && incarnation == causal->incarnation &&
+        ready_us <= causal->seen_us) {
+        return true;
+    }
+    return ticks_replayed(ticks, node, &replayed) && replayed.lsn >= causal->bound &&
+           replayed.incarnation == incarnation && ready_us < replayed.asked_us;
+}

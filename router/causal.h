@@ -1,0 +1,54 @@
+/* What one session must see when it reads from a replica: its own writes, and never less than it
+ * has seen before. The rules, and why they hold, stand in router/ticks.h.
+ *
+ *    at the primary     need = the next poll of the primary: covers what was written or seen there
+ *    at replica R       need_at = R's next poll: covers what was seen there
+ *    poll answered      its LSN is the bound: a replica that has replayed it may be read
+ *
+ * Until the answer is there the session reads at the primary, or (need_at alone) at R. A session
+ * that has seen nothing may read anywhere. At R it needs no LSN for a connection that was open when
+ * it was last answered there, if it has seen nothing elsewhere since.
+ */
+#ifndef ROUTER_CAUSAL_H
+#define ROUTER_CAUSAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ticks;
+
+struct causal {
+    uint64_t need;        /* 0: nothing is open */
+    uint64_t settled;     /* the last need that was answered */
+    uint64_t bound;       /* an LSN */
+    uint64_t need_at;     /* 0: likewise */
+    uint32_t node;        /* that was read from last, or NODES_NONE */
+    uint32_t incarnation; /* of it then */
+    uint64_t seen_us;     /* when that was answered */
+    uint64_t shown;       /* the bound that it met */
+};
+
+/* A session that has seen nothing. */
+void causal_init(struct causal *causal);
+
+/* The primary has answered the session, or a replica has: before the client gets it. */
+void causal_at_primary(struct causal *causal, const struct ticks *ticks);
+void causal_at_replica(struct causal *causal, const struct ticks *ticks, uint32_t node,
+                       uint32_t incarnation, uint64_t now_us);
+
+/* The session is to see at least what poll `need` of the primary answers. */
+void causal_must_see(struct causal *causal, uint64_t need);
+
+/* Takes the primary's answer if it is there. False: the bound is not known yet. */
+bool causal_settle(struct causal *causal, const struct ticks *ticks);
+
+/* Whether the node, a replica, shows enough; behind causal_settle, which was true. False may mean
+ * that what the session has seen at another replica is not known yet. */
+bool causal_may_read(struct causal *causal, const struct ticks *ticks, uint32_t node);
+
+/* Whether that holds for a connection to the node: it was logged in at `ready_us`, and the node's
+ * incarnation when it was dialed was `incarnation`. */
+bool causal_may_use(const struct causal *causal, const struct ticks *ticks, uint32_t node,
+                    uint32_t incarnation, uint64_t ready_us);
+
+#endif

@@ -1,0 +1,122 @@
+#include "router/causal.h"
+
+#include <criterion/criterion.h>
+
+#include "router/nodes.h"
+#include "router/ticks.h"
+
+enum { ONE = 1, OTHER = 2, RUN = 4 };
+
+static void poll_primary(struct ticks *ticks, uint64_t lsn)
+{
+    ticks_answered(ticks, ticks_start(ticks), lsn);
+}
+
+static void poll_replica(struct ticks *ticks, uint32_t node, uint64_t lsn, uint64_t asked_us,
+                         uint32_t incarnation)
+{
+    const struct ticks_replayed answer = {lsn, ticks_start_at(ticks, node), asked_us, incarnation};
+    cr_assert(ticks_answered_at(ticks, node, &answer));
+}
+
+Test(causal, who_has_seen_nothing_may_read_anywhere)
+{
+    struct ticks *ticks = ticks_new();
+    struct causal causal;
+    causal_init(&causal);
+    cr_assert(causal_settle(&causal, ticks));
+    cr_assert(causal_may_read(&causal, ticks, ONE), "though nothing is known of it");
+    cr_assert(causal_may_use(&causal, ticks, ONE, RUN, 1000));
+    ticks_unref(ticks);
+}
+
+Test(causal, a_write_is_read_where_its_poll_is_replayed)
+{
+    struct ticks *ticks = ticks_new();
+    struct causal causal;
+    causal_init(&causal);
+    poll_replica(ticks, ONE, 500, 10, RUN);
+    causal_at_primary(&causal, ticks);
+    cr_assert(!causal_settle(&causal, ticks), "not polled since");
+    poll_primary(ticks, 600);
+    cr_assert(causal_settle(&causal, ticks));
+    cr_assert(!causal_may_read(&causal, ticks, ONE), "it has replayed 500");
+    poll_replica(ticks, ONE, 600, 20, RUN);
+    cr_assert(causal_may_read(&causal, ticks, ONE));
+    cr_assert(!causal_may_read(&causal, ticks, OTHER), "nothing is known of it");
+    cr_assert(causal_may_use(&causal, ticks, ONE, RUN, 19));
+    cr_assert(!causal_may_use(&causal, ticks, ONE, RUN, 20),
+              "it was opened too late for that poll");
+    cr_assert(!causal_may_use(&causal, ticks, ONE, RUN - 1, 19), "it is of an earlier run");
+    ticks_unref(ticks);
+}
+
+Test(causal, what_one_replica_has_shown_the_other_must_have)
+{
+    struct ticks *ticks = ticks_new();
+    struct causal causal;
+    causal_init(&causal);
+    poll_replica(ticks, ONE, 500, 10, RUN);
+    poll_replica(ticks, OTHER, 500, 10, RUN);
+    causal_at_replica(&causal, ticks, ONE, RUN, 11);
+    cr_assert(causal_may_read(&causal, ticks, ONE));
+    cr_assert(causal_may_use(&causal, ticks, ONE, RUN, 10), "it was open when that was read");
+    cr_assert(!causal_may_use(&causal, ticks, ONE, RUN, 12), "it may be of a run that lacks it");
+    cr_assert(!causal_may_read(&causal, ticks, OTHER), "who knows what was shown");
+    poll_replica(ticks, ONE, 510, 12, RUN);
+    cr_assert(!causal_may_read(&causal, ticks, OTHER), "510 may have been");
+    poll_replica(ticks, OTHER, 510, 13, RUN);
+    cr_assert(causal_may_read(&causal, ticks, OTHER));
+    ticks_unref(ticks);
+}
+
+Test(causal, what_a_run_that_is_over_has_shown_the_primary_tells)
+{
+    struct ticks *ticks = ticks_new();
+    struct causal causal;
+    causal_init(&causal);
+    causal_at_replica(&causal, ticks, ONE, RUN, 11);
+    poll_replica(ticks, ONE, 400, 12, RUN + 1);
+    poll_replica(ticks, OTHER, 500, 12, RUN);
+    cr_assert(!causal_may_read(&causal, ticks, OTHER));
+    cr_assert(!causal_settle(&causal, ticks), "the next poll of the primary is needed");
+    poll_primary(ticks, 500);
+    cr_assert(causal_settle(&causal, ticks));
+    cr_assert(causal_may_read(&causal, ticks, OTHER));
+    cr_assert(!causal_may_read(&causal, ticks, ONE), "it has gone back to 400");
+    ticks_unref(ticks);
+}
+
+Test(causal, its_own_write_counts_at_the_replica_that_it_stays_at)
+{
+    struct ticks *ticks = ticks_new();
+    struct causal causal;
+    causal_init(&causal);
+    poll_replica(ticks, ONE, 500, 10, RUN);
+    causal_at_replica(&causal, ticks, ONE, RUN, 11);
+    causal_at_primary(&causal, ticks);
+    poll_primary(ticks, 600);
+    cr_assert(causal_settle(&causal, ticks));
+    cr_assert(!causal_may_read(&causal, ticks, ONE));
+    cr_assert(!causal_may_use(&causal, ticks, ONE, RUN, 5));
+    poll_replica(ticks, ONE, 601, 12, RUN);
+    cr_assert(causal_may_read(&causal, ticks, ONE) && causal_may_use(&causal, ticks, ONE, RUN, 5));
+    ticks_unref(ticks);
+}
+
+Test(causal, strong_reads_see_what_others_have_written)
+{
+    struct ticks *ticks = ticks_new();
+    struct causal causal;
+    causal_init(&causal);
+    poll_primary(ticks, 100);
+    ticks_note_write(ticks);
+    causal_must_see(&causal, ticks_strong(ticks));
+    cr_assert(!causal_settle(&causal, ticks));
+    poll_primary(ticks, 200);
+    poll_replica(ticks, ONE, 199, 10, RUN);
+    cr_assert(causal_settle(&causal, ticks) && !causal_may_read(&causal, ticks, ONE));
+    poll_replica(ticks, ONE, 200, 11, RUN);
+    cr_assert(causal_may_read(&causal, ticks, ONE));
+    ticks_unref(ticks);
+}
