@@ -40,6 +40,14 @@
 /* What a server may say in a message that we must hold whole (ParameterStatus, login messages) */
 #define LIMIT_SERVER_WHOLE_BYTES 65536
 
+/* What one client may keep prepared: names and texts (pool/statement_limit.h). Drivers keep some
+ * hundred statements of some KiB. */
+#define LIMIT_SESSION_STATEMENTS_BYTES (64 * 1024 * 1024)
+
+/* Texts of statements prepared on one server connection: beyond it the least recently used are
+ * closed. PostgreSQL's plans of them take several times as much of its memory. */
+#define LIMIT_LINK_STATEMENTS_BYTES (16 * 1024 * 1024)
+
 /* Parameters in a startup message: 10,000 bytes hold at most 2,500 pairs; a client sends ten. */
 #define LIMIT_STARTUP_PARAMETERS 128
 

@@ -12,6 +12,7 @@
 #include "pool/own.h"
 #include "pool/pool.h"
 #include "pool/state.h"
+#include "pool/statement_limit.h"
 #include "protocol/frontend.h"
 #include "protocol/report.h"
 #include "protocol/sql_verb.h"
@@ -369,10 +370,14 @@ static struct plan *plan_of_shape(struct engine *engine, const struct session *s
     return plan_of_ours(engine, session, text, (uint32_t)strlen(text));
 }
 
-/* The Parse's statement is the session's. False: memory is out. */
+/* The Parse's statement is the session's. False: there is no room for it. */
 static bool keep_statement(struct engine *engine, struct session *session,
                            const struct shape *shape)
 {
+    if (shape->name[0] != '\0' &&
+        statement_limit_is_reached(session, strlen(shape->name), shape->body_bytes)) {
+        return false;
+    }
     struct statement *statement = statement_intern(&engine->statements, session->settings->reading,
                                                    shape->body, shape->body_bytes);
     if (statement == NULL) {

@@ -28,6 +28,7 @@
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
+#include "pool/statement_limit.h"
 #include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
@@ -434,6 +435,11 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
         return false;
     }
     session->pool->stats.client_parses++;
+    if (name[0] != '\0' && statement_limit_is_reached(session, strlen(name), statement_bytes)) {
+        statement_unref(&engine->statements, statement);
+        statement_unref(&engine->statements, form);
+        return pin_limit_send_parse(engine, session->link, STATEMENTS_REFUSED);
+    }
     bool taken;
     if (name[0] == '\0') {
         taken = parse_unnamed(engine, session, statement, form);
@@ -474,7 +480,8 @@ bool extended_parse_known(struct engine *engine, struct session *session, const 
     const char *name = reader_cstr(&reader);
     size_t name_len = strlen(name);
     if (reader.failed || name_len == 0 || name_len >= LIMIT_STATEMENT_NAME_BYTES ||
-        session_statement_find(&session->statements, engine->hash_key, name, name_len) != NULL) {
+        session_statement_find(&session->statements, engine->hash_key, name, name_len) != NULL ||
+        statement_limit_is_reached(session, name_len, (uint32_t)reader.left)) {
         return false;
     }
     uint64_t reading = session->settings->reading;
@@ -677,6 +684,9 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     uint8_t refused = statement == NULL ? 0 : refused_pin(engine, session, statement);
     if (named != NULL && named->columns_changed && described == 0) {
         refused = COLUMNS_REFUSED;
+    } else if (refused == 0 && statement != NULL && statement->names &&
+               names_are_too_many(session, statement)) {
+        refused = STATEMENTS_REFUSED;
     }
     if (refused != 0) {
         return refuse_bind(engine, session, refused, total, here);

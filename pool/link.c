@@ -538,10 +538,11 @@ void link_forget_statements(struct engine *engine, struct link *link)
     if (owner == NULL) {
         return;
     }
-    struct map_node *next, *node = map_walk(&owner->statements, NULL);
+    struct map_node *next, *node = map_walk(&owner->statements.by_name, NULL);
     for (; node != NULL; node = next) {
         struct session_statement *entry = CONTAINER_OF(node, struct session_statement, node);
-        next = map_walk(&owner->statements, node); /* removing this one leaves it where it is */
+        next = map_walk(&owner->statements.by_name,
+                        node); /* removing this one leaves it where it is */
         if (!entry->pending_parse) {
             link_remove_named(engine, link, entry);
         }

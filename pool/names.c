@@ -17,6 +17,7 @@
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
+#include "pool/statement_limit.h"
 #include "protocol/message.h"
 #include "protocol/sql_names.h"
 #include "router/plan.h"
@@ -60,6 +61,29 @@ static bool is_physical(const struct session *session)
            (session->touched & (PLAN_TOUCH_PREPARE | PLAN_TOUCH_OPAQUE)) != 0;
 }
 
+/* Whether what is to be prepared would be more than the session may have. */
+static bool too_many(const struct session *session, const struct sql_name *names, uint32_t count)
+{
+    size_t name_bytes = 0;
+    uint32_t body_bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (names[i].kind == SQL_NAME_PREPARE) {
+            name_bytes += strlen(names[i].text);
+            body_bytes += names[i].end - (names[i].at + names[i].len);
+        }
+    }
+    return body_bytes > 0 && !is_physical(session) &&
+           statement_limit_is_reached(session, name_bytes, body_bytes);
+}
+
+bool names_are_too_many(const struct session *session, const struct statement *statement)
+{
+    struct sql_name names[SQL_NAMES_MAX];
+    const char *text = text_of(statement);
+    uint32_t count = sql_names_find(text, (uint32_t)strlen(text), names);
+    return count != SQL_NAMES_STRANGE && too_many(session, names, count);
+}
+
 /* --- choosing names --------------------------------------------------------------------------- */
 
 /* An empty statement on the link, to be deallocated in place of others; NULL when there is none,
@@ -88,10 +112,11 @@ struct link_statement *names_decoy(struct engine *engine, struct link *link)
 
 static bool choose_decoy(struct engine *engine, struct link *link, struct choice *choice)
 {
-    const struct link_statement *decoy = names_decoy(engine, link);
+    struct link_statement *decoy = names_decoy(engine, link);
     if (decoy == NULL) {
         return false;
     }
+    link_statement_hold(&link->statements, decoy);
     choice->name_id = decoy->name_id;
     memcpy(choice->by, decoy->name, sizeof(choice->by));
     return true;
@@ -205,8 +230,8 @@ static void apply_deallocate(struct engine *engine, struct session *session,
         return;
     }
     entry->flags |= DUE_FLAG_ALL;
-    for (struct map_node *node = map_walk(&session->statements, NULL); node != NULL;
-         node = map_walk(&session->statements, node)) {
+    for (struct map_node *node = map_walk(&session->statements.by_name, NULL); node != NULL;
+         node = map_walk(&session->statements.by_name, node)) {
         struct session_statement *named = CONTAINER_OF(node, struct session_statement, node);
         if (!named->pending_close) {
             named->pending_close = true;
@@ -247,7 +272,7 @@ static bool apply(struct engine *engine, struct session *session, const struct c
 static void end_all(struct engine *engine, struct link *link, const struct link_statement *decoy,
                     bool gone)
 {
-    struct map *statements = &link->owner->statements;
+    struct map *statements = &link->owner->statements.by_name;
     struct map_node *next, *node = map_walk(statements, NULL);
     for (; node != NULL; node = next) {
         struct session_statement *named = CONTAINER_OF(node, struct session_statement, node);
@@ -380,14 +405,19 @@ static bool prepares_ahead(struct engine *engine, struct session *session,
     bool any = false;
     for (uint32_t i = 0; i < count; i++) {
         struct session_statement *named = find_named(engine, session, names[i].text);
-        if (names[i].kind != SQL_NAME_EXECUTE || named == NULL ||
-            prepare_find(engine, link, named->statement, named->catalog) != NULL) {
+        struct link_statement *prepared = NULL;
+        if (names[i].kind != SQL_NAME_EXECUTE || named == NULL) {
             continue;
         }
-        any = true;
-        if (prepare_named(engine, session, named) == NULL) {
+        prepared = prepare_find(engine, link, named->statement, named->catalog);
+        if (prepared == NULL) {
+            any = true;
+            prepared = prepare_named(engine, session, named);
+        }
+        if (prepared == NULL) {
             return true;
         }
+        link_statement_hold(&link->statements, prepared);
     }
     if (any) {
         session->ahead = true;
@@ -494,6 +524,10 @@ bool names_query(struct engine *engine, struct session *session, struct plan *pl
         return false;
     }
     *ret_taken = 0;
+    if (link->status != 'E' && too_many(session, names, count)) {
+        session->refused_pin = STATEMENTS_REFUSED;
+        return false;
+    }
     if (!due_empty(&link->due)) {
         session->blocked = true; /* link_after_reply comes back to it */
         if (link->unsynced) {
@@ -501,6 +535,7 @@ bool names_query(struct engine *engine, struct session *session, struct plan *pl
         }
         return true;
     }
+    link_statements_next_batch(&link->statements);
     if (link->status != 'E' && prepares_ahead(engine, session, names, count)) {
         return true;
     }
@@ -510,6 +545,7 @@ bool names_query(struct engine *engine, struct session *session, struct plan *pl
     touch(engine, session, plan, names, count);
     sequence_before_query(engine, session, plan);
     if (rewrite(engine, session, text, len, names, count)) {
+        link_statements_next_batch(&link->statements); /* what it runs stands in the packet */
         *ret_taken = total;
     }
     return true;
@@ -563,9 +599,16 @@ static struct statement *renamed(struct engine *engine, const struct statement *
 static bool prepare_executed(struct engine *engine, struct session *session,
                              const struct sql_name *name)
 {
+    struct link *link = session->link;
     struct session_statement *named = find_named(engine, session, name->text);
-    return name->kind != SQL_NAME_EXECUTE || named == NULL || session->link->status == 'E' ||
-           prepare_named(engine, session, named) != NULL;
+    if (name->kind != SQL_NAME_EXECUTE || named == NULL || link->status == 'E') {
+        return true;
+    }
+    struct link_statement *prepared = prepare_named(engine, session, named);
+    if (prepared != NULL) {
+        link_statement_hold(&link->statements, prepared);
+    }
+    return prepared != NULL;
 }
 
 struct statement *names_form(struct engine *engine, struct session *session,
@@ -586,6 +629,9 @@ struct statement *names_form(struct engine *engine, struct session *session,
     }
     struct choice *choice = &session->names->formed;
     drop_choice(engine, choice);
+    if (due_empty(&session->link->due)) {
+        link_statements_next_batch(&session->link->statements);
+    }
     if (understood) {
         if (!prepare_executed(engine, session, names) ||
             !choose(engine, session, text, names, choice)) {
@@ -671,8 +717,8 @@ static const char *client_name(const struct link *link, const char *by, size_t l
         }
     }
     const struct session_statement *last = NULL; /* it may have several names: the last one used */
-    for (struct map_node *node = found == NULL ? NULL : map_walk(&owner->statements, NULL);
-         node != NULL; node = map_walk(&owner->statements, node)) {
+    for (struct map_node *node = found == NULL ? NULL : map_walk(&owner->statements.by_name, NULL);
+         node != NULL; node = map_walk(&owner->statements.by_name, node)) {
         const struct session_statement *named = CONTAINER_OF(node, struct session_statement, node);
         if ((named->statement == found->statement || named->form_id == found->name_id) &&
             (last == NULL || named->used > last->used)) {

@@ -43,6 +43,9 @@ bool names_refused(struct session *session);
  * others. NULL: the link has failed. */
 struct link_statement *names_decoy(struct engine *engine, struct link *link);
 
+/* Whether what a statement with names would prepare is more than the session may have. */
+bool names_are_too_many(const struct session *session, const struct statement *statement);
+
 /* Whether a statement with names must wait for what was sent before it. */
 bool names_wait(struct session *session, const struct statement *statement);
 

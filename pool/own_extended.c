@@ -14,6 +14,7 @@
 #include "pool/own_answer.h"
 #include "pool/session.h"
 #include "pool/state.h"
+#include "pool/statement_limit.h"
 #include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "router/explain.h"
@@ -92,6 +93,9 @@ static void judge_parse(const struct engine *engine, const struct session *sessi
                  "prepared statement \"%.100s\" already exists", name);
         answer->report =
             (struct report){.code = ERR_DUPLICATE_STATEMENT, .message = answer->message};
+    } else if (name[0] != '\0' &&
+               statement_limit_is_reached(session, strlen(name), statement->body_bytes)) {
+        answer->report = statement_limit_report();
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "pool/account.h"
 #include "pool/core.h"
 #include "pool/link.h"
@@ -48,7 +49,8 @@ static bool send_close(struct engine *engine, struct link *link, struct link_sta
 bool prepare_make_room(struct engine *engine, struct link *link)
 {
     uint32_t max = link->pool->limits.prepared_statements;
-    while (link->statements.by_id.count - link->statements.closing_count >= max) {
+    while (link->statements.by_id.count - link->statements.closing_count >= max ||
+           link->statements.bytes > LIMIT_LINK_STATEMENTS_BYTES) {
         struct link_statement *oldest = link_statement_oldest(&link->statements);
         if (oldest == NULL) {
             return true; /* a pipeline longer than the limit: over it until it is answered */

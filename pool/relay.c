@@ -25,6 +25,7 @@
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
+#include "pool/statement_limit.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 
@@ -235,7 +236,9 @@ static bool error_replaced(struct relay *relay, const struct due_entry *head,
     if (head != NULL && head->refused != 0) {
         struct report report = head->refused == OWN_REFUSED       ? own_refusal(link->owner)
                                : head->refused == COLUMNS_REFUSED ? columns_report()
-                                                                  : pin_limit_report(head->refused);
+                               : head->refused == STATEMENTS_REFUSED
+                                   ? statement_limit_report()
+                                   : pin_limit_report(head->refused);
         replace_error(relay, &report);
         return true;
     }

@@ -55,7 +55,7 @@ struct session *session_new(struct engine *engine, const struct origin *origin)
     settings_ref(session->startup);
     settings_ref(session->custom);
     list_init(&session->waiting);
-    map_init(&session->statements);
+    session_statements_init(&session->statements);
     engine->client_count++;
     conn_wake_by(engine, &session->conn, engine->now_us + LIMIT_LOGIN_US);
     return session;
@@ -712,7 +712,7 @@ static void watch_held(struct engine *engine, struct session *session, uint32_t 
 static inline void note_sent(struct session *session, const uint8_t *bytes, uint32_t len)
 {
     struct heal *heal = &session->link->heal;
-    if (session->statements.count > 0 || session->lender != session->pool) {
+    if (session->statements.by_name.count > 0 || session->lender != session->pool) {
         heal_note(heal, bytes, len);
     } else {
         heal->incomplete = true;

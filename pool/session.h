@@ -19,6 +19,7 @@
 #include "pool/conn.h"
 #include "pool/due.h"
 #include "pool/engine.h"
+#include "pool/statement.h"
 #include "router/plan.h"
 
 struct admin;
@@ -31,11 +32,9 @@ struct own;
 struct pool;
 struct report;
 struct routing;
-struct session_statement;
 struct setting;
 struct settings;
 struct startup;
-struct statement;
 
 enum session_state {
     SESSION_STARTUP,
@@ -71,8 +70,8 @@ struct session {
     struct settings *login_asked; /* in LOGIN: the settings whose canonical spelling is awaited */
     struct admin *admin;          /* of the admin database; then pool is NULL */
     struct listener *listener;    /* NULL: it does not listen */
-    struct map statements;        /* prepared, by name */
-    uint32_t name_uses;           /* struct session_statement, used */
+    struct session_statements statements; /* prepared */
+    uint32_t name_uses;                   /* struct session_statement, used */
     struct statement *unnamed;
     struct routing *routing; /* pool/route.h; NULL: the database has one server */
     struct own *own;         /* howdah.* settings, and what else is answered here; NULL until one */

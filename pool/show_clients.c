@@ -148,7 +148,7 @@ static void add_client(struct engine *engine, struct admin_table *table,
     admin_table_number(table, 0);
     admin_table_text(table, client_tls(session));
     admin_table_text(table, name == NULL ? "" : name);
-    admin_table_number(table, session->statements.count);
+    admin_table_number(table, session->statements.by_name.count);
     admin_table_number(table, cancel_virtual_pid(engine->worker, session->conn.handle));
     if (buffers) {
         add_buffers(table, &session->conn, session->body_left);

@@ -174,14 +174,28 @@ bool statement_name_is_ours(const char *name, size_t len)
     return len >= prefix_len && memcmp(name, STATEMENT_NAME_PREFIX, prefix_len) == 0;
 }
 
-struct session_statement *session_statement_find(const struct map *statements, uint64_t hash_key,
-                                                 const char *name, size_t name_bytes)
+void session_statements_init(struct session_statements *statements)
 {
-    if (statements->count == 0) {
+    map_init(&statements->by_name);
+    statements->bytes = 0;
+}
+
+size_t session_statement_bytes(size_t name_bytes, uint32_t body_bytes)
+{
+    return sizeof(struct session_statement) + name_bytes + 1 + sizeof(struct statement) +
+           body_bytes;
+}
+
+struct session_statement *session_statement_find(const struct session_statements *statements,
+                                                 uint64_t hash_key, const char *name,
+                                                 size_t name_bytes)
+{
+    if (statements->by_name.count == 0) {
         return NULL;
     }
     uint64_t hash = hash_bytes(hash_key, name, name_bytes);
-    for (struct map_node *node = map_first(statements, hash); node != NULL; node = map_next(node)) {
+    for (struct map_node *node = map_first(&statements->by_name, hash); node != NULL;
+         node = map_next(node)) {
         struct session_statement *entry = CONTAINER_OF(node, struct session_statement, node);
         if (!entry->pending_close && strcmp(entry->name, name) == 0) {
             return entry;
@@ -190,14 +204,15 @@ struct session_statement *session_statement_find(const struct map *statements, u
     return NULL;
 }
 
-bool session_statement_pending(const struct map *statements, uint64_t hash_key, const char *name,
-                               size_t name_bytes)
+bool session_statement_pending(const struct session_statements *statements, uint64_t hash_key,
+                               const char *name, size_t name_bytes)
 {
-    if (statements->count == 0) {
+    if (statements->by_name.count == 0) {
         return false;
     }
     uint64_t hash = hash_bytes(hash_key, name, name_bytes);
-    for (struct map_node *node = map_first(statements, hash); node != NULL; node = map_next(node)) {
+    for (struct map_node *node = map_first(&statements->by_name, hash); node != NULL;
+         node = map_next(node)) {
         const struct session_statement *entry = CONTAINER_OF(node, struct session_statement, node);
         if ((entry->pending_close || entry->pending_parse) && strcmp(entry->name, name) == 0) {
             return true;
@@ -206,9 +221,9 @@ bool session_statement_pending(const struct map *statements, uint64_t hash_key, 
     return false;
 }
 
-struct session_statement *session_statement_add(struct map *statements, uint64_t hash_key,
-                                                const char *name, struct statement *statement,
-                                                uint32_t catalog)
+struct session_statement *session_statement_add(struct session_statements *statements,
+                                                uint64_t hash_key, const char *name,
+                                                struct statement *statement, uint32_t catalog)
 {
     size_t name_bytes = strlen(name) + 1;
     struct session_statement *entry = malloc(sizeof(*entry) + name_bytes);
@@ -217,29 +232,34 @@ struct session_statement *session_statement_add(struct map *statements, uint64_t
     }
     *entry = (struct session_statement){.statement = statement, .catalog = catalog};
     memcpy(entry->name, name, name_bytes);
-    if (map_add(statements, &entry->node, hash_bytes(hash_key, name, name_bytes - 1)) != 0) {
+    if (map_add(&statements->by_name, &entry->node, hash_bytes(hash_key, name, name_bytes - 1)) !=
+        0) {
         free(entry);
         return NULL;
     }
+    statements->bytes += session_statement_bytes(name_bytes - 1, statement->body_bytes);
     statement_ref(statement);
     return entry;
 }
 
-void session_statement_remove(struct statement_store *store, struct map *statements,
+void session_statement_remove(struct statement_store *store, struct session_statements *statements,
                               struct session_statement *entry)
 {
-    map_remove(statements, &entry->node);
+    statements->bytes -= session_statement_bytes(strlen(entry->name), entry->statement->body_bytes);
+    map_remove(&statements->by_name, &entry->node);
     statement_unref(store, entry->statement);
     free(entry);
 }
 
-void session_statements_clear(struct statement_store *store, struct map *statements)
+void session_statements_clear(struct statement_store *store, struct session_statements *statements)
 {
-    for (struct map_node *node = map_any(statements); node != NULL; node = map_any(statements)) {
+    for (struct map_node *node = map_any(&statements->by_name); node != NULL;
+         node = map_any(&statements->by_name)) {
         session_statement_remove(store, statements,
                                  CONTAINER_OF(node, struct session_statement, node));
     }
-    map_fini(statements);
+    ASSERT(statements->bytes == 0);
+    map_fini(&statements->by_name);
 }
 
 void link_statements_init(struct link_statements *statements)
@@ -247,6 +267,8 @@ void link_statements_init(struct link_statements *statements)
     map_init(&statements->by_id);
     list_init(&statements->recent);
     statements->closing_count = 0;
+    statements->bytes = 0;
+    statements->batch = 1;
 }
 
 static uint64_t hash_id(const struct statement *statement)
@@ -291,6 +313,7 @@ void link_statement_close(struct link_statements *statements, struct link_statem
     entry->closing = true;
     entry->pending++;
     statements->closing_count++;
+    statements->bytes -= entry->statement->body_bytes;
 }
 
 void link_statement_keep(struct link_statements *statements, struct link_statement *entry)
@@ -299,6 +322,7 @@ void link_statement_keep(struct link_statements *statements, struct link_stateme
     entry->closing = false;
     entry->pending--;
     statements->closing_count--;
+    statements->bytes += entry->statement->body_bytes;
 }
 
 struct link_statement *link_statement_add(struct link_statements *statements,
@@ -318,6 +342,7 @@ struct link_statement *link_statement_add(struct link_statements *statements,
         return NULL;
     }
     statement_ref(statement);
+    statements->bytes += statement->body_bytes;
     list_push_front(&statements->recent, &entry->recent);
     return entry;
 }
@@ -341,10 +366,21 @@ void link_statement_remove(struct statement_store *store, struct link_statements
                            struct link_statement *entry)
 {
     statements->closing_count -= entry->closing;
+    statements->bytes -= entry->closing ? 0 : entry->statement->body_bytes;
     map_remove(&statements->by_id, &entry->node);
     list_remove(&entry->recent);
     statement_unref(store, entry->statement);
     free(entry);
+}
+
+void link_statements_next_batch(struct link_statements *statements)
+{
+    statements->batch++;
+}
+
+void link_statement_hold(const struct link_statements *statements, struct link_statement *entry)
+{
+    entry->batch = statements->batch;
 }
 
 struct link_statement *link_statement_oldest(const struct link_statements *statements)
@@ -352,7 +388,7 @@ struct link_statement *link_statement_oldest(const struct link_statements *state
     for (struct list *node = statements->recent.prev; node != &statements->recent;
          node = node->prev) {
         struct link_statement *entry = CONTAINER_OF(node, struct link_statement, recent);
-        if (entry->pending == 0) {
+        if (entry->pending == 0 && entry->batch != statements->batch) {
             return entry;
         }
     }

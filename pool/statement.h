@@ -63,6 +63,11 @@ struct session_statement {
     char name[];
 };
 
+struct session_statements {
+    struct map by_name;
+    size_t bytes; /* of all, as session_statement_bytes counts them */
+};
+
 enum { STATEMENT_NAME_BYTES = 32 };
 
 /* What the names on links begin with. */
@@ -76,6 +81,7 @@ struct link_statement {
     uint32_t pending; /* Parse and Close messages under way */
     uint32_t catalog; /* shared_catalog before its Parse was sent; 0 = it is not to be relied on */
     bool closing;     /* a Close is under way: not to be used, but still there if it is skipped */
+    uint32_t batch;   /* the last one that it was held for */
     uint32_t name_bytes;
     char name[STATEMENT_NAME_BYTES]; /* statement_name of name_id */
 };
@@ -83,6 +89,8 @@ struct link_statement {
 struct link_statements {
     struct map by_id;
     uint32_t closing_count;
+    size_t bytes;   /* of the bodies of those that are not closing */
+    uint32_t batch; /* of what is at hand: those that are held for it stay */
     struct list recent;
 };
 
@@ -115,26 +123,32 @@ uint32_t statement_name(uint64_t id, char ret_name[STATEMENT_NAME_BYTES]);
 /* Whether a client's name looks like one of those. */
 bool statement_name_is_ours(const char *name, size_t len);
 
+void session_statements_init(struct session_statements *statements);
+
+/* The memory that a statement takes: as if no other session had it, too. */
+size_t session_statement_bytes(size_t name_bytes, uint32_t body_bytes);
+
 /* A session's statement of that name, the pending Close hidden; NULL when there is none. The name's
  * length is without its NUL. */
-struct session_statement *session_statement_find(const struct map *statements, uint64_t hash_key,
-                                                 const char *name, size_t name_bytes);
+struct session_statement *session_statement_find(const struct session_statements *statements,
+                                                 uint64_t hash_key, const char *name,
+                                                 size_t name_bytes);
 
 /* Whether a Parse or a Close of the name is under way. */
-bool session_statement_pending(const struct map *statements, uint64_t hash_key, const char *name,
-                               size_t name_bytes);
+bool session_statement_pending(const struct session_statements *statements, uint64_t hash_key,
+                               const char *name, size_t name_bytes);
 
 /* Adds one; takes a reference of its own. NULL when memory is out. */
-struct session_statement *session_statement_add(struct map *statements, uint64_t hash_key,
-                                                const char *name, struct statement *statement,
-                                                uint32_t catalog);
+struct session_statement *session_statement_add(struct session_statements *statements,
+                                                uint64_t hash_key, const char *name,
+                                                struct statement *statement, uint32_t catalog);
 
 /* Takes the entry out of the map and frees it, with its reference. */
-void session_statement_remove(struct statement_store *store, struct map *statements,
+void session_statement_remove(struct statement_store *store, struct session_statements *statements,
                               struct session_statement *entry);
 
 /* Removes all, for DEALLOCATE ALL, DISCARD ALL and the session's end. */
-void session_statements_clear(struct statement_store *store, struct map *statements);
+void session_statements_clear(struct statement_store *store, struct session_statements *statements);
 
 void link_statements_init(struct link_statements *statements);
 
@@ -169,7 +183,11 @@ uint64_t statement_other_name(struct statement_store *store);
 void link_statement_close(struct link_statements *statements, struct link_statement *entry);
 void link_statement_keep(struct link_statements *statements, struct link_statement *entry);
 
-/* The least recently used that has no Parse under way; NULL when there is none. */
+/* What is at hand is another batch from now on; the entry is held for the one at hand. */
+void link_statements_next_batch(struct link_statements *statements);
+void link_statement_hold(const struct link_statements *statements, struct link_statement *entry);
+
+/* The least recently used that has no Parse under way and is not held; NULL when there is none. */
 struct link_statement *link_statement_oldest(const struct link_statements *statements);
 void link_statements_clear(struct statement_store *store, struct link_statements *statements);
 

@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Failed, Suite, equal, eventually, in_threads, raises, true  # noqa: E402
 from stage import Stage  # noqa: E402
-from wire import Closed, ServerError, Wire, ssl_request  # noqa: E402
+from wire import Closed, Result, ServerError, Wire, bind, close, execute, parse, query, ssl_request, sync  # noqa: E402
 
 suite = Suite("limits")
 stage = Stage(suite)
@@ -154,6 +154,67 @@ def _():
                 return False
 
         eventually(again, "a new client is served")
+
+
+MIB = 1024 * 1024
+
+
+def rss_bytes(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def long_text(number):
+    """A statement of almost 1 MiB."""
+    return f"SELECT {number} AS n /* " + "x" * (MIB - 1000) + " */"
+
+
+@suite.check("64 MiB of prepared statements for a client: 54000 for the next, room when one is closed")
+def _():
+    with stage.proxy(size=2) as proxy:
+        client, other = stage.client(proxy), stage.client(proxy)
+        base = rss_bytes(proxy.pid)
+
+        def prepare(number, more=b""):
+            client.send(parse(f"s{number}", long_text(number)), more, sync())
+            return Result(client.ready())
+
+        for number in range(64):
+            equal(prepare(number).sqlstate, None, f"statement {number}")
+        refused = prepare(64)
+        equal(refused.sqlstate, "54000")
+        true("64 MiB" in refused.errors[0]["D"] and "DEALLOCATE" in refused.errors[0]["H"], "DETAIL and HINT")
+        # Behind it all is skipped, inside a transaction it fails, and a short one is no different.
+        equal(client.prepared("SELECT 1", name="p" * 4000).sqlstate, None, "there is room for that")
+        client.send(query("BEGIN"), parse("s65", long_text(65)), bind("", "s65"), execute(), sync())
+        said = client.ready(2)
+        equal(Result(said).sqlstate, "54000")
+        equal(client.query("SELECT 1").sqlstate, "25P02")
+        client.rows("ROLLBACK")
+        equal(client.prepared("SELECT 7", name="").rows[0][0], "7", "the unnamed one has room")
+        # What is there works, on servers that keep less.
+        for number in (0, 63, 31):
+            client.send(bind("", f"s{number}"), execute(), sync())
+            equal(Result(client.ready()).rows[0][0], str(number))
+        # SQL's PREPARE, too.
+        fill = "PREPARE {} AS SELECT '" + "x" * 10000 + "' AS n"
+        number, result = 0, None
+        while result is None or result.sqlstate is None:
+            result, number = client.query(fill.format(f"q{number}")), number + 1
+            true(number < 64, "SQL's statements are counted")
+        equal(result.sqlstate, "54000")
+        client.send(parse("", fill.format("qq")), bind(), execute(), sync())
+        equal(Result(client.ready()).sqlstate, "54000")
+        # Room again.
+        client.send(close("S", "s0"), close("S", "s1"), sync())
+        client.ready()
+        equal(prepare(64).sqlstate, None)
+        equal(other.scalar("SELECT 1"), "1")
+        client.rows("DEALLOCATE ALL")
+        for number in range(60):
+            equal(prepare(number).sqlstate, None)
+        spent = (rss_bytes(proxy.pid) - base) / MIB
+        true(spent < 200 or os.environ.get("HOWDAH_SANITIZER"), f"{spent:.0f} MiB more")
 
 
 def cpu_seconds(pid):

@@ -45,6 +45,24 @@ def run(name, *params, portal=""):
     return bind(portal, name, [p.encode() for p in params]) + describe("P", portal) + execute(portal)
 
 
+# What one batch needs must stay there while the rest of it is prepared, however few a server keeps.
+MANY_NAMES = [
+    query("PREPARE p (int) AS SELECT $1 + 1"),
+    query("PREPARE q (int) AS SELECT $1 + 2"),
+    query("EXECUTE p(1); EXECUTE q(1)"),
+    query("EXECUTE q(1); EXECUTE p(1); EXECUTE q(2)"),
+    query("EXECUTE p(1); PREPARE r AS SELECT 3; EXECUTE q(1); EXECUTE r"),
+    query("EXECUTE p(1); DEALLOCATE r; EXECUTE q(1)"),
+    query("EXECUTE p(1); PREPARE p AS SELECT 4"),
+    query("EXECUTE q(1); PREPARE r AS SELECT 5; PREPARE q AS SELECT 6"),
+    query("EXECUTE r; EXECUTE p(1)"),
+    one("", "EXECUTE p(7)") + sync(),
+    one("", "EXECUTE q(7)") + one("", "EXECUTE p(8)") + sync(),
+    parse("s", "EXECUTE p(9)") + parse("t", "EXECUTE q(9)") + run("s") + run("t") + run("s") + sync(),
+    run("t") + parse("u", "SELECT 1") + run("u") + run("s") + sync(),
+    query("DEALLOCATE ALL; PREPARE p AS SELECT 1; EXECUTE p"),
+]
+
 # A script: steps, each sent at once; the number of ReadyForQuery it is answered with is counted from it.
 SCRIPTS = {
     "plain": [
@@ -449,6 +467,20 @@ def _():
         equal(client.scalar("SELECT 2"), "2")
         stage.sql(SETUP)
         true(len(client.rows("EXECUTE p")) == 2, "rows")
+
+
+@suite.check("as direct, servers that keep one statement, and queries with several names")
+def _():
+    stage.sql(SETUP)
+    wanted = wanted_of(MANY_NAMES)
+    for kept in (1, 2, 3):
+        with stage.proxy(size=1, prepared_statements=kept) as proxy:
+            client, other, said = stage.client(proxy), stage.client(proxy), []
+            for step in MANY_NAMES:
+                client.send(step)
+                said.append(transcript(client.ready(count_ready(step))))
+                other.prepared("SELECT 42", name="other" + str(len(said)))
+            compare(wanted, said, MANY_NAMES)
 
 
 if __name__ == "__main__":

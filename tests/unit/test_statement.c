@@ -62,9 +62,9 @@ Test(statement, ids_and_names_differ_between_workers)
 Test(statement, a_session_hides_what_it_is_closing)
 {
     struct statement_store store;
-    struct map session;
+    struct session_statements session;
     statement_store_init(&store, 0, 1);
-    map_init(&session);
+    session_statements_init(&session);
     struct statement *one = intern(&store, "select 1"), *two = intern(&store, "select 2");
     struct session_statement *entry = session_statement_add(&session, 1, "s", one, 1);
     cr_assert_eq(session_statement_find(&session, 1, "s", strlen("s")), entry);
@@ -109,5 +109,60 @@ Test(statement, a_link_gives_up_the_least_recently_used)
     cr_assert_null(link_statement_oldest(&link));
     link_statements_clear(&store, &link);
     cr_assert_eq(store.statements.count, 0);
+    statement_store_fini(&store);
+}
+
+Test(statement, what_is_held_for_a_batch_stays)
+{
+    struct statement_store store;
+    struct link_statements link;
+    struct link_statement *entries[2];
+    statement_store_init(&store, 0, 1);
+    link_statements_init(&link);
+    for (int i = 0; i < 2; i++) {
+        struct statement *statement = intern(&store, i == 0 ? "select 1" : "select 22");
+        entries[i] = link_statement_add(&link, statement, statement->id, 1);
+        statement_unref(&store, statement);
+    }
+    link_statement_hold(&link, entries[0]);
+    cr_assert_eq(link_statement_oldest(&link), entries[1]);
+    link_statement_hold(&link, entries[1]);
+    cr_assert_null(link_statement_oldest(&link));
+    link_statements_next_batch(&link);
+    cr_assert_eq(link_statement_oldest(&link), entries[0]);
+    link_statements_clear(&store, &link);
+    statement_store_fini(&store);
+}
+
+Test(statement, bytes_are_counted)
+{
+    struct statement_store store;
+    struct link_statements link;
+    struct session_statements session;
+    statement_store_init(&store, 0, 1);
+    link_statements_init(&link);
+    session_statements_init(&session);
+    struct statement *statement = intern(&store, "select 1");
+    struct session_statement *named = session_statement_add(&session, 1, "name", statement, 1);
+    struct session_statement *again = session_statement_add(&session, 1, "n", statement, 1);
+    cr_assert_eq(session.bytes, session_statement_bytes(4, statement->body_bytes) +
+                                    session_statement_bytes(1, statement->body_bytes));
+    cr_assert_gt(session_statement_bytes(4, 100), 104);
+    session_statement_remove(&store, &session, named);
+    session_statement_remove(&store, &session, again);
+    cr_assert_eq(session.bytes, 0);
+
+    struct link_statement *entry = link_statement_add(&link, statement, statement->id, 1);
+    cr_assert_eq(link.bytes, statement->body_bytes);
+    link_statement_close(&link, entry);
+    cr_assert_eq(link.bytes, 0);
+    link_statement_keep(&link, entry);
+    cr_assert_eq(link.bytes, statement->body_bytes);
+    link_statement_close(&link, entry);
+    link_statement_remove(&store, &link, entry);
+    cr_assert_eq(link.bytes, 0);
+    statement_unref(&store, statement);
+    session_statements_clear(&store, &session);
+    link_statements_clear(&store, &link);
     statement_store_fini(&store);
 }
