@@ -46,6 +46,8 @@ enum {
     PARAMS_MAX = 3,
     SQL_BYTES = 512,
     EXAMPLES_MAX = 8,
+    WRITES_EVERY_MS = 100,
+    WRITES_FOR_MS = 20,
     RECONNECT_EVERY = 700, /* operations of a session, about */
 };
 
@@ -510,6 +512,12 @@ static void think(struct session *s)
         nanosleep(&(struct timespec){.tv_nsec = 1000L * chance(s, most_us)}, NULL);
 }
 
+/* In strong each write holds up all sessions: without pauses no replica would ever be read. */
+static bool may_write(const struct world *world)
+{
+    return !world->strong || (uint64_t)(now_s() * 1000) % WRITES_EVERY_MS < WRITES_FOR_MS;
+}
+
 static void *session_main(void *argument)
 {
     struct session *s = argument;
@@ -519,7 +527,7 @@ static void *session_main(void *argument)
     while (!world->over) {
         if (world->done >= world->operations || now_s() >= world->until_s)
             world->over = true;
-        else if (chance(s, 100) < s->write_percent)
+        else if (may_write(world) && chance(s, 100) < s->write_percent)
             write_something(s);
         else if (chance(s, 12) == 0)
             read_in_transaction(s);

@@ -93,5 +93,52 @@ def _():
     something(found, "own", "monotonic", "causal", "strong")
 
 
+def proxied(**routing):
+    """Two workers, few server connections: sessions share them."""
+    return Howdah(config=trio.config(workers=2, routing={"max_lag": "5s", **routing},
+                                     pool={"size": 8, "check_state": False}))
+
+
+def play_through(promise, routing=None, **how):
+    """The same through Howdah."""
+    trio.caught_up()
+    with proxied(**(routing or {"consistency": promise})) as proxy:
+        all_up(proxy)
+        return play(promise, proxy.port, **how)
+
+
+def nothing_and_shared(found):
+    """No violation, and replicas have really been read from."""
+    nothing(found)
+    true(found["at_replicas"] > found["reads"] // 50, f"replicas served only {found['at_replicas']} reads")
+
+
+@suite.check("session: own writes and monotonic reads")
+def _():
+    nothing_and_shared(play_through("session"))
+
+
+@suite.check("session, with until_write and replicas that are waited for")
+def _():
+    nothing_and_shared(play_through("session", {"transaction_reads": "until_write", "wait_for_replica": "5ms"}))
+
+
+@suite.check("session, with replicas that crash and recover")
+def _():
+    nothing(play_through("session", tolerate=True))
+
+
+@suite.check("strong: what anybody had acknowledged before")
+def _():
+    found = play_through("strong")
+    nothing(found)
+    true(found["at_replicas"] > 0, "replicas served no read")
+
+
+@suite.check("eventual: violations are found")
+def _():
+    something(play_through("strong", {"consistency": "eventual"}, most_s=3), "own", "monotonic", "strong")
+
+
 if __name__ == "__main__":
     suite.main()

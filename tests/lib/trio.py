@@ -18,8 +18,9 @@ import signal
 import threading
 import time
 
-from check import eventually
+from check import Failed, eventually
 from pgcluster import Cluster, Replica
+from wire import Wire
 
 START_S = 8
 
@@ -68,7 +69,10 @@ class Trio:
 
     def caught_up(self, count=2, limit_s=20):
         """Waits until the replicas show all that has been committed."""
-        target = self.sql("SELECT pg_current_wal_insert_lsn()")
+        _ = self[count]  # starting a replica logs something, too
+        # A commit that waits for the disk: what a rolled-back transaction logged may else stay unsent.
+        self.sql("SET synchronous_commit = on; SELECT txid_current()")
+        target = self.sql("SELECT pg_current_wal_flush_lsn()")
         for at in range(1, count + 1):
             eventually(lambda at=at: self.sql(f"SELECT pg_last_wal_replay_lsn() >= '{target}'", at) == "t",
                        f"replica {at} has caught up", limit_s)
@@ -96,7 +100,41 @@ def rows(proxy):
 
 def all_up(proxy, count=3, limit_s=START_S):
     """Waits until Howdah takes every server for well."""
-    eventually(lambda: [r["state"] for r in rows(proxy)] == ["up"] * count, "all are up", limit_s)
+    seen = []
+
+    def look():
+        seen[:] = rows(proxy)
+        return [row["state"] for row in seen] == ["up"] * count
+
+    try:
+        eventually(look, "all are up", limit_s)
+    except Failed as failed:
+        raise Failed(f"{failed}: {[(row['state'], row['reason']) for row in seen]}") from None
+
+
+class Heartbeat:
+    """Somebody commits at the primary every 50 ms, as in any database that is in use: what others
+    have logged without a commit is then soon on its way to the replicas."""
+
+    def __init__(self, trio):
+        self.trio, self.over = trio, threading.Event()
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self):
+        self.client = Wire(self.trio[0].port)
+        self.client.login("postgres", self.trio.database)
+        self.client.query("SET synchronous_commit = on")
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+        self.client.close()
+
+    def _beat(self):
+        while not self.over.wait(0.05):
+            self.client.query("SELECT txid_current()")
 
 
 # --- late replicas --------------------------------------------------------------------------------
