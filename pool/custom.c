@@ -200,6 +200,16 @@ void custom_note_bind(struct engine *engine, struct session *session, const stru
     }
 }
 
+void custom_note_bound(struct engine *engine, struct session *session, struct statement *statement,
+                       const uint8_t *parameters, uint32_t len, bool whole)
+{
+    const struct plan *plan = state_statement_plan(engine, session, statement);
+    if (custom_is_blind(session, plan)) {
+        custom_note_statement(engine, session, statement);
+        custom_note_bind(engine, session, plan, parameters, len, whole);
+    }
+}
+
 /* Adds the custom settings of `from`; takes the reference of `names`, and gives one back. */
 static struct settings *add_custom(struct engine *engine, struct settings *names,
                                    const struct settings *from)

@@ -45,6 +45,10 @@ bool custom_is_blind(const struct session *session, const struct plan *plan);
 void custom_note_bind(struct engine *engine, struct session *session, const struct plan *plan,
                       const uint8_t *parameters, uint32_t len, bool whole);
 
+/* Both, of a statement that is bound, if it may set what its parameters name. */
+void custom_note_bound(struct engine *engine, struct session *session, struct statement *statement,
+                       const uint8_t *parameters, uint32_t len, bool whole);
+
 /* Whether a text may set any setting. */
 bool custom_may_set(const char *text, uint32_t len);
 

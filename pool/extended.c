@@ -388,7 +388,8 @@ static bool parse_named(struct engine *engine, struct session *session, const ch
         return session_no_memory(engine, session);
     }
     named->pending_parse = true;
-    prepared = prepare_find(engine, link, form, catalog);
+    bool is_old = prepared != NULL && prepared->shadowed;
+    prepared = prepare_find(engine, link, form, is_old ? UINT32_MAX : catalog);
     /* In a failed transaction the server is to refuse it. */
     if (prepared == NULL || link->status == 'E') {
         return prepare_send(engine, link, form, DUE_FORWARD, named) != NULL;
@@ -607,17 +608,6 @@ static void note_listen(struct engine *engine, struct session *session, struct n
     }
 }
 
-/* The names of custom settings in a statement that is bound, and in the rest of its Bind. */
-static void note_customs(struct engine *engine, struct session *session,
-                         struct statement *statement, const struct reader *rest, bool whole)
-{
-    const struct plan *plan = state_statement_plan(engine, session, statement);
-    if (custom_is_blind(session, plan)) {
-        custom_note_statement(engine, session, statement);
-        custom_note_bind(engine, session, plan, rest->at, (uint32_t)rest->left, whole);
-    }
-}
-
 /* What the statement (NULL: none that is known) may leave that is bound to that portal; `rest` is
  * what is here of the Bind behind its names. */
 static void note_bound(struct engine *engine, struct session *session, struct name portal,
@@ -630,13 +620,13 @@ static void note_bound(struct engine *engine, struct session *session, struct na
         own_bound(session, statement == NULL ? NULL : statement->plan);
     }
     if (statement != NULL && statement->names) {
-        note_customs(engine, session, statement, rest, whole);
+        custom_note_bound(engine, session, statement, rest->at, (uint32_t)rest->left, whole);
         names_bound(engine, session, statement, portal.text);
         session->batch_writes = true;
         session->query_is_read = false;
     } else if (statement != NULL) {
         if (!state_statement(engine, session, statement)) {
-            note_customs(engine, session, statement, rest, whole);
+            custom_note_bound(engine, session, statement, rest->at, (uint32_t)rest->left, whole);
             session->batch_writes = true;
         }
         session->query_is_read = !session->batch_writes;
@@ -682,18 +672,20 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
         return 0;
     }
     uint8_t refused = statement == NULL ? 0 : refused_pin(engine, session, statement);
-    if (named != NULL && named->columns_changed && described == 0) {
-        refused = COLUMNS_REFUSED;
-    } else if (refused == 0 && statement != NULL && statement->names &&
-               names_are_too_many(session, statement)) {
+    bool outdated = named != NULL && named->columns_changed && described == 0;
+    if (refused == 0 && statement != NULL && statement->names &&
+        names_are_too_many(session, statement)) {
         refused = STATEMENTS_REFUSED;
+    } else if (refused == 0 && outdated && here < total) {
+        refused = COLUMNS_REFUSED;
     }
     if (refused != 0) {
         return refuse_bind(engine, session, refused, total, here);
     }
-    if (!link_due_forward(engine, link, DUE_BIND)) {
+    if (!link_due(engine, link, DUE_BIND, outdated ? DUE_SWALLOW : DUE_FORWARD, 0)) {
         return 0;
     }
+    due_at(&link->due, link->due.count - 1)->used = named == NULL ? 0 : named->used;
     note_bound(engine, session, portal, statement, &reader, here == total);
     link->unsynced = true;
     session->body_left = total - here;
@@ -706,6 +698,9 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     uint32_t rest_bytes = (uint32_t)reader.left;
     send_bind_front(engine, link, block, portal, on_link, body_bytes - name.bytes + on_link.bytes);
     link_send(engine, link, block, message + here - rest_bytes, rest_bytes);
+    if (outdated) { /* a server looks at the parameters first: that Bind may have its own error */
+        return refuse_bind(engine, session, COLUMNS_REFUSED, total, here);
+    }
     return here + columns_learn(engine, session, block, message + here, described, named);
 }
 

@@ -1,6 +1,7 @@
 /* The messages that greet a client once its login is done. */
 #include "pool/cancel.h"
 #include "pool/core.h"
+#include "pool/link.h"
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/session.h"
@@ -21,6 +22,24 @@ void session_tell_parameter(struct engine *engine, struct session *session,
     engine_flush_scratch(engine, &session->conn);
 }
 
+/* What a startup asks of its transaction was for the one that a server logs a client in with
+ * (InitPostgres in postinit.c): no other has it, and no link holds it. */
+static void forget_of_transaction(struct engine *engine, struct session *session)
+{
+    static const char *const names[] = {"transaction_deferrable", "transaction_isolation",
+                                        "transaction_read_only"};
+    struct link *link = session->link;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (settings_get(session->settings, names[i]) == NULL) {
+            continue;
+        }
+        settings_set(&engine->settings, &session->settings, names[i], NULL);
+        if (link != NULL) {
+            settings_set(&engine->settings, &link->settings, names[i], NULL);
+        }
+    }
+}
+
 void session_welcome(struct engine *engine, struct session *session, struct settings *baseline,
                      struct settings *canonical)
 {
@@ -39,6 +58,7 @@ void session_welcome(struct engine *engine, struct session *session, struct sett
     session_write_ready(engine, 'I');
     engine_flush_scratch(engine, &session->conn);
     session->state = SESSION_READY;
+    forget_of_transaction(engine, session);
     settings_ref(session->settings);
     settings_unref(&engine->settings, session->startup);
     session->startup = session->settings;

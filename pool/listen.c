@@ -22,6 +22,7 @@
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "protocol/sql_lexer.h"
+#include "protocol/sql_names.h"
 
 /* A client that reads so slowly that this much waits for it is ended: a backend would stop reading
  * the queue for it, and so hold up the server's. */
@@ -375,18 +376,34 @@ bool listen_holds(const struct session *session)
                                    (listens(session) && session->listener->spoke));
 }
 
+bool listen_delays(const struct session *session, uint8_t type)
+{
+    bool copies = session->link->due.copy_in || type == FRONTEND_COPY_DATA ||
+                  type == FRONTEND_COPY_DONE || type == FRONTEND_COPY_FAIL;
+    return session->notifies && !copies && listen_holds(session) &&
+           extended_status_is_open(session->link);
+}
+
 bool listen_send_query(struct engine *engine, struct session *session, const char *text,
                        uint32_t len)
 {
     struct writer *scratch = &engine->scratch;
     struct sql_lexer lexer;
-    char tomb[TOMB_BYTES];
-    uint32_t from = 0;
+    char tomb[TOMB_BYTES], more[TOMB_BYTES + 16];
+    uint32_t from = 0, count = 0, characters = 0, shift_at[SQL_NAMES_MAX];
+    int8_t shifts[SQL_NAMES_MAX];
     sql_lexer_init(&lexer, text, len, 0);
     uint32_t mark = writer_begin(scratch, FRONTEND_QUERY);
     while (tomb_next(engine->hash_key, &lexer, tomb)) {
+        int bytes = snprintf(more, sizeof(more), ";LISTEN \"%s\"", tomb);
         writer_bytes(scratch, text + from, lexer.at - from);
-        writer_format(scratch, ";LISTEN \"%s\"", tomb);
+        writer_bytes(scratch, more, (size_t)bytes);
+        characters += sql_names_characters(text + from, lexer.at - from);
+        if (count < SQL_NAMES_MAX) {
+            shift_at[count] = characters;
+            shifts[count++] = (int8_t)bytes;
+        }
+        characters += (uint32_t)bytes;
         from = lexer.at;
     }
     if (from == 0) {
@@ -398,7 +415,13 @@ bool listen_send_query(struct engine *engine, struct session *session, const cha
     writer_end(scratch, mark);
     session->link->sift = false;
     engine_flush_scratch(engine, &session->link->conn); /* first: a failure uses the scratch, too */
-    return link_due(engine, session->link, DUE_QUERY, DUE_SIFT, 0);
+    bool going = link_due(engine, session->link, DUE_QUERY, DUE_SIFT, 0);
+    for (uint32_t i = 0; i < count && going; i++) { /* errors have positions in the longer text */
+        struct due_entry due = {
+            .what = DUE_NAME, .kind = DUE_FORWARD, .shift = shifts[i], .shift_at = shift_at[i]};
+        going = link_due_entry(engine, session->link, &due);
+    }
+    return going;
 }
 
 bool listen_sifts(struct link *link, const uint8_t *body, uint32_t body_bytes)

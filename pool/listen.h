@@ -56,6 +56,10 @@ void listen_touch_all(struct session *session);
 /* Whether the ReadyForQuery that says that its transaction has ended is to be held back. */
 bool listen_holds(const struct session *session);
 
+/* Whether the message of that type, which is next, waits for a ReadyForQuery that is due: its own
+ * notifications come before that one, and more than one can't be held back. */
+bool listen_delays(const struct session *session, uint8_t type);
+
 /* The Query with UNLISTEN in it that the session is about to send is sent with tombstones in its
  * place, entered in the ledger. False: there are none to be put in, nothing was sent. */
 bool listen_send_query(struct engine *engine, struct session *session, const char *text,

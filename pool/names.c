@@ -149,15 +149,6 @@ static void choose_prepared(const struct link *link, struct statement *statement
     statement_name(choice->name_id, choice->by);
 }
 
-static uint32_t count_characters(const char *text, uint32_t len)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < len; i++) {
-        count += ((uint8_t)text[i] & 0xC0) != 0x80; /* not a further byte of UTF-8 */
-    }
-    return count;
-}
-
 /* Chooses what the name in the text becomes. False: the session is closing. */
 static bool choose(struct engine *engine, struct session *session, const char *text,
                    const struct sql_name *name, struct choice *ret_choice)
@@ -181,8 +172,8 @@ static bool choose(struct engine *engine, struct session *session, const char *t
         choice.as_is = true;
     }
     if (!choice.as_is) {
-        uint32_t old = count_characters(text + name->at, name->len);
-        choice.shift_at = count_characters(text, name->at) + 1;
+        uint32_t old = sql_names_characters(text + name->at, name->len);
+        choice.shift_at = sql_names_characters(text, name->at) + 1;
         choice.shift = (int8_t)((int32_t)strlen(choice.by) - (int32_t)old);
     }
     *ret_choice = choice;
@@ -716,14 +707,19 @@ static const char *client_name(const struct link *link, const char *by, size_t l
             found = entry;
         }
     }
-    const struct session_statement *last = NULL; /* it may have several names: the last one used */
+    /* It may have several names: the one that was bound there, else the last one used. */
+    const struct due_entry *head = due_head(&link->due);
+    const struct session_statement *last = NULL;
     for (struct map_node *node = found == NULL ? NULL : map_walk(&owner->statements.by_name, NULL);
          node != NULL; node = map_walk(&owner->statements.by_name, node)) {
         const struct session_statement *named = CONTAINER_OF(node, struct session_statement, node);
-        if ((named->statement == found->statement || named->form_id == found->name_id) &&
-            (last == NULL || named->used > last->used)) {
-            last = named;
+        if (named->statement != found->statement && named->form_id != found->name_id) {
+            continue;
         }
+        if (head != NULL && named->used == head->used && head->used != 0) {
+            return named->name;
+        }
+        last = last == NULL || named->used > last->used ? named : last;
     }
     return last == NULL ? NULL : last->name;
 }

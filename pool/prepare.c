@@ -175,9 +175,12 @@ struct link_statement *prepare_named(struct engine *engine, struct session *sess
 void prepare_alters(struct session *session, const struct plan *plan)
 {
     bool alters = plan->class == PLAN_DDL || (plan->class > PLAN_DDL && plan->statement_count > 1);
-    if (alters && session->virtual_names) {
+    bool makes_temp = (plan->touches & PLAN_TOUCH_TEMP) != 0;
+    if (alters && makes_temp && plan->statement_count == 1 && session->virtual_names) {
+        link_statements_shadow(&session->link->statements);
+    } else if (alters && session->virtual_names) {
         link_statements_doubt(&session->link->statements);
-        session->alters |= (plan->touches & PLAN_TOUCH_TEMP) == 0;
+        session->alters |= !makes_temp;
     }
 }
 

@@ -3,7 +3,8 @@
  * What a link has is used for whoever means the same text, read alike (pool/statement.h), as long
  * as it is not older than what the client has prepared: if the catalog has changed in between, so
  * may have the columns, types and names that the text stands for. Such a one is closed and prepared
- * anew. Of changes by others than our clients only an error tells (pool/heal.h).
+ * anew. What was prepared before its client made a temporary object stays what it was, as at a
+ * server. Of changes by others than our clients only an error tells (pool/heal.h).
  */
 #ifndef POOL_PREPARE_H
 #define POOL_PREPARE_H

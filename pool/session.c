@@ -486,7 +486,7 @@ static inline __attribute__((always_inline)) uint32_t take_with_link(
     if (session->begin == BEGIN_DEFERRED && !deferred_begin_send(engine, session)) {
         return 0;
     }
-    if (deferred_begin_waits(link) || apply_waits(link)) {
+    if (deferred_begin_waits(link) || apply_waits(link) || listen_delays(session, type)) {
         session->blocked = true; /* link_after_reply comes back to it */
         return 0;
     }

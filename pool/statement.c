@@ -354,6 +354,13 @@ void link_statements_doubt(struct link_statements *statements)
     }
 }
 
+void link_statements_shadow(struct link_statements *statements)
+{
+    LIST_EACH (&statements->recent, node) {
+        CONTAINER_OF(node, struct link_statement, recent)->shadowed = true;
+    }
+}
+
 void link_statement_used(struct link_statements *statements, struct link_statement *entry)
 {
     if (statements->recent.next != &entry->recent) {

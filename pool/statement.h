@@ -82,6 +82,7 @@ struct link_statement {
     uint32_t catalog; /* shared_catalog before its Parse was sent; 0 = it is not to be relied on */
     bool closing;     /* a Close is under way: not to be used, but still there if it is skipped */
     uint32_t batch;   /* the last one that it was held for */
+    bool shadowed;    /* its client has made temporary objects since: a new Parse may mean those */
     uint32_t name_bytes;
     char name[STATEMENT_NAME_BYTES]; /* statement_name of name_id */
 };
@@ -164,6 +165,9 @@ struct link_statement *link_statement_add(struct link_statements *statements,
 
 /* None of them is to be relied on any more. */
 void link_statements_doubt(struct link_statements *statements);
+
+/* They go on, but for who prepares their text from now on. */
+void link_statements_shadow(struct link_statements *statements);
 
 /* It is now the most recently used. */
 void link_statement_used(struct link_statements *statements, struct link_statement *entry);

@@ -154,3 +154,12 @@ size_t sql_names_query_at(const char *tail, size_t len)
     }
     return len;
 }
+
+uint32_t sql_names_characters(const char *text, uint32_t len)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < len; i++) {
+        count += ((uint8_t)text[i] & 0xC0) != 0x80; /* not a further byte of UTF-8 */
+    }
+    return count;
+}

@@ -39,4 +39,7 @@ uint32_t sql_names_find(const char *text, size_t len, struct sql_name *ret_names
  * when it is nothing of the kind. */
 size_t sql_names_query_at(const char *tail, size_t len);
 
+/* How many characters the bytes of a text in UTF-8 are: positions in errors count them. */
+uint32_t sql_names_characters(const char *text, uint32_t len);
+
 #endif

@@ -59,9 +59,6 @@ class Difference:
     def ends_batch(step):
         return isinstance(step[0], list) and step[-1][0] in "SQF"
 
-    def binds(self):
-        return [message for message in self.near() if message[0] == "B"]
-
     def texts(self):
         """All texts of the script's client up to the step."""
         for step in self.script["steps"][: self.number]:
@@ -96,8 +93,8 @@ class Difference:
 # --- excuses --------------------------------------------------------------------------------------
 
 # How the comparison goes on: with the next line of both, or of the proxied one only; behind the
-# next ReadyForQuery of both; without what is the client's own notification; not at all.
-LINE, OTHER_LINE, BATCH, BATCH_IF_SAME, NOTIFIED, REST = range(6)
+# next ReadyForQuery of both; not at all.
+LINE, OTHER_LINE, BATCH, BATCH_IF_SAME, REST = range(5)
 
 
 def both(one, other):
@@ -106,19 +103,10 @@ def both(one, other):
 
 def is_startup(found):
     """Of two bad parameters at startup, either may be complained about."""
-    kinds = "22023|42704|55P02|42501|08P01"
+    kinds = "22023|42704|55P02|42501|08P01|25001"
     options = found.script["params"].get("options", "")
     count = len(found.script["params"]) - bool(options) + options.count("-c") + len(re.findall(r"--\w", options))
     return found.one[0] == found.other[0] == 0 and count > 1 and both(*[f"E .*C='({kinds})'"] * 2)(found)
-
-
-def notifies_amid(found):
-    """Only the last ReadyForQuery of what is sent together is held back for the client's own
-    notifications, so one may come behind an earlier one."""
-    if not (found.one[1].startswith("A by itself") and found.other[1].startswith("Z ")):
-        return False
-    steps = found.script["steps"][max(found.number - 3, 0) : found.number]
-    return any(message[0] in "SQ" for step in steps if isinstance(step[0], list) for message in step[:-1])
 
 
 def without_names(line):
@@ -126,15 +114,14 @@ def without_names(line):
 
 
 def is_named_otherwise(found):
-    """Errors that say the same but for the name or the position. The name is that of the Bind that
-    came last, also if an earlier one of the same pipeline has failed, or ours if the statement's own
-    text names statements; a position inside the text of a PREPARE counts our longer name."""
+    """Errors that say the same but for the name or the position. The name is ours if the statement's
+    own text names statements; a position inside the text of a PREPARE counts our longer name."""
     one, other = found.one[1], found.other[1]
     if not one.startswith("E ") or one == other or without_names(one) != without_names(other):
         return False
     if "prepared statement" not in one:
         return "EXECUTE" in found.step
-    return len(found.binds()) > 1 or found.has_names_in_parse()
+    return found.has_names_in_parse()
 
 
 # What a `SELECT * FROM alt ORDER BY 1` may answer, however alt was altered, in text or binary.
@@ -179,14 +166,43 @@ def is_healed(found):
 
 
 def is_unasked_sequence(found):
-    """A value is kept behind a plain read only for who has asked before."""
+    """A value is kept behind a plain read only for who has asked before it was made."""
     asks = re.compile(r"\b(lastval|currval)\(")
     texts = list(found.texts())
-    step_texts = found.step
-    if not asks.search(step_texts) and not any(asks.search(text) for text in texts[-12:]):
+    if not asks.search(found.step) and not any(asks.search(text) for text in texts[-12:]):
         return False
-    asked = sum(bool(asks.search(text)) for text in texts)
-    return asked <= 1 and both(r"[TDCs]", r"E .*C='55000' M='(lastval|currval of sequence \"\w+\") is not yet")(found)
+    made = max((at for at, text in enumerate(texts) if "nextval(" in text), default=len(texts) - 1)
+    if any(asks.search(text) for text in texts[:made]):
+        return False
+    return both(r"[TDCs]", r"E .*C='55000' M='(lastval|currval of sequence \"\w+\") is not yet")(found)
+
+
+def shows_sent_text(found):
+    """pg_cursors has a text as it was sent, with our names of statements in it."""
+    names = rb"\b(PREPARE|EXECUTE|DEALLOCATE) \w+"
+    if "FROM pg_cursors" not in found.step or not both("D ", "D .*howdah_")(found):
+        return False
+    one, other = ([re.sub(names, rb"\1", value or b"") for value in values(ast.literal_eval(line[2:]))]
+                  for line in (found.one[1], found.other[1]))
+    return one == other
+
+
+def described_execute(found):
+    """A Describe of an EXECUTE tells what it would return now; PostgreSQL what it would have when it
+    was parsed."""
+    described = {message[2] for message in found.near() if message[0] == "D" and message[1] == "S"}
+    described |= {message[2] for message in found.near() if message[0] == "B"}
+    steps = [step for step in found.script["steps"] if isinstance(step[0], list)]
+    texts = [m[2] for step in steps for m in step if m[0] == "P" and m[1] in described]
+    return both("[nT]", "[nT]")(found) and any(text.startswith("EXECUTE") for text in texts)
+
+
+def reads_anew(found):
+    """PostgreSQL analyses what it has prepared anew when any session makes a schema (PlanCacheSysCallback
+    in plancache.c; the first temporary table of a backend makes one): then a temporary table is meant
+    that is there since."""
+    made = any("TEMP TABLE kv" in text for text in found.texts())
+    return made and any(message[0] == "B" and message[2] for message in found.near()) and both("[TDC]", "[TDC]")(found)
 
 
 EXCUSES = [
@@ -203,7 +219,9 @@ EXCUSES = [
     ("snapshot", REST, both(r"E .*C='25001' M='SET TRANSACTION ISOLATION LEVEL must be", r"C b'(SET|BEGIN)\\x00'")),
     ("name", LINE, is_named_otherwise),
     ("startup", LINE, is_startup),
-    ("notified later", NOTIFIED, notifies_amid),
+    ("text of a cursor", LINE, shows_sent_text),
+    ("described EXECUTE", LINE, described_execute),
+    ("read anew", BATCH_IF_SAME, reads_anew),
     ("sequence", BATCH_IF_SAME, is_unasked_sequence),
 ]
 
@@ -235,14 +253,6 @@ def status_at(lines, index):
     return lines[index][1] if index < len(lines) else ""
 
 
-def own_notifications(lines):
-    return [line for _, line in lines if line.startswith("A by itself")]
-
-
-def others(lines):
-    return [(step, line) for step, line in lines if not line.startswith("A by itself")]
-
-
 def ran_more(found):
     """Whether the batch of a step has more than one statement to run."""
     messages = found.near()
@@ -270,11 +280,6 @@ def compare(script, direct, proxied):
         if behind in (LINE, OTHER_LINE):
             index += behind == LINE
             other_index += 1
-        elif behind == NOTIFIED:
-            if own_notifications(direct[index:]) != own_notifications(proxied[other_index:]):
-                return found, excused
-            direct = direct[:index] + others(direct[index:])
-            proxied = proxied[:other_index] + others(proxied[other_index:])
         else:
             loose = loose or (behind == BATCH_IF_SAME and ran_more(found))
             index, other_index = behind_ready(direct, index), behind_ready(proxied, other_index)

@@ -457,11 +457,6 @@ def kept_scripts(path):
 
 # --- as a test ------------------------------------------------------------------------------------
 
-# Classes that do not agree yet, in transaction mode and in session mode.
-NOT_YET = set()
-NOT_YET_SESSION = {"startup"}
-
-
 # (what, steps, a direct transcript, one through a proxy, whether that is a difference)
 PLAN_ERROR = "E S='ERROR' C='0A000' M='cached plan must not change result type'"
 ALT = [f"D {row!r}" for row in (b"\0\2\0\0\0\1" b"1\0\0\0\1" b"2", b"\0\2\0\0\0\1" b"3\0\0\0\1" b"4")]
@@ -483,8 +478,8 @@ EXCUSED = [
 def short_form():
     suite = Suite("differential", check_limit_s=120)
     options = argparse.Namespace(classes=None, shrink=True, most=3, quiet=True)
-    def campaign(mode, not_yet, seeds):
-        options.classes = set(generator.CLASSES) - not_yet
+    def campaign(mode, seeds):
+        options.classes = set(generator.CLASSES)
         again = []
 
         def on_found(found, alone):
@@ -521,11 +516,11 @@ def short_form():
 
     @suite.check("new scripts in session mode")
     def _():
-        campaign("session", NOT_YET_SESSION, 200)
+        campaign("session", 200)
 
     @suite.check("new scripts in transaction mode")
     def _():
-        campaign("transaction", NOT_YET, 300)
+        campaign("transaction", 300)
 
     suite.main()
 
