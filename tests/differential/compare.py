@@ -205,6 +205,17 @@ def reads_anew(found):
     return made and any(message[0] == "B" and message[2] for message in found.near()) and both("[TDC]", "[TDC]")(found)
 
 
+def is_unread_reset(found):
+    """While standard_conforming_strings is off texts are not read: a RESET that was prepared then has
+    gone to the server's default, not to what the startup asked for."""
+    texts = list(found.texts())
+    off = next((at for at, text in enumerate(texts) if re.search(r"standard_conforming_strings\W.*\boff", text)), None)
+    parsed = {m[2] for step in found.script["steps"] if isinstance(step[0], list) for m in step if m[0] == "P"}
+    resets = off is not None and any(text in parsed and re.match("RESET |DISCARD ALL", text) for text in texts[off:])
+    shows = re.search(r"SHOW|current_setting|pg_settings|FROM owned", found.step)
+    return bool(resets and shows and found.script["params"]) and both("D ", "D ")(found)
+
+
 EXCUSES = [
     # The statement is not on the link, and a failed transaction doesn't let it be prepared there; or
     # it is prepared there anew, under a search_path that has changed meanwhile: refused all the same.
@@ -222,6 +233,7 @@ EXCUSES = [
     ("text of a cursor", LINE, shows_sent_text),
     ("described EXECUTE", LINE, described_execute),
     ("read anew", BATCH_IF_SAME, reads_anew),
+    ("unread RESET", BATCH_IF_SAME, is_unread_reset),
     ("sequence", BATCH_IF_SAME, is_unasked_sequence),
 ]
 
