@@ -160,10 +160,12 @@ static int fail(struct catalog_load *load, int code, const char *text)
 static int ask(struct session *session, const char *query, PGresult **ret_result)
 {
     PGresult *result = NULL;
-    int code = pq_run(session->connection, query, NULL, CATALOG_QUERY_US, &result);
+    int code =
+        pq_run_until(session->connection, query, &session->load->stop, CATALOG_QUERY_US, &result);
     if (code != 0) {
         return fail(session->load, code,
                     code == ERR_QUERY_TIMEOUT ? "a query took too long"
+                    : code == ERR_CANCELED    ? "nobody may be connected to the database"
                                               : PQerrorMessage(session->connection));
     }
     ExecStatusType status = PQresultStatus(result);

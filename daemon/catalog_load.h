@@ -24,11 +24,13 @@ enum { CATALOG_FINGERPRINT_BYTES = 512 };
 
 struct catalog_load {
     struct pq_login login;
+    struct pq_stop stop;
     uint64_t serial;                       /* of the catalog that is made */
     char known[CATALOG_FINGERPRINT_BYTES]; /* the fingerprint of the facts that are known; or "" */
 
     /* The outcome. */
-    int code; /* 0; ERR_CONNECT, ERR_QUERY_TIMEOUT, ERR_SERVER_LOST, ERR_LIMIT, ERR_NO_MEMORY */
+    int code; /* 0; ERR_CONNECT, ERR_QUERY_TIMEOUT, ERR_SERVER_LOST, ERR_LIMIT, ERR_NO_MEMORY;
+               ERR_CANCELED: it was to stop */
     struct catalog *catalog; /* a reference; NULL with code 0: what is known still holds */
     char fingerprint[CATALOG_FINGERPRINT_BYTES];
     char detail[PQ_DETAIL_BYTES]; /* of a failure */

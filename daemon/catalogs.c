@@ -21,6 +21,9 @@
 #define PAUSE_MIN_US (200 * 1000ULL)
 enum { PAUSE_TIMES = 4 };
 
+/* Of a database that nobody may be connected to, as for the pools (VACANT_US in pool/vacate.c). */
+#define VACANT_US (6 * 1000 * 1000ULL)
+
 /* In the thread pool at one time: see THREAD_POOL_SIZE of daemon/process.c. */
 enum { LOADS_MAX = 2 };
 
@@ -150,6 +153,11 @@ static void settle(struct catalogs *catalogs, struct job *job)
     struct entry *entry = job->entry;
     struct catalog_load *load = &job->load;
     uint64_t now_us = worker_now_us(catalogs->worker), took_us = now_us - job->started_us;
+    if (load->code == ERR_CANCELED) { /* what is known stays, and is looked at again */
+        entry->wanted = true;
+        entry->not_before_us = now_us + VACANT_US;
+        return;
+    }
     bool changed =
         entry->code != load->code || load->catalog != NULL || entry->generation != job->generation;
     entry->not_before_us =
@@ -217,6 +225,8 @@ static void start(struct catalogs *catalogs, struct entry *entry)
     job->started_us = worker_now_us(catalogs->worker);
     job->generation = atomic_load(&entry->account->ddl_count);
     job->load.serial = ++catalogs->serial;
+    job->load.stop.count = &entry->account->vacates;
+    job->load.stop.seen = atomic_load(&entry->account->vacates);
     job->load.login = pq_login_at(
         options, database, server_to_ask(catalogs->worker->server, database), entry->name, NULL);
     if (entry->catalog != NULL && entry->options_generation == options->generation) {

@@ -3,8 +3,9 @@
  * One catalog per database name of clients, loaded as the service login by daemon/catalog_load.h in
  * the thread pool, kept here, and given to every worker: immutable, shared by reference count. A
  * database is looked at when an engine asks, and not more often than its server's answers allow;
- * who asks meanwhile is answered by the next look. Without anybody who asks nothing runs. All of it
- * lives on worker 0's thread.
+ * who asks meanwhile is answered by the next look. A look that is in the way of DROP DATABASE or
+ * its kin (pool/vacate.h) ends, and begins anew some seconds later. Without anybody who asks
+ * nothing runs. All of it lives on worker 0's thread.
  */
 #ifndef DAEMON_CATALOGS_H
 #define DAEMON_CATALOGS_H

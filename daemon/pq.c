@@ -60,16 +60,26 @@ static uint64_t now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* Waits for the socket until the deadline: 0 or ERR_QUERY_TIMEOUT. */
-static int wait_for(int fd, short events, uint64_t deadline_us)
+/* How late a query is stopped. */
+#define STOP_US (100 * 1000ULL)
+
+/* Waits for the socket until the deadline, or until it is to stop (NULL: never): 0,
+ * ERR_QUERY_TIMEOUT or ERR_CANCELED. */
+static int wait_for(int fd, short events, uint64_t deadline_us, const struct pq_stop *stop)
 {
     for (;;) {
         uint64_t now = now_us();
         if (now >= deadline_us) {
             return ERR_QUERY_TIMEOUT;
         }
+        uint64_t for_us = deadline_us - now;
+        bool may_stop = stop != NULL && stop->count != NULL;
+        if (may_stop && atomic_load(stop->count) != stop->seen) {
+            return ERR_CANCELED;
+        }
+        for_us = may_stop && for_us > STOP_US ? STOP_US : for_us;
         struct pollfd poller = {.fd = fd, .events = events};
-        int ready = poll(&poller, 1, (int)((deadline_us - now + 999) / 1000));
+        int ready = poll(&poller, 1, (int)((for_us + 999) / 1000));
         if (ready > 0) {
             return 0;
         }
@@ -160,7 +170,7 @@ static int connect_until(PGconn *connection, uint64_t deadline_us)
             return 0;
         }
         short events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-        int code = wait_for(PQsocket(connection), events, deadline_us);
+        int code = wait_for(PQsocket(connection), events, deadline_us, NULL);
         if (code != 0) {
             return code;
         }
@@ -171,15 +181,16 @@ static int connect_until(PGconn *connection, uint64_t deadline_us)
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
-/* Gets the last result of what was sent. ERR_QUERY_TIMEOUT, ERR_SERVER_LOST. */
-static int get_result(PGconn *connection, uint64_t deadline_us, PGresult **ret_result)
+/* Gets the last result of what was sent. ERR_QUERY_TIMEOUT, ERR_SERVER_LOST, ERR_CANCELED. */
+static int get_result(PGconn *connection, uint64_t deadline_us, const struct pq_stop *stop,
+                      PGresult **ret_result)
 {
     PGresult *last = NULL;
     for (;;) {
         int pending = PQflush(connection);
         while (PQisBusy(connection)) {
             short events = (short)(POLLIN | (pending > 0 ? POLLOUT : 0));
-            int code = wait_for(PQsocket(connection), events, deadline_us);
+            int code = wait_for(PQsocket(connection), events, deadline_us, stop);
             if (code == 0 && PQconsumeInput(connection) == 0) {
                 code = ERR_SERVER_LOST;
             }
@@ -205,7 +216,23 @@ int pq_run(struct pg_conn *connection, const char *query, const char *parameter,
     const char *values[] = {parameter};
     int sent = PQsendQueryParams(connection, query, parameter != NULL ? 1 : 0, NULL,
                                  parameter != NULL ? values : NULL, NULL, NULL, 0);
-    return sent ? get_result(connection, now_us() + timeout_us, ret_result) : ERR_SERVER_LOST;
+    return sent ? get_result(connection, now_us() + timeout_us, NULL, ret_result) : ERR_SERVER_LOST;
+}
+
+int pq_run_until(struct pg_conn *connection, const char *query, const struct pq_stop *stop,
+                 uint64_t timeout_us, struct pg_result **ret_result)
+{
+    if (!PQsendQueryParams(connection, query, 0, NULL, NULL, NULL, NULL, 0)) {
+        return ERR_SERVER_LOST;
+    }
+    int code = get_result(connection, now_us() + timeout_us, stop, ret_result);
+    PGcancel *cancel = code == ERR_CANCELED ? PQgetCancel(connection) : NULL;
+    if (cancel != NULL) {
+        char ignored[PQ_DETAIL_BYTES];
+        (void)PQcancel(cancel, ignored, sizeof(ignored)); /* else it runs until its own timeout */
+        PQfreeCancel(cancel);
+    }
+    return code;
 }
 
 static int fail(PGconn *connection, int code, const char *text, char ret_detail[PQ_DETAIL_BYTES])

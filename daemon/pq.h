@@ -7,6 +7,7 @@
 #ifndef DAEMON_PQ_H
 #define DAEMON_PQ_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct database_options;
@@ -52,5 +53,16 @@ int pq_open(const struct pq_login *login, const char *application_name,
  * use. */
 int pq_run(struct pg_conn *connection, const char *query, const char *parameter,
            uint64_t timeout_us, struct pg_result **ret_result);
+
+/* Counts up when whoever runs a query is to stop. */
+struct pq_stop {
+    const atomic_uint *count; /* NULL: never */
+    unsigned seen;            /* before the query */
+};
+
+/* The same without a parameter, but when it is to stop, the server is told to cancel the query:
+ * ERR_CANCELED, and the session is of no more use. */
+int pq_run_until(struct pg_conn *connection, const char *query, const struct pq_stop *stop,
+                 uint64_t timeout_us, struct pg_result **ret_result);
 
 #endif

@@ -38,6 +38,7 @@ struct account {
     atomic_uint ddl_open;          /* sessions whose transaction has DDL in it */
     _Atomic uint64_t ddl_count;    /* such transactions that have ended */
     _Atomic uint64_t facts_due_us; /* when the catalog is to be looked at again */
+    atomic_uint vacates;           /* how often its database was to be left: pool/vacate.h */
 };
 
 struct pid_directory;

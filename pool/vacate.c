@@ -1,5 +1,6 @@
 #include "pool/vacate.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ static void vacate_pool(struct engine *engine, struct pool *pool)
         return;
     }
     pool->vacate_after_us = engine->now_us + VACATE_AGAIN_US;
+    atomic_fetch_add(&pool->facts.account->vacates, 1);
     pool->retry_at_us = pool->retry_at_us > vacant_us ? pool->retry_at_us : vacant_us;
     spoil(&pool->busy);
     spoil(&pool->dialing);

@@ -3,8 +3,8 @@
  * A client that is connected directly and does nothing would be in their way by its own doing; here
  * links idle in a pool for nobody. So CREATE DATABASE (its template), DROP DATABASE, ALTER DATABASE
  * .. RENAME and .. SET TABLESPACE have all workers close their idle links to that database, and
- * those at work once they are free. What is pinned, or listens, is in the way as it would be
- * directly.
+ * those at work once they are free, and a look at its catalog (daemon/catalogs.h) ends. What is
+ * pinned, or listens, is in the way as it would be directly.
  *
  * Not everybody may have links closed: so that is done only when the server has taken to the
  * statement. Who may not drop the database is told at once; who may is kept waiting for 5 s, until

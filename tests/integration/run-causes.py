@@ -8,6 +8,7 @@ temporary tables of their own. What the client sees must be the same.
 
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Failed, Suite, equal, eventually, true  # noqa: E402
@@ -451,6 +452,29 @@ def _():
             eventually(lambda: stage.sql(connected) > [("0",)], "a link")
             run(client, "DROP DATABASE victim")
         equal(stage.sql("SELECT count(*) FROM pg_database WHERE datname = 'victim'"), [("0",)], "left")
+
+
+@suite.check("cause 14: nor by a look at the catalog that takes longer than the server waits")
+def _():
+    stage.sql("DROP DATABASE IF EXISTS victim WITH (FORCE)")
+    stage.sql("CREATE DATABASE victim")
+    direct = stage.direct(database="victim")
+    for view in range(6):  # two seconds of looking for each
+        numbers = ",".join(f"abs({number} - x)" for number in range(20000))
+        direct.rows(f"CREATE VIEW v{view} AS SELECT ARRAY[{numbers}] FROM (VALUES (1)) AS t (x)")
+    direct.terminate()
+    looks = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'victim' AND application_name = 'howdah catalog'"
+    top = victim_config(size=1, min_idle=0)
+    top["databases"]["victim"]["service"] = {"user": "postgres"}
+    with stage.proxy(size=POOL_SIZE, top=top) as proxy:
+        client, user = stage.client(proxy), stage.client(proxy, database="victim")
+        user.rows("SELECT * FROM pg_am")
+        eventually(lambda: stage.sql(looks) == [("1",)], "a look")
+        time.sleep(1)
+        before = time.monotonic()
+        equal(client.query("DROP DATABASE victim").errors, [])
+        true(time.monotonic() - before < 4, "it did not wait for the look's end")
+    equal(stage.sql("SELECT count(*) FROM pg_database WHERE datname = 'victim'"), [("0",)], "left")
 
 
 @suite.check("cause 14: who may not drop a database closes no connection of its pool")
