@@ -123,6 +123,7 @@ void admin_open(struct engine *engine, struct session *session, const char *user
     admin->user = strdup(user);
     admin->database = strdup(session->login->database);
     session->admin = admin;
+    session->detours = true;
     engine->console_count++;
     if (admin->user == NULL || admin->database == NULL) {
         session_close(engine, session);
@@ -140,6 +141,7 @@ void admin_free(struct engine *engine, struct session *session)
     }
     engine->console_count--;
     session->admin = NULL;
+    session->detours = false;
     admin_close_portals(admin);
     admin_close_prepared(admin, NULL);
     admin_task_free(admin->task);

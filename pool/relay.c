@@ -416,7 +416,7 @@ static bool is_status(uint8_t byte)
 }
 
 /* What every ReadyForQuery changes. */
-static void note_ready(struct engine *engine, struct link *link, uint8_t status)
+static void note_ready(const struct engine *engine, struct link *link, uint8_t status)
 {
     link->status = (char)status;
     link->query_timed_out = false;
@@ -426,9 +426,6 @@ static void note_ready(struct engine *engine, struct link *link, uint8_t status)
     if (link->owner != NULL && link->owner->query_from_us != 0) {
         link->pool->stats.query_us += link->used_us - link->owner->query_from_us;
         link->owner->query_from_us = link->due.count > 1 ? link->used_us : 0;
-    }
-    if (link->owner != NULL && link->owner->routing != NULL && status == 'I') {
-        route_answered(engine, link);
     }
 }
 
@@ -441,6 +438,9 @@ static void take_ready(struct relay *relay, uint8_t *at)
         return;
     }
     note_ready(relay->engine, link, status);
+    if (link->owner != NULL && link->owner->routing != NULL && status == 'I') {
+        route_answered(relay->engine, link);
+    }
     if (apply_is_open(link)) {
         apply_ended(relay->engine, link);
     }
@@ -683,13 +683,13 @@ static bool ready_is_plain(const struct link *link, const uint8_t *at, const uin
     const struct session *owner = link->owner;
     return end - at > MESSAGE_HEADER_BYTES && memcmp(at, header, sizeof(header)) == 0 &&
            is_status(at[MESSAGE_HEADER_BYTES]) && link->settings_before == NULL && owner != NULL &&
-           owner->own == NULL && owner->restored == NULL && !listen_holds(owner) &&
-           link->pool->limits.mode != POOL_STATEMENT;
+           owner->own == NULL && owner->routing == NULL && owner->restored == NULL &&
+           !listen_holds(owner) && link->pool->limits.mode != POOL_STATEMENT;
 }
 
 /* The common case: messages that only pass through to the client, from which at most follows that
  * the next entry is due. Returns the bytes that it covers from `at`, which may be none. */
-static uint32_t pass_plain(struct engine *engine, struct link *link, const uint8_t *at,
+static uint32_t pass_plain(const struct engine *engine, struct link *link, const uint8_t *at,
                            const uint8_t *end)
 {
     struct due *due = &link->due;

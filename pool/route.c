@@ -209,6 +209,7 @@ bool route_ask(struct engine *engine, struct session *session, const uint8_t *at
     struct routing *routing = session->routing;
     struct route_batch batch = {0};
     session->lender = session->pool;
+    session->detours = false;
     enum route route = decide(engine, session, at, have, &batch);
     if (batch.need > have) {
         *ret_whole = batch.need;

@@ -629,9 +629,6 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
         session_end_of_input(engine, session);
         return 0;
     }
-    if (session->lender != session->pool && session->link != NULL) {
-        return take_routed(engine, session, block, at, have, ret_whole);
-    }
     bool selects = is_select(at, have);
     if (!selects && own_may_concern(session, at, have)) {
         uint32_t taken;
@@ -654,10 +651,23 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
             return 0;
         }
         if (session->lender != session->pool) {
+            session->detours = true;
             return take_routed(engine, session, block, at, have, ret_whole);
         }
     }
     return take_with_link(engine, session, block, at, total, have, ret_whole);
+}
+
+/* What doesn't go the usual way, to the primary. */
+static __attribute__((noinline)) uint32_t take_detour(struct engine *engine,
+                                                      struct session *session, struct block *block,
+                                                      uint8_t *at, uint32_t have,
+                                                      uint32_t *ret_whole)
+{
+    if (session->admin != NULL) {
+        return admin_take(engine, session, at, have, ret_whole);
+    }
+    return take_routed(engine, session, block, at, have, ret_whole);
 }
 
 static uint32_t take_body(struct engine *engine, struct session *session, struct block *block,
@@ -683,8 +693,8 @@ static uint32_t take(struct engine *engine, struct session *session, struct bloc
         if (session->body_left > 0) {
             return take_body(engine, session, block, at, have);
         }
-        if (session->admin != NULL) {
-            return admin_take(engine, session, at, have, ret_whole);
+        if (session->detours && (session->admin != NULL || session->link != NULL)) {
+            return take_detour(engine, session, block, at, have, ret_whole);
         }
         return take_ready(engine, session, block, at, have, ret_whole);
     case SESSION_STARTUP:
@@ -712,7 +722,7 @@ static void watch_held(struct engine *engine, struct session *session, uint32_t 
 static inline void note_sent(struct session *session, const uint8_t *bytes, uint32_t len)
 {
     struct heal *heal = &session->link->heal;
-    if (session->statements.by_name.count > 0 || session->lender != session->pool) {
+    if (session->statements.by_name.count > 0 || session->detours) {
         heal_note(heal, bytes, len);
     } else {
         heal->incomplete = true;
@@ -752,27 +762,6 @@ void session_bytes(struct engine *engine, struct session *session, struct block 
         (session->link != NULL && session->link->conn.tx.bytes > LIMIT_TX_HIGH_BYTES)) {
         watch_held(engine, session, used < len ? whole : 0);
     }
-}
-
-void session_refuse_transaction(struct engine *engine, struct session *session)
-{
-    struct report report = {.code = ERR_STATEMENT_MODE,
-                            .hint = "Use pool.mode transaction or session for this database."};
-    struct link *link = session->link;
-    if (link->due.count > 1) {                  /* the first is the reply that is ending */
-        session_fail(engine, session, &report); /* more is on its way into the block */
-        return;
-    }
-    report_write(&engine->scratch, &report);
-    session_write_ready(engine, 'I');
-    engine_flush_scratch(engine, &session->conn);
-    session->link = NULL;
-    link->spoilt |= session->custom->count > 0;
-    link->session_used |= session->touched != 0 || session->pins != 0;
-    session->touched = session->pins = 0;
-    session->pinned_us = 0;
-    link_abandon(engine, link);
-    session_resume_later(engine, session);
 }
 
 void session_resume(struct engine *engine, struct session *session)

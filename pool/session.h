@@ -92,6 +92,7 @@ struct session {
     bool skipping;      /* no link, and an error was told: skip to Sync */
     bool refused;       /* with skipping: the first message held is the one that was refused */
     bool terminated;    /* it has said Terminate */
+    bool detours;       /* with a link: a replica's; or it is of the admin database */
     bool owns_link;     /* session mode as it was at login, or replication: for the whole session */
     bool virtual_names; /* of prepared statements; as it was at login */
     bool discards;      /* DISCARD ALL, or our DEALLOCATE ALL as it is, was sent */

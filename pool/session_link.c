@@ -64,6 +64,27 @@ void session_resume_later(struct engine *engine, struct session *session)
     }
 }
 
+void session_refuse_transaction(struct engine *engine, struct session *session)
+{
+    struct report report = {.code = ERR_STATEMENT_MODE,
+                            .hint = "Use pool.mode transaction or session for this database."};
+    struct link *link = session->link;
+    if (link->due.count > 1) {                  /* the first is the reply that is ending */
+        session_fail(engine, session, &report); /* more is on its way into the block */
+        return;
+    }
+    report_write(&engine->scratch, &report);
+    session_write_ready(engine, 'I');
+    engine_flush_scratch(engine, &session->conn);
+    session->link = NULL;
+    link->spoilt |= session->custom->count > 0;
+    link->session_used |= session->touched != 0 || session->pins != 0;
+    session->touched = session->pins = 0;
+    session->pinned_us = 0;
+    link_abandon(engine, link);
+    session_resume_later(engine, session);
+}
+
 void session_link_ready(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
@@ -73,6 +94,7 @@ void session_link_ready(struct engine *engine, struct session *session)
         }
         session_welcome(engine, session, link->baseline, session->settings);
     }
+    session->detours = session->lender != session->pool;
     session_resume_later(engine, session);
 }
 
