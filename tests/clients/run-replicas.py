@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""Drivers and SQLAlchemy in front of a primary and two replicas: what ran where, by the servers' word.
+
+The rows of routes.py through psycopg2, psycopg and asyncpg, by the servers' logs; and SQLAlchemy's
+sessions, which begin a transaction for whatever they do, with transaction_reads "until_write", by
+pg_stat_statements.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
+import toolchains  # noqa: E402
+
+IN_VENV = "HOWDAH_DRIVERS_HERE"
+if IN_VENV not in os.environ:
+    try:
+        interpreter = toolchains.python()
+    except toolchains.Missing as reason:
+        print(f"skip replicas: {reason}", flush=True)
+        sys.exit(0)
+    os.environ[IN_VENV] = "1"
+    os.execv(interpreter, [interpreter, os.path.abspath(__file__), *sys.argv[1:]])
+
+import asyncpg  # noqa: E402
+import psycopg  # noqa: E402
+import psycopg2  # noqa: E402
+import sqlalchemy as sa  # noqa: E402
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine  # noqa: E402
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, selectinload  # noqa: E402
+
+import routes  # noqa: E402
+from check import Suite, equal, eventually, true  # noqa: E402
+from howdah import Howdah  # noqa: E402
+from trio import Heartbeat, Trio, all_up  # noqa: E402
+from whereabouts import LOGGED, Whereabouts  # noqa: E402
+from wire import Wire  # noqa: E402
+
+ROUNDS = 40
+MOST = 0.9  # of the reads that may run at replicas: a replica may be behind now and then
+PAUSE_S = 0.02
+
+suite = Suite("replicas", check_limit_s=240)
+trio = Trio(suite, "app", synchronous_commit="on", shared_preload_libraries="pg_stat_statements", **LOGGED)
+where = Whereabouts(trio)
+
+
+@trio.started
+def _(primary):
+    routes.set_up(primary)
+    primary.psql("CREATE EXTENSION pg_stat_statements", db="app")
+
+
+@contextlib.contextmanager
+def proxied(**routing):
+    trio.caught_up()
+    with Heartbeat(trio), Howdah(config=trio.config(workers=2, pool={"size": 8}, routing=routing)) as proxy:
+        all_up(proxy)
+        with Wire(proxy.port) as client:
+            client.login("postgres", "app")
+            eventually(lambda: ("catalog", "known") in [found[:2] for found in client.rows("EXPLAIN (HOWDAH) TABLE t")],
+                       "the catalog is known", 10)
+        yield proxy
+
+
+# --- the table, through drivers -------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def in_psycopg2(dsn):
+    conn = psycopg2.connect(dsn)
+    conn.autocommit = True
+
+    def run(sql, _number):
+        with conn.cursor() as cursor:
+            try:
+                cursor.execute(sql)
+                return (cursor.fetchall() if cursor.description else []), None
+            except psycopg2.Error as error:
+                return [], error.pgcode
+
+    yield run
+    conn.close()
+
+
+@contextlib.contextmanager
+def in_psycopg(dsn):
+    conn = psycopg.connect(dsn, autocommit=True)
+
+    def run(sql, number):
+        with conn.cursor() as cursor:
+            try:
+                cursor.execute(sql, prepare=number % 2 == 0)
+                return (cursor.fetchall() if cursor.description else []), None
+            except psycopg.Error as error:
+                return [], error.sqlstate
+
+    yield run
+    conn.close()
+
+
+@contextlib.contextmanager
+def in_asyncpg(dsn):
+    loop = asyncio.new_event_loop()
+    conn = loop.run_until_complete(asyncpg.connect(dsn))
+
+    def run(sql, _number):
+        try:
+            return [tuple(record) for record in loop.run_until_complete(conn.fetch(sql))], None
+        except asyncpg.PostgresError as error:
+            return [], error.sqlstate
+
+    yield run
+    loop.run_until_complete(conn.close())
+    loop.close()
+
+
+DRIVERS = {"psycopg2": in_psycopg2, "psycopg": in_psycopg, "asyncpg": in_asyncpg}
+
+
+def all_rows(proxy, driver, rows):
+    dsn = proxy.dsn("postgres", "app")
+    faults = [f"{name}: {fault}" for name, steps in rows
+              for fault in routes.play(lambda: DRIVERS[driver](dsn), steps, where)]
+    for fault in faults:
+        print(f"# {driver}: {fault}", flush=True)
+    true(not faults, f"{len(faults)} faults in {len(rows)} rows: {faults[0] if faults else ''}")
+
+
+def check_driver(driver):
+    @suite.check(f"{driver}: statements, sessions and transactions run where they must")
+    def _():
+        if driver == "asyncpg":
+            routes.not_yet("a Parse that is described before its Bind comes is sent to the primary, and stays there")
+        with proxied() as proxy:
+            all_rows(proxy, driver, routes.single_rows(routes.READS + routes.WRITES))
+            all_rows(proxy, driver, routes.script_rows(routes.SCRIPTS))
+
+    @suite.check(f"{driver}: until_write")
+    def _():
+        routes.not_yet(routes.NO_TRANSACTIONS)
+        with proxied(transaction_reads="until_write") as proxy:
+            all_rows(proxy, driver, routes.script_rows(routes.UNTIL_WRITE))
+
+
+for one in DRIVERS:
+    check_driver(one)
+
+
+# --- SQLAlchemy -----------------------------------------------------------------------------------
+
+
+class Base(DeclarativeBase):
+    """What the mapped classes share."""
+
+
+class Author(Base):
+    """One author, many books."""
+
+    __tablename__ = "author"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    books: Mapped[list["Book"]] = relationship(back_populates="author")
+
+
+class Book(Base):
+    """One book."""
+
+    __tablename__ = "book"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    author_id: Mapped[int] = mapped_column(sa.ForeignKey("author.id"))
+    author: Mapped[Author] = relationship(back_populates="books")
+
+
+def make_tables(proxy):
+    engine = sa.create_engine(proxy.dsn("postgres", "app").replace("postgres:", "postgresql+psycopg:", 1))
+    Base.metadata.drop_all(engine)
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add_all(Author(name=f"author {i}", books=[Book(title=f"book {i}")]) for i in range(10))
+        session.commit()
+    engine.dispose()
+    trio.caught_up()
+    time.sleep(1)  # the catalog is read anew after the tables were made
+
+
+def calls(pattern):
+    """How often each server has run statements like this."""
+    sql = f"SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE '{pattern}'"
+    return [int(trio.sql(sql, at)) for at in range(3)]
+
+
+def forget_calls():
+    for at in range(3):
+        trio.sql("SELECT pg_stat_statements_reset()", at)
+
+
+def each_driver(name, not_yet=None):
+    """The check once for each driver, or a skip with the reason `not_yet`: play(body) runs
+    body(session, turn) in sessions of their own, one after the other, and commits each."""
+
+    def keep(function):
+        for driver in ("psycopg2", "psycopg", "asyncpg"):
+            def check(driver=driver):
+                if not_yet:
+                    routes.not_yet(not_yet)
+                with proxied(transaction_reads="until_write") as proxy:
+                    make_tables(proxy)
+                    dsn = proxy.dsn("postgres", "app").replace("postgres:", f"postgresql+{driver}:", 1)
+                    forget_calls()
+                    if driver == "asyncpg":
+                        function(lambda body: asyncio.run(play_async(dsn, body)))
+                    else:
+                        function(lambda body: play_sync(dsn, body))
+
+            suite.check(f"SQLAlchemy, {driver}: {name}")(check)
+
+    return keep
+
+
+def play_sync(dsn, body):
+    engine = sa.create_engine(dsn, pool_size=2)
+    for turn in range(ROUNDS):
+        with Session(engine) as session:
+            body(session, turn)
+            session.commit()
+        time.sleep(PAUSE_S)
+    engine.dispose()
+
+
+async def play_async(dsn, body):
+    engine = create_async_engine(dsn, pool_size=2)
+    for turn in range(ROUNDS):
+        async with AsyncSession(engine) as session:
+            await session.run_sync(body, turn)
+            await session.commit()
+        await asyncio.sleep(PAUSE_S)
+    await engine.dispose()
+
+
+AUTHORS, BOOKS = "SELECT author.%", "SELECT book.%"
+
+
+@each_driver("sessions that only read are served by replicas", routes.NO_TRANSACTIONS)
+def _(play):
+    def body(session, _turn):
+        equal(len(session.scalars(sa.select(Author).options(selectinload(Author.books))).all()), 10)
+
+    play(body)
+    ran = [calls(AUTHORS), calls(BOOKS)]
+    print(f"# selects by server: {ran}", flush=True)
+    for counts in ran:
+        equal(sum(counts), ROUNDS, "selects by the servers' count")
+        true(sum(counts[1:]) >= MOST * ROUNDS, f"selects by server: {counts}")
+
+
+@each_driver("a session reads at a replica until it writes, and then what it wrote", routes.NO_TRANSACTIONS)
+def _(play):
+    def body(session, turn):
+        author = session.scalars(sa.select(Author).where(Author.id == turn % 10 + 1)).one()
+        if turn >= 10:
+            equal(author.name, f"name {turn - 10}", "what an earlier session wrote")
+        author.name = f"name {turn}"
+        session.flush()
+        names = session.scalars(sa.select(Author.name).order_by(Author.id).limit(10)).all()
+        equal(names[turn % 10], f"name {turn}", "what this session wrote")
+
+    play(body)
+    first, updates, then = calls("SELECT author.% WHERE %"), calls("UPDATE author%"), calls("SELECT author.% ORDER %")
+    print(f"# by server: reads first {first}, updates {updates}, reads then {then}", flush=True)
+    equal((updates, then), ([ROUNDS, 0, 0], [ROUNDS, 0, 0]), "by server: updates and reads behind them")
+    equal(sum(first), ROUNDS, "first reads by the servers' count")
+    true(sum(first[1:]) >= MOST * ROUNDS, f"first reads by server: {first}")
+
+
+@each_driver("reads of a session whose last one has just written see it")
+def _(play):
+    seen = []
+
+    def body(session, turn):
+        seen.append(session.scalar(sa.select(sa.func.max(Book.id))))
+        session.add(Book(title=f"new {turn}", author_id=1))
+        session.flush()
+        session.commit()
+        seen.append(session.scalar(sa.select(sa.func.max(Book.id))))
+
+    play(body)
+    equal(seen, sorted(seen), "what each read saw")
+    equal(seen[-1], seen[0] + ROUNDS, "the last")
+    inserts = calls("INSERT INTO book%")
+    equal(inserts, [ROUNDS, 0, 0], "inserts by server")
+
+
+if __name__ == "__main__":
+    suite.main()
