@@ -38,7 +38,7 @@ FOLDERS = ["base", "protocol", "cache", "router", "pool", "config", "daemon"]
 PROGRAM_TIMEOUT_S = 600
 OUTPUT_LINES_SHOWN = 60
 # What the programs run; meson builds what its own tests need.
-PROGRAM_TARGETS = ["daemon/howdah", "tests/sql/plan-of", "tests/sql/facts-of"]
+PROGRAM_TARGETS = ["daemon/howdah", "tests/sql/plan-of", "tests/sql/facts-of", "tests/bench/bench-ticks"]
 PROGRAMS_AT_ONCE = (os.cpu_count() or 1) + 1
 PR_SET_CHILD_SUBREAPER = 36
 WITH_ITS_OWN = "--with-its-own"  # PROGRAM: runs it and ends what it leaves; for ourselves alone

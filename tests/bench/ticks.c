@@ -42,6 +42,7 @@ struct bench {
     struct topology *topology;
     uint32_t pause_us, session_count, seconds, wants;
     atomic_uint count, primary_only, reached_one, reached_all;
+    atomic_uint given_up; /* not reached by all within GIVE_UP_US */
     atomic_uint sample_count;
     uint32_t bound_us[SAMPLES_MAX], first_us[SAMPLES_MAX], all_us[SAMPLES_MAX];
     pthread_mutex_t post;
@@ -144,8 +145,12 @@ static void watch_need(struct bench *bench, uint64_t need, uint64_t began_us)
             sleep_us(began_us + bench->pause_us - look_us);
         }
     }
+    if (found < all) {
+        atomic_fetch_add(&bench->given_up, 1);
+        return;
+    }
     uint32_t at = atomic_fetch_add(&bench->sample_count, 1);
-    if (at < SAMPLES_MAX && found == all) {
+    if (at < SAMPLES_MAX) {
         bench->bound_us[at] = (uint32_t)(bound_us - began_us);
         bench->first_us[at] = (uint32_t)(first_us - began_us);
         bench->all_us[at] = (uint32_t)(all_us - began_us);
@@ -258,9 +263,9 @@ static void print(struct bench *bench)
     uint32_t samples = bench->sample_count < SAMPLES_MAX ? bench->sample_count : SAMPLES_MAX;
     printf("sessions %u pause %u us", bench->session_count, bench->pause_us);
     if (bench->wants == 0) {
-        printf(" writes/s %.0f: no bound %.1f %%, one replica %.1f %%, all %.1f %%;",
+        printf(" writes/s %.0f: no bound %.1f %%, one replica %.1f %%, all %.1f %%, given up %u;",
                bench->count / bench->took_s, bench->primary_only / count * 100,
-               bench->reached_one / count * 100, bench->reached_all / count * 100);
+               bench->reached_one / count * 100, bench->reached_all / count * 100, bench->given_up);
         print_times("bound", bench->bound_us, samples);
         print_times("first", bench->first_us, samples);
         print_times("all", bench->all_us, samples);
