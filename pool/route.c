@@ -222,6 +222,8 @@ bool route_ask(struct engine *engine, struct session *session, const uint8_t *at
         session->lender = pool_of_replica(engine, session->pool, routing->node);
         routing->left = batch.bytes;
         routing->checked = false;
+        causal_ask_replica(&routing->causal, topology_of(engine, session->pool)->ticks,
+                           routing->node);
     }
     return true;
 }

@@ -19,10 +19,16 @@ void causal_at_primary(struct causal *causal, const struct ticks *ticks)
     causal->need_at = 0; /* the primary is ahead of all that a replica has shown */
 }
 
+void causal_ask_replica(struct causal *causal, const struct ticks *ticks, uint32_t node)
+{
+    causal->asked_at = ticks_next_at(ticks, node);
+}
+
 void causal_at_replica(struct causal *causal, const struct ticks *ticks, uint32_t node,
                        uint32_t incarnation, uint64_t now_us)
 {
     causal->need_at = ticks_next_at(ticks, node);
+    causal->since = causal->asked_at;
     causal->node = node;
     causal->incarnation = incarnation;
     causal->seen_us = now_us;
@@ -55,6 +61,13 @@ bool causal_settle(struct causal *causal, const struct ticks *ticks)
     return true;
 }
 
+/* Whether the replica that was read last was restarted since, or may have recovered from a crash:
+ * what it shows now need not be what it has shown. */
+static bool is_lost(const struct causal *causal, const struct ticks_replayed *replayed)
+{
+    return replayed->incarnation != causal->incarnation || causal->since < replayed->since;
+}
+
 /* Takes the answer to what was seen at the replica that was read last. False: there is none yet. */
 static bool settle_seen(struct causal *causal, const struct ticks *ticks)
 {
@@ -65,7 +78,7 @@ static bool settle_seen(struct causal *causal, const struct ticks *ticks)
     if (!ticks_replayed(ticks, causal->node, &seen)) {
         return false;
     }
-    if (seen.incarnation != causal->incarnation) { /* it never comes; the primary has all of it */
+    if (is_lost(causal, &seen)) { /* it never comes; the primary has all of it */
         causal_at_primary(causal, ticks);
         return false;
     }
@@ -84,7 +97,7 @@ bool causal_may_read(struct causal *causal, const struct ticks *ticks, uint32_t 
         return true;
     }
     bool same = node == causal->node && ticks_replayed(ticks, node, &replayed) &&
-                replayed.incarnation == causal->incarnation;
+                !is_lost(causal, &replayed);
     if (!same && !settle_seen(causal, ticks)) {
         return false;
     }
@@ -99,9 +112,13 @@ bool causal_may_use(const struct causal *causal, const struct ticks *ticks, uint
         return true;
     }
     if (stays_at(causal, node) && incarnation == causal->incarnation &&
-        ready_us <= causal->seen_us) {
+        ready_us < causal->seen_us) {
         return true;
     }
-    return ticks_replayed(ticks, node, &replayed) && replayed.lsn >= causal->bound &&
-           replayed.incarnation == incarnation && ready_us < replayed.asked_us;
+    if (!ticks_replayed(ticks, node, &replayed)) {
+        return false;
+    }
+    bool covers = causal->need_at == 0 || !is_lost(causal, &replayed);
+    return covers && replayed.lsn >= causal->bound && replayed.incarnation == incarnation &&
+           ready_us < replayed.asked_us;
 }

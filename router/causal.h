@@ -22,6 +22,8 @@ struct causal {
     uint64_t settled;     /* the last need that was answered */
     uint64_t bound;       /* an LSN */
     uint64_t need_at;     /* 0: likewise */
+    uint64_t asked_at;    /* the number of the next poll when the last read was sent to a replica */
+    uint64_t since;       /* the same of the node's last one that was answered */
     uint32_t node;        /* that was read from last, or NODES_NONE */
     uint32_t incarnation; /* of it then */
     uint64_t seen_us;     /* when that was answered */
@@ -30,6 +32,9 @@ struct causal {
 
 /* A session that has seen nothing. */
 void causal_init(struct causal *causal);
+
+/* A read is about to be sent to that replica. */
+void causal_ask_replica(struct causal *causal, const struct ticks *ticks, uint32_t node);
 
 /* The primary has answered the session, or a replica has: before the client gets it. */
 void causal_at_primary(struct causal *causal, const struct ticks *ticks);

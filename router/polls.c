@@ -72,7 +72,7 @@ bool polls_answered(struct polls *polls, uint32_t at, uint64_t lsn, uint32_t inc
 {
     ASSERT(at < LIMIT_NODES);
     struct poll_node *node = &polls->nodes[at];
-    const struct ticks_replayed answer = {lsn, node->number, node->asked_us, incarnation};
+    const struct ticks_replayed answer = {lsn, node->number, node->asked_us, incarnation, 0};
     polls_lost(polls, at);
     if (answer.number == 0) {
         return true;

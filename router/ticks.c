@@ -11,7 +11,7 @@
 enum { RING = 2 * TICKS_KEPT, RECORDS = 4 };
 
 struct record {
-    _Atomic uint64_t lsn, number, asked_us;
+    _Atomic uint64_t lsn, number, asked_us, since;
     _Atomic uint32_t incarnation;
     atomic_bool counts;
 };
@@ -139,6 +139,7 @@ bool ticks_replayed(const struct ticks *ticks, uint32_t node, struct ticks_repla
         found.number = atomic_load(&record->number);
         found.asked_us = atomic_load(&record->asked_us);
         found.incarnation = atomic_load(&record->incarnation);
+        found.since = atomic_load(&record->since);
         newest = atomic_load(&replica->newest);
     } while (newest >= at + RECORDS - 1); /* the next but few may be written there by now */
     if (counts) {
@@ -218,6 +219,7 @@ static void publish(struct replica *replica, const struct ticks_replayed *answer
     atomic_store(&record->number, answer->number);
     atomic_store(&record->asked_us, answer->asked_us);
     atomic_store(&record->incarnation, answer->incarnation);
+    atomic_store(&record->since, replica->voided + 1);
     atomic_store(&record->counts, counts);
     atomic_store(&replica->newest, at);
 }
@@ -245,7 +247,8 @@ void ticks_forget_at(struct ticks *ticks, uint32_t node)
     struct ticks_replayed last;
     ASSERT(node < LIMIT_NODES);
     struct replica *replica = &ticks->nodes[node];
-    replica->voided = atomic_load(&replica->started);
+    /* No poll has this number: who was told it as the next one can see that it is void. */
+    replica->voided = atomic_fetch_add(&replica->started, 1) + 1;
     if (ticks_replayed(ticks, node, &last)) {
         publish(replica, &nothing, false);
     }

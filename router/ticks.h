@@ -25,10 +25,12 @@
  * Monotonic reads. When the answer of a read at replica R has been read, and before the client gets
  * it, need_r = ticks_next_at(R), with R's incarnation. Until ticks_replayed(R) has a number >=
  * need_r in the same incarnation, only R or the primary may be read; with it, its LSN is a bound as
- * above. In another incarnation it never comes: need = ticks_next() then is as good, since the
- * primary is ahead of all that R has ever shown. R itself needs no LSN for a connection that was
- * open when the read was answered; a newer one may be to a server that was restarted and has gone
- * back, so it counts like that to any other replica.
+ * above. In another incarnation it never comes; nor does it if R was lost to the polls since the
+ * read was sent (ticks_next_at(R) was below `since` then), for a server that recovers from a crash
+ * under the same postmaster tells so by nothing else. Then need = ticks_next() is as good: the
+ * primary is ahead of all that R has shown. R itself needs no LSN for a connection that was open
+ * when the read was answered; a newer one may be to a server that has gone back, so it counts like
+ * that to any other replica.
  *
  * Asking. Without a want nobody polls more often than the probes' interval. ticks_want(need), best
  * when the write is acknowledged, asks for poll `need` and then for replicas until each has reached
@@ -70,6 +72,7 @@ struct ticks_replayed {
     uint64_t number;      /* of the poll; see ticks_next_at */
     uint64_t asked_us;    /* before the poll was sent, by the monotonic clock of all workers */
     uint32_t incarnation; /* as in struct node */
+    uint64_t since;       /* the first number that counts; set by ticks_answered_at */
 };
 
 /* With one reference; nothing has been polled. NULL when memory is out. */

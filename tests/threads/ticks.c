@@ -32,7 +32,7 @@ static void *poll_both(void *argument)
         ticks_answered(world->ticks, number, atomic_load(&world->primary));
         uint64_t number_at = ticks_start_at(world->ticks, NODE);
         uint64_t lsn = atomic_load(&world->replica);
-        const struct ticks_replayed answer = {lsn, number_at, ++us, (uint32_t)(number_at + 5)};
+        const struct ticks_replayed answer = {lsn, number_at, ++us, (uint32_t)(number_at + 5), 0};
         /* All of one answer can be told from the others by its number. */
         ASSERT(us == number_at && ticks_answered_at(world->ticks, NODE, &answer));
     }

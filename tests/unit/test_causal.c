@@ -15,8 +15,16 @@ static void poll_primary(struct ticks *ticks, uint64_t lsn)
 static void poll_replica(struct ticks *ticks, uint32_t node, uint64_t lsn, uint64_t asked_us,
                          uint32_t incarnation)
 {
-    const struct ticks_replayed answer = {lsn, ticks_start_at(ticks, node), asked_us, incarnation};
+    const struct ticks_replayed answer = {lsn, ticks_start_at(ticks, node), asked_us, incarnation,
+                                          0};
     cr_assert(ticks_answered_at(ticks, node, &answer));
+}
+
+static void read_replica(struct causal *causal, struct ticks *ticks, uint32_t node,
+                         uint32_t incarnation, uint64_t now_us)
+{
+    causal_ask_replica(causal, ticks, node);
+    causal_at_replica(causal, ticks, node, incarnation, now_us);
 }
 
 Test(causal, who_has_seen_nothing_may_read_anywhere)
@@ -58,7 +66,7 @@ Test(causal, what_one_replica_has_shown_the_other_must_have)
     causal_init(&causal);
     poll_replica(ticks, ONE, 500, 10, RUN);
     poll_replica(ticks, OTHER, 500, 10, RUN);
-    causal_at_replica(&causal, ticks, ONE, RUN, 11);
+    read_replica(&causal, ticks, ONE, RUN, 11);
     cr_assert(causal_may_read(&causal, ticks, ONE));
     cr_assert(causal_may_use(&causal, ticks, ONE, RUN, 10), "it was open when that was read");
     cr_assert(!causal_may_use(&causal, ticks, ONE, RUN, 12), "it may be of a run that lacks it");
@@ -75,7 +83,7 @@ Test(causal, what_a_run_that_is_over_has_shown_the_primary_tells)
     struct ticks *ticks = ticks_new();
     struct causal causal;
     causal_init(&causal);
-    causal_at_replica(&causal, ticks, ONE, RUN, 11);
+    read_replica(&causal, ticks, ONE, RUN, 11);
     poll_replica(ticks, ONE, 400, 12, RUN + 1);
     poll_replica(ticks, OTHER, 500, 12, RUN);
     cr_assert(!causal_may_read(&causal, ticks, OTHER));
@@ -87,13 +95,52 @@ Test(causal, what_a_run_that_is_over_has_shown_the_primary_tells)
     ticks_unref(ticks);
 }
 
+Test(causal, a_replica_that_was_lost_may_have_gone_back)
+{
+    struct ticks *ticks = ticks_new();
+    struct causal causal;
+    causal_init(&causal);
+    poll_replica(ticks, ONE, 500, 10, RUN);
+    read_replica(&causal, ticks, ONE, RUN, 11); /* it may have shown more by then */
+    ticks_forget_at(ticks, ONE);                /* a crash that its postmaster survived */
+    poll_replica(ticks, ONE, 450, 20, RUN);
+    poll_replica(ticks, OTHER, 450, 20, RUN);
+    cr_assert(!causal_may_use(&causal, ticks, ONE, RUN, 15), "opened since, and it shows 450");
+    cr_assert(causal_may_use(&causal, ticks, ONE, RUN, 5), "it has survived: no crash");
+    cr_assert(!causal_may_read(&causal, ticks, OTHER));
+    cr_assert(!causal_settle(&causal, ticks), "the next poll of the primary is needed");
+    poll_primary(ticks, 520);
+    poll_replica(ticks, ONE, 520, 30, RUN);
+    cr_assert(causal_settle(&causal, ticks));
+    cr_assert(causal_may_read(&causal, ticks, ONE) && causal_may_use(&causal, ticks, ONE, RUN, 15));
+    cr_assert(!causal_may_read(&causal, ticks, OTHER));
+    ticks_unref(ticks);
+}
+
+Test(causal, an_answer_that_is_read_late_may_be_of_before_the_crash)
+{
+    struct ticks *ticks = ticks_new();
+    struct causal causal;
+    causal_init(&causal);
+    poll_replica(ticks, ONE, 500, 10, RUN);
+    causal_ask_replica(&causal, ticks, ONE);
+    ticks_forget_at(ticks, ONE);
+    causal_at_replica(&causal, ticks, ONE, RUN, 11);
+    poll_replica(ticks, ONE, 450, 20, RUN);
+    poll_replica(ticks, OTHER, 450, 20, RUN);
+    cr_assert(!causal_may_use(&causal, ticks, ONE, RUN, 15));
+    cr_assert(!causal_may_read(&causal, ticks, OTHER));
+    cr_assert(!causal_settle(&causal, ticks), "the next poll of the primary is needed");
+    ticks_unref(ticks);
+}
+
 Test(causal, its_own_write_counts_at_the_replica_that_it_stays_at)
 {
     struct ticks *ticks = ticks_new();
     struct causal causal;
     causal_init(&causal);
     poll_replica(ticks, ONE, 500, 10, RUN);
-    causal_at_replica(&causal, ticks, ONE, RUN, 11);
+    read_replica(&causal, ticks, ONE, RUN, 11);
     causal_at_primary(&causal, ticks);
     poll_primary(ticks, 600);
     cr_assert(causal_settle(&causal, ticks));

@@ -14,7 +14,8 @@ static uint64_t poll_primary(struct ticks *ticks, uint64_t lsn)
 
 static bool poll_replica(struct ticks *ticks, uint64_t lsn, uint64_t asked_us)
 {
-    const struct ticks_replayed answer = {lsn, ticks_start_at(ticks, NODE), asked_us, INCARNATION};
+    const struct ticks_replayed answer = {lsn, ticks_start_at(ticks, NODE), asked_us, INCARNATION,
+                                          0};
     return ticks_answered_at(ticks, NODE, &answer);
 }
 
@@ -141,13 +142,16 @@ Test(ticks, what_is_forgotten_of_a_replica_counts_no_more)
     struct ticks *ticks = ticks_new();
     struct ticks_replayed found;
     poll_replica(ticks, 10, 1);
-    const struct ticks_replayed late = {20, ticks_start_at(ticks, NODE), 2, INCARNATION};
+    const struct ticks_replayed late = {20, ticks_start_at(ticks, NODE), 2, INCARNATION, 0};
     ticks_forget_at(ticks, NODE);
     cr_assert(!ticks_replayed(ticks, NODE, &found));
     cr_assert(!ticks_answered_at(ticks, NODE, &late), "it was under way");
     cr_assert(!ticks_replayed(ticks, NODE, &found));
     cr_assert(poll_replica(ticks, 30, 3));
     cr_assert(ticks_replayed(ticks, NODE, &found) && found.lsn == 30);
+    cr_assert(found.since == 4 && found.number == 4, "what was asked for before is lost");
+    poll_replica(ticks, 30, 4);
+    cr_assert(ticks_replayed(ticks, NODE, &found) && found.since == 4 && found.number == 5);
     ticks_unref(ticks);
 }
 
@@ -161,7 +165,7 @@ Test(ticks, an_lsn_that_goes_back_is_forgotten)
     cr_assert(!ticks_replayed(ticks, NODE, &found));
     /* In another incarnation it may. */
     cr_assert(poll_replica(ticks, 100, 4));
-    const struct ticks_replayed other = {50, ticks_start_at(ticks, NODE), 5, INCARNATION + 1};
+    const struct ticks_replayed other = {50, ticks_start_at(ticks, NODE), 5, INCARNATION + 1, 0};
     cr_assert(ticks_answered_at(ticks, NODE, &other));
     cr_assert(ticks_replayed(ticks, NODE, &found) && found.lsn == 50);
     ticks_unref(ticks);
