@@ -120,7 +120,9 @@ def is_named_otherwise(found):
     if not one.startswith("E ") or one == other or without_names(one) != without_names(other):
         return False
     if "prepared statement" not in one:
-        return "EXECUTE" in found.step
+        bound = [message[2] for message in found.near() if message[0] == "B"]
+        prepared = any(f"PREPARE {name} " in text for name in bound if name for text in found.texts())
+        return "EXECUTE" in found.step or prepared
     return found.has_names_in_parse()
 
 
@@ -216,6 +218,15 @@ def is_unread_reset(found):
     return bool(resets and shows and found.script["params"]) and both("D ", "D ")(found)
 
 
+def is_out_of_reach(found):
+    """A query that ends a failed transaction and executes what the link has not: there it can't be
+    prepared ahead."""
+    ends = re.match(r'\[\["Q", "(COMMIT|END|ROLLBACK|ABORT)\b[^;]*;.*\bEXECUTE ', found.step)
+    before = [line for step, line in found.direct if step is not None and step < found.number and line[0] == "Z"]
+    other = r"E .*C='26000' M='prepared statement \"howdah_"
+    return bool(ends and before and before[-1] == "Z b'E'" and both(".", other)(found))
+
+
 EXCUSES = [
     # The statement is not on the link, and a failed transaction doesn't let it be prepared there; or
     # it is prepared there anew, under a search_path that has changed meanwhile: refused all the same.
@@ -233,6 +244,7 @@ EXCUSES = [
     ("text of a cursor", LINE, shows_sent_text),
     ("described EXECUTE", LINE, described_execute),
     ("read anew", BATCH_IF_SAME, reads_anew),
+    ("out of reach", BATCH_IF_SAME, is_out_of_reach),
     ("unread RESET", BATCH_IF_SAME, is_unread_reset),
     ("sequence", BATCH_IF_SAME, is_unasked_sequence),
 ]
