@@ -8,6 +8,7 @@
 #include "config/option.h"
 #include "protocol/hba.h"
 #include "protocol/userlist.h"
+#include "router/rules.h"
 
 struct check {
     const struct json_node *root;
@@ -360,8 +361,14 @@ static void check_rules(const struct check *check, const struct json_node *node,
         return;
     }
     snprintf(below, sizeof(below), "%s.routing.rules", path);
-    config_errors_note(check->errors, place_below(node, "routing.rules"), below,
-                       "this version does not obey rules yet");
+    for (uint32_t i = 0; i < database->rules->count; i++) {
+        if (database->rules->items[i].action == RULE_REJECT) {
+            config_errors_add(check->errors, place_below(node, "routing.rules"), below,
+                              "rule %u has \"reject\", but this version refuses no statements yet, "
+                              "allowed: \"route\"",
+                              i);
+        }
+    }
     if (database->pool.mode == POOL_SESSION || database->pool.prepared_statements == 0) {
         config_errors_add(check->errors, place_below(node, "routing.rules"), below,
                           "statements are not looked at with pool.mode \"session\" or "

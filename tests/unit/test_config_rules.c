@@ -1,6 +1,8 @@
 /* config: routing.rules. */
 #include "config_file.h"
 
+#include "config/fill_rules.h"
+#include "pool/options.h"
 #include "router/plan.h"
 #include "router/rules.h"
 
@@ -23,14 +25,11 @@ Test(config, rules_by_their_words)
         "  { \"match\": { \"tables\": [\"audit_log\", \"s.t\"] }, \"route\": \"primary\" },\n"
         "  { \"match\": { \"user\": \"reporting\", \"class\": [\"read\", \"copy\"] }, \"route\": "
         "\"replica\" },\n"
-        "  { \"match\": { \"tables\": \"secrets\", \"class\": \"ddl\" }, "
-        "\"reject\": \"ask \\\"the\\\" DBA\" },\n"
         "  { \"route\": \"replica\", \"match\": {} },\n"
-        "  { \"reject\": \"no\" },\n"
         "]"));
     for (int round = 0; round < 2; round++) { /* as written, and as printed */
         const struct rules *rules = rules_of(options);
-        cr_assert_eq(rules->count, 5);
+        cr_assert_eq(rules->count, 3);
         const struct rule *rule = &rules->items[0];
         cr_assert_eq(rule->action, RULE_PRIMARY);
         cr_assert_eq(rule->table_count, 2);
@@ -46,15 +45,8 @@ Test(config, rules_by_their_words)
         cr_assert_str_eq(rule->users[0], "reporting");
         cr_assert_eq(rule->classes, 1 << PLAN_READ | 1 << PLAN_COPY);
         rule = &rules->items[2];
-        cr_assert_eq(rule->number, 2);
-        cr_assert_eq(rule->action, RULE_REJECT);
-        cr_assert_str_eq(rule->reject, "ask \"the\" DBA");
-        cr_assert_eq(rule->table_count, 1);
-        cr_assert_eq(rule->classes, 1 << PLAN_DDL);
-        rule = &rules->items[3];
         cr_assert_eq(rule->action, RULE_REPLICA);
         cr_assert_eq(rule->table_count + rule->user_count + rule->classes, 0);
-        cr_assert_eq(rules->items[4].action, RULE_REJECT);
         uint64_t serial = rules->serial;
         char *text = NULL;
         size_t bytes = 0;
@@ -71,6 +63,39 @@ Test(config, rules_by_their_words)
     options = expect_options(RULES("[]"));
     cr_assert_null(rules_of(options));
     options_unref(options);
+}
+
+/* What refuses is read, but not allowed yet: config/check.c. */
+Test(config, rules_that_reject)
+{
+    static const char text[] = "[{\"match\": {\"tables\": [\"secrets\"], \"class\": [\"ddl\"]}, "
+                               "\"reject\": \"ask \\\"the\\\" DBA\"}]";
+    struct database_options database = {0};
+    struct config_errors errors;
+    struct json_node *node;
+    config_errors_init(&errors);
+    cr_assert_eq(json_node_parse(text, sizeof(text) - 1, "x", &node, &errors), 0);
+    cr_assert_eq(fill_rules(node, &errors, &database), 0);
+    cr_assert_eq(errors.count, 0);
+    json_node_free(node);
+    const struct rule *rule = &database.rules->items[0];
+    cr_assert_eq(rule->action, RULE_REJECT);
+    cr_assert_str_eq(rule->reject, "ask \"the\" DBA");
+    cr_assert_eq(rule->classes, 1 << PLAN_DDL);
+    char *written = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&written, &bytes);
+    fill_rules_write(database.rules, out);
+    fclose(out);
+    cr_assert_str_eq(written, text);
+    free(written);
+    rules_free(database.rules);
+    config_errors_fini(&errors);
+
+    char *findings;
+    cr_assert_null(load_text(RULES("[{\"route\": \"primary\"}, {\"reject\": \"no\"}]"), &findings));
+    cr_assert_not_null(strstr(findings, "routing.rules: rule 1 has \"reject\", but this version"));
+    free(findings);
 }
 
 Test(config, rules_by_a_flag)
