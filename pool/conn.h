@@ -26,6 +26,7 @@ struct conn {
     bool closing;      /* TODO_CLOSE was asked; nothing is received any more */
     bool bulk;         /* the last receive filled its room: offer a whole block */
     bool full;         /* the socket took nothing more when it was last written to */
+    bool handed;       /* bytes were handed to the socket since this was last cleared */
     struct list dirty; /* in engine->dirty while todo has bits */
     struct stream tx;
     struct block *held; /* NULL = nothing held */

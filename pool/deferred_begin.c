@@ -571,6 +571,7 @@ bool deferred_begin_send(struct engine *engine, struct session *session)
     }
     write_begin(&engine->scratch, &session->begin_modes);
     link->unsynced = true;
+    link->begun = true;
     link->heal.incomplete = true; /* what is sent again would find the transaction failed */
     link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn);

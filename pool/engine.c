@@ -317,6 +317,7 @@ static __attribute__((noinline)) void conn_sent_partly(struct engine *engine, st
 static void conn_sent(struct engine *engine, struct conn *conn, uint32_t bytes)
 {
     conn->full = bytes == 0 && conn->tx.bytes > 0;
+    conn->handed |= bytes > 0;
     stream_consume(&engine->blocks, &conn->tx, bytes);
     if (conn->closing || conn->tx.bytes > 0) {
         conn_sent_partly(engine, conn);
@@ -497,6 +498,7 @@ void engine_sent_piece(struct engine *engine, uint64_t now_us)
     engine->tx_conn = NULL;
     engine->now_us = now_us;
     conn->full = false;
+    conn->handed = true;
     stream_consume(&engine->blocks, &conn->tx, conn->tx.bytes);
     if (conn->closing) {
         conn_sent_partly(engine, conn);

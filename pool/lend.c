@@ -170,7 +170,7 @@ static bool grant(struct engine *engine, struct pool *pool, struct link *link,
     list_push_back(&pool->busy, &link->in_pool);
     pool->busy_count++;
     link->owner = session;
-    link->used = link->told = false;
+    link->used = link->told = link->conn.handed = false;
     link->synthesised = 0;
     link->session_used = session->owns_link;
     link->query_timed_out = false;

@@ -13,6 +13,7 @@
 #include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
+#include "pool/outcome.h"
 #include "pool/pid.h"
 #include "pool/pid_hold.h"
 #include "pool/pool.h"
@@ -152,7 +153,8 @@ void link_end(struct engine *engine, struct link *link)
 static void tell_owner(struct engine *engine, struct link *link, int code, const char *detail)
 {
     struct session *owner = link->owner;
-    struct report report = {.code = code, .detail = detail};
+    char text[OUTCOME_TEXT_BYTES];
+    struct report report = outcome_report(link, code, detail, text);
     link->owner = NULL;
     owner->link = NULL;
     if (owner->state == SESSION_LOGIN && link->terminated) {

@@ -78,6 +78,7 @@ struct link {
     bool session_used; /* session mode: must be reset before the next client */
     uint64_t sequenced_by; /* whose currval and lastval are there (pool/sequence.h) */
     bool listens;          /* what a session has listened to, and another link listens to by now */
+    bool begun;            /* behind the last ReadyForQuery a deferred BEGIN was sent */
     bool sift;             /* with DUE_SIFT: the last CommandComplete was that of an UNLISTEN */
     uint32_t synthesised;  /* messages made up for the client in this lease */
     uint32_t epoch;

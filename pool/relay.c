@@ -419,7 +419,7 @@ static bool is_status(uint8_t byte)
 static void note_ready(const struct engine *engine, struct link *link, uint8_t status)
 {
     link->status = (char)status;
-    link->query_timed_out = false;
+    link->begun = link->query_timed_out = false;
     link->due.copy_in = false;
     link->due.copy_both = false;
     link->used_us = engine->now_us;

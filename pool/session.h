@@ -114,6 +114,8 @@ struct session {
     struct plan *set_alone;  /* of the one SET under way outside a transaction; a reference */
     uint32_t pins;           /* PIN_*: why the session keeps its link */
     bool asks_sequences;     /* it has called currval or lastval */
+    uint8_t ends;            /* ENDS_*: pool/outcome.h */
+    bool ends_prepared;      /* in session mode: what may end a transaction has a name */
     uint8_t refused_pin;     /* of the statement at hand: pool/pin_limit.h; 0 = it may run */
     bool checks_state;       /* pool/state_check.h */
     bool changes_facts;      /* its transaction has DDL in it: pool/pool_facts.h */

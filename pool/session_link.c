@@ -40,6 +40,7 @@ void session_unlink(struct session *session)
     session->link = NULL;
     session->touched = session->pins = 0;
     session->pinned_us = 0;
+    session->ends = 0;
     session->keeps_named = session->keeps_unnamed = false;
     session->ahead = session->notifies = session->discards = session->unlistens = false;
     session->body_fate = BODY_DISCARD;
@@ -203,6 +204,7 @@ void session_idle(struct engine *engine, struct session *session)
     session->discards = session->discard_flushed = false; /* it was answered, or skipped */
     session->healed = session->healed && session->conn.held_len > 0;
     heal_forget(&link->heal);
+    link->conn.handed = false;
     if (link->status == 'I') { /* first: the client is told of its commit at the end of the step */
         prepare_altered(engine, session);
     }
@@ -213,6 +215,7 @@ void session_idle(struct engine *engine, struct session *session)
         pool->stats.transactions++;
         pool->stats.transaction_us += engine->now_us - session->transaction_from_us;
         session->transaction_from_us = 0;
+        session->ends = 0;
     }
     if (asks(engine, session) || listen_settle(engine, session)) {
         return;

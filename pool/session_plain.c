@@ -7,6 +7,7 @@
 #include "pool/core.h"
 #include "pool/custom.h"
 #include "pool/link.h"
+#include "pool/outcome.h"
 #include "pool/pool_facts.h"
 #include "pool/restore.h"
 #include "pool/sequence.h"
@@ -55,9 +56,10 @@ void session_note_owned(struct engine *engine, struct session *session, const ui
                         uint32_t len)
 {
     struct reader reader = reader_of(body, len);
-    reader_cstr(&reader);
+    const char *name = reader_cstr(&reader);
     const char *text = reader_cstr(&reader);
     uint32_t text_len = reader.failed ? 0 : (uint32_t)strlen(text);
+    outcome_note_parse(session, !reader.failed && name[0] == '\0', text, text_len);
     enum sql_verb verb = sql_verb_read(text, text_len);
     if (verb != SQL_VERB_LOAD && verb != SQL_VERB_CREATE && verb != SQL_VERB_DROP &&
         verb != SQL_VERB_ALTER && !custom_may_set(text, text_len)) {

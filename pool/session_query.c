@@ -9,6 +9,7 @@
 #include "pool/listen.h"
 #include "pool/names.h"
 #include "pool/options.h"
+#include "pool/outcome.h"
 #include "pool/own_answer.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
@@ -88,8 +89,13 @@ static bool understand_query(struct engine *engine, struct session *session, con
         return false;
     }
     if (!must_understand(session, (const char *)text, here - MESSAGE_HEADER_BYTES, total)) {
+        uint8_t ends = session->ends;
         session->query_is_read = statement_text_is_read(text, here - MESSAGE_HEADER_BYTES);
         state_touch_all(engine, session);
+        if (session->owns_link && here == total) {
+            session->ends = ends;
+            outcome_note_text(session, (const char *)text, here - MESSAGE_HEADER_BYTES);
+        }
         return true;
     }
     if (have < total) {

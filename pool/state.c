@@ -11,6 +11,7 @@
 #include "pool/custom.h"
 #include "pool/link.h"
 #include "pool/listen.h"
+#include "pool/outcome.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
@@ -146,6 +147,7 @@ const struct plan *state_by_facts(struct engine *engine, const struct session *s
 void state_touch(struct engine *engine, struct session *session, const struct plan *plan)
 {
     uint32_t touches = plan->touches & STATE_TOUCHES;
+    outcome_note(session, plan);
     listen_touch(session, plan);
     if (plan->changes_facts) {
         pool_facts_change(session);
@@ -176,6 +178,7 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
 void state_touch_all(struct engine *engine, struct session *session)
 {
     session->touched |= session->owns_link ? 0 : PLAN_TOUCH_OPAQUE;
+    session->ends |= ENDS_MAYBE;
     sequence_touch(engine, session);
     listen_touch_all(session);
 }
@@ -269,6 +272,7 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
     struct plan room;
     const struct plan *seen = state_by_facts(engine, session, plan, &room);
     if (session->owns_link) {
+        outcome_note(session, plan);
         session->link->spoilt |= ((plan->touches | seen->touches) & STATE_SPOILS) != 0;
         custom_spoils(session, plan, text, message_text_bytes(text, len));
         if (plan->changes_facts) {

@@ -53,7 +53,7 @@ static bool may_refuse(const struct client *client, const char *sqlstate)
 
 static bool may_end(const struct client *client, const char *sqlstate)
 {
-    static const char *const lost[] = {"57P01", "08006", "08P01", NULL};
+    static const char *const lost[] = {"57P01", "08006", "08007", "08P01", NULL};
     const struct sim *sim = client->sim;
     static const char *const idle[] = {"25P03", "57P05", NULL};
     const struct swarm *swarm = &client->sim->swarm;
