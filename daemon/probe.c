@@ -129,6 +129,13 @@ static void rest(struct probe *probe, uint32_t ms)
     wait_ms(probe, PROBE_RESTING, ms - ms / 10 + jitter);
 }
 
+/* Four intervals, as who asks more often is in more of a hurry. */
+static uint32_t retry_max_ms(const struct probe *probe)
+{
+    uint32_t most_ms = 4 * probe->setup.interval_ms;
+    return most_ms < RETRY_MAX_MS ? most_ms : RETRY_MAX_MS;
+}
+
 /* Ends the attempt; the connections go, too. `why` may be a line's own. */
 static void fail(struct probe *probe, enum node_failure failure, const char *why)
 {
@@ -140,9 +147,9 @@ static void fail(struct probe *probe, enum node_failure failure, const char *why
     probe->known = probe->polled = false;
     probe->attempts++;
     uint32_t shift = probe->failures < 6 ? probe->failures : 6;
-    uint32_t delay_ms = (uint32_t)RETRY_MS << shift;
+    uint32_t delay_ms = (uint32_t)RETRY_MS << shift, most_ms = retry_max_ms(probe);
     probe->failures++;
-    rest(probe, delay_ms < RETRY_MAX_MS ? delay_ms : RETRY_MAX_MS);
+    rest(probe, delay_ms < most_ms ? delay_ms : most_ms);
     (void)probe->setup.failed(probe->setup.argument, probe->setup.number, failure, line);
 }
 
@@ -463,6 +470,15 @@ void probe_set_login(struct probe *probe, const struct pq_login *login, uint32_t
 {
     probe->setup.login = *login;
     probe->setup.interval_ms = interval_ms;
+}
+
+void probe_set_interval(struct probe *probe, uint32_t interval_ms)
+{
+    bool shorter = interval_ms < probe->setup.interval_ms;
+    probe->setup.interval_ms = interval_ms;
+    if (shorter && probe->state == PROBE_RESTING) {
+        rest(probe, interval_ms);
+    }
 }
 
 const char *probe_address(const struct probe *probe)

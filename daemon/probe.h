@@ -74,6 +74,9 @@ bool probe_poll(struct probe *probe);
 /* Asks for all now, instead of after the rest of the interval. */
 void probe_hurry(struct probe *probe);
 
+/* Another interval; a shorter one ends the rest that is under way. */
+void probe_set_interval(struct probe *probe, uint32_t interval_ms);
+
 /* The address that the connection is to; "" = none, or no name was looked up. */
 const char *probe_address(const struct probe *probe);
 

@@ -47,6 +47,7 @@ struct group {
     uint32_t term_primary, term_incarnation;
     uint64_t events_told; /* in the log */
     uint32_t primary_told;
+    bool searches; /* there is no primary that answers: all are asked more often */
 };
 
 struct prober {
@@ -182,10 +183,40 @@ static bool begin_term(struct group *group)
     return true;
 }
 
+static uint32_t interval_ms(const struct group *group)
+{
+    uint32_t of_lag_ms = group->database->max_lag_ms / INTERVALS_OF_LAG;
+    if (group->searches) {
+        return INTERVAL_MIN_MS;
+    }
+    if (group->database->max_lag_ms == 0 || of_lag_ms > INTERVAL_MS) {
+        return INTERVAL_MS;
+    }
+    return of_lag_ms > INTERVAL_MIN_MS ? of_lag_ms : INTERVAL_MIN_MS;
+}
+
+/* Statements wait for the next primary: it is to be found soon. */
+static void search(struct group *group)
+{
+    const struct nodes *nodes = &group->nodes;
+    bool searches = group->database->discovers &&
+                    (nodes->primary == NODES_NONE || nodes->nodes[nodes->primary].state != NODE_UP);
+    if (searches == group->searches) {
+        return;
+    }
+    group->searches = searches;
+    for (uint32_t i = 0; i < group->database->server_count; i++) {
+        if (group->probes[i] != NULL) {
+            probe_set_interval(group->probes[i], interval_ms(group));
+        }
+    }
+}
+
 static void tell(struct group *group)
 {
     uint64_t now_us = worker_now_us(group->prober->worker);
     bool news = begin_term(group);
+    search(group);
     if (log_news(group) || news || now_us >= group->published_us + PUBLISH_US) {
         publish(group);
     }
@@ -372,15 +403,6 @@ static void on_moved(void *argument, uint32_t at, const char *why)
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
-static uint32_t interval_ms(const struct database_options *database)
-{
-    uint32_t of_lag_ms = database->max_lag_ms / INTERVALS_OF_LAG;
-    if (database->max_lag_ms == 0 || of_lag_ms > INTERVAL_MS) {
-        return INTERVAL_MS;
-    }
-    return of_lag_ms > INTERVAL_MIN_MS ? of_lag_ms : INTERVAL_MIN_MS;
-}
-
 static struct pq_login login_of(const struct group *group, uint32_t at)
 {
     const struct database_options *database = group->database;
@@ -395,7 +417,7 @@ static void start_probe(struct group *group, uint32_t at)
     struct probe_setup setup = {
         .worker = prober->worker,
         .login = login_of(group, at),
-        .interval_ms = interval_ms(group->database),
+        .interval_ms = interval_ms(group),
         .seed = random_next(&prober->random),
         .argument = group,
         .number = at,
@@ -505,7 +527,7 @@ static void keep_group(struct group *group, struct snapshot *snapshot,
     for (uint32_t i = 0; i < database->server_count; i++) {
         if (group->probes[i] != NULL) {
             struct pq_login login = login_of(group, i);
-            probe_set_login(group->probes[i], &login, interval_ms(database));
+            probe_set_login(group->probes[i], &login, interval_ms(group));
         }
     }
     snapshot_unref(before);

@@ -56,7 +56,8 @@ static void fail_login(struct engine *engine, struct link *link, const struct re
     }
     writer_reset(&engine->scratch);
     if (body != NULL) {
-        lend_login_failed(engine, link, body, body_bytes, report->code == ERR_CONNECT);
+        bool lost = report->code == ERR_SERVER_LOST && link->pool->database->discovers;
+        lend_login_failed(engine, link, body, body_bytes, lost || report->code == ERR_CONNECT);
         free(body);
     }
     link->terminated = true; /* whoever waits has been told by lend_login_failed */
@@ -440,8 +441,10 @@ static void take_error(struct engine *engine, struct link *link, const uint8_t *
 {
     struct report_fields fields;
     bool known = report_parse(body, body_bytes, &fields);
+    bool ends = known && strncmp(fields.sqlstate, "57P", 3) == 0 && link->pool->database->discovers;
     bool host =
-        known && (strcmp(fields.sqlstate, "57P03") == 0 || strcmp(fields.sqlstate, "53300") == 0);
+        ends ||
+        (known && (strcmp(fields.sqlstate, "57P03") == 0 || strcmp(fields.sqlstate, "53300") == 0));
     engine_log(engine, LOG_WARNING, "server refused a login: db=%s user=%s: %s", link->pool->name,
                link->pool->user, known ? fields.message : "malformed ErrorResponse");
     if (known && strcmp(fields.sqlstate, "28P01") == 0) {
