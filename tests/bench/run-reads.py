@@ -7,6 +7,7 @@ Real servers, a primary and two streaming replicas, say themselves what they ran
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -62,19 +63,16 @@ def reads_at_replica(proxy):
     return calls("select count(*) from slow")[0] == 0
 
 
+@contextlib.contextmanager
 def proxied(replicas=(1, 2), pool=None, **routing):
     """A Howdah that sees healthy servers; without pool.check_state, whose questions cost time."""
     trio.caught_up()
-    proxy = Howdah(config=trio.config(replicas=replicas, routing=routing, pool={"check_state": False, **(pool or {})}))
-    proxy.start()
-    try:
+    config = trio.config(replicas=replicas, routing=routing, pool={"check_state": False, **(pool or {})})
+    with Howdah(config=config) as proxy:
         all_up(proxy, 1 + len(replicas))
         trio.caught_up()
         eventually(lambda: reads_at_replica(proxy), "reads go to replicas", 10)
-    except BaseException:
-        proxy.stop()
-        raise
-    return proxy
+        yield proxy
 
 
 def share_after(proxy, ms):
