@@ -338,11 +338,6 @@ static void check_replicas(const struct check *check, const struct json_node *no
     char below[OPTION_PATH_BYTES + 32];
     snprintf(below, sizeof(below), "%s.replicas", path);
     check_servers(check, node, path, "replicas", database, 1);
-    if (database->server_count > 1) {
-        config_errors_note(check->errors, place_below(node, "replicas"), below,
-                           "they are watched (SHOW REPLICAS), but this version sends them no "
-                           "statements yet");
-    }
     if (database->server_count > 1 && !can_ask_all(database)) {
         snprintf(below, sizeof(below), "%s.service.user", path);
         config_errors_note(check->errors, place_below(node, "replicas"), below,

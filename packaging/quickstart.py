@@ -134,6 +134,20 @@ def replica(proxy):
     return f"SHOW REPLICAS: node {row['node']} is {row['state']}, {row['lag_ms']} ms behind at {row['lsn']}"
 
 
+@job("what only reads goes to the replica, and shows what was written")
+def reads(proxy):
+    with connect(proxy) as client:
+        client.rows("CREATE TABLE IF NOT EXISTS written (n int)")
+        for n in range(100):
+            client.rows(f"INSERT INTO written VALUES ({n})")
+            equal(client.scalar("SELECT max(n) FROM written"), str(n), "what was written last")
+        # A server in recovery has all transactions read only, whatever its client has set.
+        where = "SELECT current_setting('transaction_read_only')"
+        eventually(lambda: client.scalar(where) == "on", "a read runs at the replica")
+    primary, replica = (int(row["reads"]) for row in proxy.admin("SHOW REPLICAS"))
+    return f"SHOW REPLICAS: {replica} reads there, {primary} at the primary, none of them stale"
+
+
 def prove(proxy):
     """Runs every job; returns how many failed."""
     failed = 0

@@ -164,10 +164,17 @@ static const struct admin_column columns_prepared[] = {
 };
 
 static const struct admin_column columns_replicas[] = {
-    TEXT("database"), INT4("node"),     TEXT("host"),       INT4("port"),
-    TEXT("address"),  TEXT("role"),     TEXT("state"),      TEXT("reason"),
-    TEXT("since"),    TEXT("writes"),   INT8("lag_ms"),     INT8("lag_bytes"),
-    TEXT("lsn"),      INT4("timeline"), INT8("latency_us"), INT4("weight"),
+    KEY("database"),      {"node", ADMIN_INT4, MERGE_KEY},
+    TEXT("host"),         INT4("port"),
+    TEXT("address"),      TEXT("role"),
+    TEXT("state"),        TEXT("reason"),
+    TEXT("since"),        TEXT("writes"),
+    INT8("lag_ms"),       INT8("lag_bytes"),
+    TEXT("lsn"),          INT4("timeline"),
+    INT8("latency_us"),   INT4("weight"),
+    SUM8("reads"),        SUM8("reads_unknown_lsn"),
+    SUM8("reads_behind"), SUM8("reads_no_replica"),
+    SUM8("reads_again"),  SUM8("reads_chosen"),
 };
 
 static const struct admin_column columns_state[] = {TEXT("key"), TEXT("value")};

@@ -42,6 +42,12 @@ static uint64_t hash_columns(uint64_t key, const uint8_t *at, uint32_t total)
     return reader.failed ? 0 : hash > NO_COLUMNS ? hash : NO_COLUMNS + 1;
 }
 
+bool columns_misfit(const struct due_entry *head, const struct report_fields *fields)
+{
+    return head->what == DUE_BIND && head->kind == DUE_SWALLOW &&
+           strcmp(fields->routine, "PortalSetResultFormat") == 0;
+}
+
 struct report columns_report(void)
 {
     return (struct report){.code = ERR_OUTDATED_STATEMENT, .routine = "RevalidateCachedQuery"};

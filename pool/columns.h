@@ -31,6 +31,11 @@ struct session_statement;
 /* due_entry.refused of a Bind of other columns. */
 enum { COLUMNS_REFUSED = UINT8_MAX - 1 };
 
+/* Whether a Bind that was sent to hear its own errors first, before it is refused, has failed for
+ * the columns themselves: a backend looks at these (RevalidateCachedQuery, plancache.c) before it
+ * looks at the formats that the Bind wants of them (PortalSetResultFormat, pquery.c). */
+bool columns_misfit(const struct due_entry *head, const struct report_fields *fields);
+
 /* What the client is told of it: the server's own error. */
 struct report columns_report(void);
 

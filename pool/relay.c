@@ -233,12 +233,12 @@ static bool error_replaced(struct relay *relay, const struct due_entry *head,
         replace_error(relay, &report);
         return true;
     }
-    if (head != NULL && head->refused != 0) {
-        struct report report = head->refused == OWN_REFUSED       ? own_refusal(link->owner)
-                               : head->refused == COLUMNS_REFUSED ? columns_report()
-                               : head->refused == STATEMENTS_REFUSED
-                                   ? statement_limit_report()
-                                   : pin_limit_report(head->refused);
+    if (head != NULL && (head->refused != 0 || columns_misfit(head, fields))) {
+        struct report report =
+            head->refused == OWN_REFUSED                             ? own_refusal(link->owner)
+            : head->refused == COLUMNS_REFUSED || head->refused == 0 ? columns_report()
+            : head->refused == STATEMENTS_REFUSED                    ? statement_limit_report()
+                                                  : pin_limit_report(head->refused);
         replace_error(relay, &report);
         return true;
     }
@@ -351,13 +351,12 @@ static bool take_error(struct relay *relay, uint8_t *at, uint32_t total, bool wh
     if (verdict == DUE_VERDICT_ERROR) {
         link_skip_to_sync(relay->engine, link);
     }
-    if (healing) {
-        heal_again(relay->engine, link, again_at);
+    if (healing || again) {
+        healing ? heal_again(relay->engine, link, again_at) : route_again(relay->engine, link);
         return false;
     }
-    if (again) {
-        route_again(relay->engine, link);
-        return false;
+    if (forward) {
+        route_erred(link);
     }
     if (link->owner != NULL && link->owner->ahead && !asked && !setup && !quiet) {
         ahead_refused(link);
@@ -438,8 +437,8 @@ static void take_ready(struct relay *relay, uint8_t *at)
         return;
     }
     note_ready(relay->engine, link, status);
-    if (link->owner != NULL && link->owner->routing != NULL && status == 'I') {
-        route_answered(relay->engine, link);
+    if (link->owner != NULL && link->owner->routing != NULL) {
+        status = at[MESSAGE_HEADER_BYTES] = route_ready(relay->engine, link, status);
     }
     if (apply_is_open(link)) {
         apply_ended(relay->engine, link);

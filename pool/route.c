@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/error.h"
 #include "pool/account.h"
 #include "pool/core.h"
+#include "pool/deferred_begin.h"
 #include "pool/heal.h"
 #include "pool/link.h"
 #include "pool/options.h"
@@ -15,6 +17,8 @@
 #include "pool/pool_nodes.h"
 #include "pool/route_batch.h"
 #include "pool/session.h"
+#include "pool/settings.h"
+#include "pool/statement.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "router/balance.h"
@@ -159,6 +163,21 @@ static enum route choose(struct engine *engine, struct session *session,
     return routing->node == topology->nodes.primary ? ROUTE_ANY : ROUTE_REPLICA;
 }
 
+/* Whether each statement of the session's transaction has a snapshot of its own, and it is allowed
+ * to take it at a replica. */
+static bool may_read_for_transaction(const struct session *session)
+{
+    const struct plan_modes *modes = &session->begin_modes;
+    bool until_write = session->pool->database->transaction_reads == TRANSACTION_READS_UNTIL_WRITE;
+    const char *usual = settings_get(session->settings, "default_transaction_isolation");
+    bool committed = modes->isolation == PLAN_READ_COMMITTED ||
+                     modes->isolation == PLAN_READ_UNCOMMITTED ||
+                     (modes->isolation == PLAN_ISOLATION_DEFAULT &&
+                      (usual == NULL || strncasecmp(usual, "read ", 5) == 0));
+    return session->begin == BEGIN_DEFERRED && committed &&
+           (until_write || modes->read_only == PLAN_CHOICE_YES);
+}
+
 /* --- asking ----------------------------------------------------------------------------------- */
 
 /* What is proven to read. */
@@ -180,6 +199,14 @@ static enum route decide_read(struct engine *engine, struct session *session,
     return choose(engine, session, batch, topology);
 }
 
+/* Who wants a replica or nothing is refused what writes, as a standby would
+ * (PreventCommandIfReadOnly, src/backend/tcop/utility.c). */
+static bool is_refused(const struct session *session, const struct route_batch *batch)
+{
+    const char *word = batch->writes ? said(session, batch, CONTROL_ROUTE) : NULL;
+    return word != NULL && strcmp(word, "replica") == 0;
+}
+
 static enum route decide(struct engine *engine, struct session *session, const uint8_t *at,
                          uint32_t have, struct route_batch *batch)
 {
@@ -190,7 +217,15 @@ static enum route decide(struct engine *engine, struct session *session, const u
     if (session->owns_link) {
         return ROUTE_SESSION;
     }
-    if (session->begin != BEGIN_NONE) {
+    batch->in_transaction = session->begin != BEGIN_NONE;
+    enum route why = route_batch_read(engine, session, at, have, batch);
+    if (batch->need > have) {
+        return why;
+    }
+    if (is_refused(session, batch)) {
+        return ROUTE_REFUSED;
+    }
+    if (batch->in_transaction && !may_read_for_transaction(session)) {
         return ROUTE_TRANSACTION;
     }
     if (topology == NULL || topology->ticks == NULL) {
@@ -199,7 +234,6 @@ static enum route decide(struct engine *engine, struct session *session, const u
     if (pool_facts_state(engine, session) != POOL_FACTS_KNOWN) {
         return ROUTE_CATALOG;
     }
-    enum route why = route_batch_read(engine, session, at, have, batch);
     return why == ROUTE_REPLICA ? decide_read(engine, session, batch, topology) : why;
 }
 
@@ -215,11 +249,19 @@ bool route_ask(struct engine *engine, struct session *session, const uint8_t *at
         *ret_whole = batch.need;
         return false;
     }
+    if (route == ROUTE_REFUSED) {
+        struct report report = {.code = ERR_READ_ONLY,
+                                .detail = "howdah.route is \"replica\", and this writes.",
+                                .hint = "SET howdah.route = 'auto', or leave out the hint."};
+        session_refuse(engine, session, &report, NULL, 0);
+        return false;
+    }
     routing->last = route;
     routing->mute = routing->again ? routing->mute : 0;
     session->pool->routed[route]++;
     if (route == ROUTE_REPLICA) {
         session->lender = pool_of_replica(engine, session->pool, routing->node);
+        session->lender->routed[route]++;
         routing->left = batch.bytes;
         routing->checked = false;
         causal_ask_replica(&routing->causal, topology_of(engine, session->pool)->ticks,
@@ -244,7 +286,7 @@ enum route route_explain(struct engine *engine, struct session *session, struct 
         return ROUTE_CATALOG;
     }
     if (!route_batch_plan(engine, session, plan, &batch)) {
-        return ROUTE_NOT_A_READ;
+        return is_refused(session, &batch) ? ROUTE_REFUSED : ROUTE_NOT_A_READ;
     }
     enum route route = decide_read(engine, session, &batch, topology);
     *ret_node = session->routing->node;
@@ -289,9 +331,43 @@ static bool link_suits(const struct engine *engine, const struct session *sessio
                                                link->incarnation, link->ready_us));
 }
 
-uint32_t route_may_send(struct engine *engine, struct session *session, uint32_t have)
+/* The batch goes on behind a Flush: there, if it still reads only; else the rest of it is the
+ * primary's, and the replica's part ends. */
+static void go_on(struct engine *engine, struct session *session, const uint8_t *at, uint32_t have,
+                  uint32_t *ret_whole)
+{
+    struct link *link = session->link;
+    struct route_batch batch = {.in_transaction = session->begin != BEGIN_NONE};
+    uint32_t body_bytes;
+    if (link->due.skipping && message_header(message_frontend_bounds, at, &body_bytes)) {
+        uint32_t total = MESSAGE_HEADER_BYTES + body_bytes; /* behind an error: nobody gets it */
+        session->routing->left = have < total ? have : total;
+        return;
+    }
+    enum route why = route_batch_read(engine, session, at, have, &batch);
+    if (batch.need > have) {
+        *ret_whole = batch.need;
+    } else if (why == ROUTE_REPLICA) {
+        session->routing->left = batch.bytes;
+        if (due_empty(&link->due)) { /* what was told is done with: it needn't be sent again */
+            heal_forget(&link->heal);
+            link->told = false;
+            link->synthesised = 0;
+        }
+    } else if (!due_empty(&link->due)) {
+        session->blocked = true; /* link_after_reply comes back to it */
+    } else if (link_swallow_sync(engine, link)) {
+        session->routing->again = true;
+    }
+}
+
+uint32_t route_may_send(struct engine *engine, struct session *session, const uint8_t *at,
+                        uint32_t have, uint32_t *ret_whole)
 {
     struct routing *routing = session->routing;
+    if (routing->left == 0 && session->link->unsynced && !routing->again) {
+        go_on(engine, session, at, have, ret_whole);
+    }
     if (!routing->checked && !session->link->used && routing->left > 0) {
         if (!link_suits(engine, session)) {
             give_back_unused(engine, session);
@@ -309,7 +385,7 @@ void route_sent(struct session *session, uint32_t bytes)
     routing->left -= bytes;
 }
 
-void route_answered(struct engine *engine, struct link *link)
+static void note_answered(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
     struct routing *routing = owner->routing;
@@ -335,6 +411,23 @@ void route_answered(struct engine *engine, struct link *link)
     }
     if (routing->reads) {
         pool_nodes_want(engine, topology, routing->causal.need);
+    }
+}
+
+uint8_t route_ready(struct engine *engine, struct link *link, uint8_t status)
+{
+    if (status == 'I') {
+        note_answered(engine, link);
+    }
+    return link->pool->target == POOL_PRIMARY || status != 'I'
+               ? status
+               : (uint8_t)deferred_begin_status(link->owner);
+}
+
+void route_erred(struct link *link)
+{
+    if (link->owner != NULL && link->pool->target != POOL_PRIMARY) {
+        deferred_begin_refused(link->owner);
     }
 }
 
@@ -366,11 +459,35 @@ bool route_can_again(const struct link *link, const struct report_fields *fields
     return is_unheard(link) && is_replicas_own(fields->sqlstate);
 }
 
+/* What the batch has prepared by name it will prepare once more. */
+static void forget_parsed(struct engine *engine, struct link *link)
+{
+    const struct heal *heal = &link->heal;
+    struct session *owner = link->owner;
+    uint32_t at = 0, total;
+    while ((total = message_whole_bytes(message_frontend_bounds, heal->bytes + at,
+                                        heal->len - at)) > 0) {
+        const uint8_t *message = heal->bytes + at;
+        struct reader reader =
+            reader_of(message + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+        const char *name = message[0] == FRONTEND_PARSE ? reader_cstr(&reader) : "";
+        struct session_statement *named =
+            name[0] == '\0'
+                ? NULL
+                : session_statement_find(&owner->statements, engine->hash_key, name, strlen(name));
+        if (named != NULL) {
+            link_remove_named(engine, link, named);
+        }
+        at += total;
+    }
+}
+
 void route_again(struct engine *engine, struct link *link)
 {
     struct routing *routing = link->owner->routing;
     routing->again = true;
     routing->mute = link->synthesised;
+    forget_parsed(engine, link);
     heal_again(engine, link, 0);
     link->owner->healed = false;
 }
@@ -382,6 +499,7 @@ bool route_survives(struct engine *engine, struct link *link)
         return false;
     }
     link_skip_to_sync(engine, link);
+    forget_parsed(engine, link);
     if (!heal_put_back(engine, link, 0)) {
         return false;
     }

@@ -13,6 +13,12 @@
  * What a replica must have replayed to be read is router/causal.h's; which of those that have is
  * chosen, is balance's. Where none may be read the primary answers.
  *
+ * A transaction whose BEGIN is still deferred may read there, too, each statement on its own, as
+ * READ COMMITTED has a snapshot for each (routing.transaction_reads, and READ ONLY). No server
+ * knows of the transaction then; the first statement that is anything else sends its BEGIN to the
+ * primary, and it stays there. What would show the difference stays away from replicas: now() and
+ * its kin, cursors, portals that outlive their batch.
+ *
  * A replica can fail where a primary would not: it cancels reads that hold up its replay (40001),
  * ends (57P01), or lacks what is not replicated (unlogged tables: 0A000). If the client has heard
  * nothing of the batch yet, it is put back and sent to the primary.
@@ -61,14 +67,19 @@ enum route route_explain(struct engine *engine, struct session *session, struct 
                          uint32_t *ret_node);
 
 /* The session has a link of a replica's: how many bytes from `at` on it may be sent, at most
- * `have`. 0: nothing now. */
-uint32_t route_may_send(struct engine *engine, struct session *session, uint32_t have);
+ * `have`. 0: nothing now, or *ret_whole bytes must be seen together first. */
+uint32_t route_may_send(struct engine *engine, struct session *session, const uint8_t *at,
+                        uint32_t have, uint32_t *ret_whole);
 
 /* So many were taken. */
 void route_sent(struct session *session, uint32_t bytes);
 
-/* A ReadyForQuery outside a transaction has come for the link's session. */
-void route_answered(struct engine *engine, struct link *link);
+/* A ReadyForQuery has come for the link's session. Returns the status that the session is to be
+ * told: a read at a replica is outside of the transaction that the client is in. */
+uint8_t route_ready(struct engine *engine, struct link *link, uint8_t status);
+
+/* The link's session is told an error: if it reads for a transaction, that has failed. */
+void route_erred(struct link *link);
 
 /* The pool of a session that waits there can make no link now, because of an error: the session
  * asks at the primary. False: that is where it asks. */

@@ -26,6 +26,7 @@ struct reading {
     struct route_batch *batch;
     const char *parsed[BATCH_PARSES_MAX]; /* names; all of them are reads */
     uint32_t parsed_count;
+    uint32_t bind_count, execute_count;
 };
 
 bool route_batch_plan(struct engine *engine, const struct session *session, struct plan *plan,
@@ -33,16 +34,20 @@ bool route_batch_plan(struct engine *engine, const struct session *session, stru
 {
     const struct rules *rules = session->pool->database->rules;
     struct facts facts = pool_facts_of(engine, session, plan);
-    if (facts.class != PLAN_READ || facts.touches != 0 || session->pins != 0) {
+    uint8_t local = PLAN_LOCAL_SERVER | (batch->in_transaction ? PLAN_LOCAL_TRANSACTION : 0);
+    if (plan->hint != NULL) {
+        batch->hint = plan->hint;
+    }
+    batch->writes |= plan->own_class == PLAN_WRITE || plan->own_class == PLAN_DDL ||
+                     (plan->touches & PLAN_TOUCH_COPY_FROM) != 0;
+    if (facts.class != PLAN_READ || facts.touches != 0 || session->pins != 0 ||
+        (plan->local & local) != 0) {
         return false;
     }
     const struct rule *rule =
         rules == NULL
             ? NULL
             : rules_decide(rules, rules_of_user(rules, session->pool->user), plan, facts.class);
-    if (plan->hint != NULL) {
-        batch->hint = plan->hint;
-    }
     batch->rule_primary |= rule != NULL && rule->action == RULE_PRIMARY;
     batch->rule_replica |= rule != NULL && rule->action == RULE_REPLICA;
     return true;
@@ -53,9 +58,30 @@ static bool may_be_read(struct reading *reading, struct plan *plan)
     return route_batch_plan(reading->engine, reading->session, plan, reading->batch);
 }
 
+/* 'now'::timestamptz and its kin are the transaction's (datetime.c's special values), and literals
+ * are no part of a plan. */
+static bool says_now(const char *text, uint32_t len)
+{
+    static const char *const words[] = {"'now", "'today", "'tomorrow", "'yesterday"};
+    const char *quote = text;
+    while ((quote = memchr(quote, '\'', len - (size_t)(quote - text))) != NULL) {
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+            size_t bytes = strlen(words[i]);
+            if (len - (size_t)(quote - text) >= bytes && strncasecmp(quote, words[i], bytes) == 0) {
+                return true;
+            }
+        }
+        quote++;
+    }
+    return false;
+}
+
 /* A text without its NUL. */
 static bool text_may_be_read(struct reading *reading, const char *text, uint32_t len)
 {
+    if (reading->batch->in_transaction && says_now(text, len)) {
+        return false;
+    }
     struct plan *known = state_known_plan(reading->engine, reading->session, text, len);
     if (known != NULL) {
         return may_be_read(reading, known);
@@ -124,15 +150,33 @@ static bool statement_may_be_read(struct reading *reading, const char *name)
                                                   : named->statement;
     struct plan *plan =
         statement == NULL ? NULL : state_statement_plan(reading->engine, session, statement);
-    return plan != NULL && !statement->names && may_be_read(reading, plan);
+    if (plan == NULL || statement->names) {
+        return false;
+    }
+    const char *text = statement_query(statement);
+    return !(reading->batch->in_transaction && says_now(text, (uint32_t)strlen(text))) &&
+           may_be_read(reading, plan);
 }
 
 static bool bind_may_be_read(struct reading *reading, const uint8_t *body, uint32_t body_bytes)
 {
     struct reader reader = reader_of(body, body_bytes);
-    reader_cstr(&reader); /* the portal */
+    const char *portal = reader_cstr(&reader);
     const char *name = reader_cstr(&reader);
-    return !reader.failed && statement_may_be_read(reading, name);
+    reading->bind_count++;
+    return !reader.failed && (portal[0] == '\0' || !reading->batch->in_transaction) &&
+           statement_may_be_read(reading, name);
+}
+
+/* In a transaction a portal outlives its batch, and may be executed by parts. */
+static bool execute_may_be_read(struct reading *reading, const uint8_t *body, uint32_t body_bytes)
+{
+    struct reader reader = reader_of(body, body_bytes);
+    const char *portal = reader_cstr(&reader);
+    uint32_t rows_max = reader_u32(&reader);
+    reading->execute_count++;
+    return !reading->batch->in_transaction ||
+           (!reader.failed && portal[0] == '\0' && rows_max == 0);
 }
 
 static bool describe_may_be_read(struct reading *reading, const uint8_t *body, uint32_t body_bytes)
@@ -156,11 +200,17 @@ static bool message_may_be_read(struct reading *reading, const uint8_t *at, uint
     case FRONTEND_DESCRIBE:
         return describe_may_be_read(reading, body, body_bytes);
     case FRONTEND_EXECUTE:
+        return execute_may_be_read(reading, body, body_bytes);
     case FRONTEND_CLOSE:
     case FRONTEND_FLUSH:
         return true;
     }
     return false;
+}
+
+static bool leaves_no_portal(const struct reading *reading)
+{
+    return !reading->batch->in_transaction || reading->bind_count == reading->execute_count;
 }
 
 /* Who has flushed awaits answers before it sends more. */
@@ -185,13 +235,19 @@ static enum route read_extended(struct reading *reading, const uint8_t *at, uint
         }
         if (at[used] == FRONTEND_SYNC) {
             reading->batch->bytes = used + total;
-            return total == MESSAGE_HEADER_BYTES ? ROUTE_REPLICA : ROUTE_BATCH;
+            return total == MESSAGE_HEADER_BYTES && leaves_no_portal(reading) ? ROUTE_REPLICA
+                                                                              : ROUTE_BATCH;
         }
         if (!message_may_be_read(reading, at + used, total)) {
             return ROUTE_NOT_A_READ;
         }
         flushed = at[used] == FRONTEND_FLUSH;
         used += total;
+    }
+    if (flushed && used == have && reading->bind_count + reading->execute_count == 0) {
+        reading->batch->bytes = used;
+        reading->batch->open = true;
+        return ROUTE_REPLICA;
     }
     if (!flushed && used < BATCH_BYTES_MAX) {
         reading->batch->need = have + MESSAGE_HEADER_BYTES;

@@ -1,5 +1,6 @@
 /* What a client has sent up to the next point where its server connection may change: one simple
- * query, or an extended one with its Sync (pool/route.h). */
+ * query, or an extended one with its Sync (pool/route.h). Who prepares and describes a statement,
+ * and awaits that before anything else (asyncpg), is at such a point, too. */
 #ifndef POOL_ROUTE_BATCH_H
 #define POOL_ROUTE_BATCH_H
 
@@ -14,9 +15,12 @@ struct plan;
 struct session;
 
 struct route_batch {
-    uint32_t bytes;          /* with its Sync */
-    uint32_t need;           /* so many must be seen together first; 0: enough are here */
+    uint32_t bytes; /* with its Sync */
+    bool open;      /* it ends with a Flush behind what only prepares, in place of a Sync */
+    uint32_t need;  /* so many must be seen together first; 0: enough are here */
     const struct hint *hint; /* of one of its statements, as long as that has its plan; or NULL */
+    bool in_transaction;     /* that its statements are a part of: the caller's to say */
+    bool writes;             /* some statement is one that writes, by itself */
     bool rule_primary, rule_replica; /* some statement's rule says so */
 };
 

@@ -483,7 +483,8 @@ static inline __attribute__((always_inline)) uint32_t take_with_link(
     if (link->lacks_settings && !apply_settings(engine, session, message, total, have, ret_whole)) {
         return 0;
     }
-    if (session->begin == BEGIN_DEFERRED && !deferred_begin_send(engine, session)) {
+    if (session->begin == BEGIN_DEFERRED && session->lender == session->pool &&
+        !deferred_begin_send(engine, session)) {
         return 0;
     }
     if (deferred_begin_waits(link) || apply_waits(link) || listen_delays(session, type)) {
@@ -602,7 +603,10 @@ static __attribute__((noinline)) uint32_t take_routed(struct engine *engine,
                                                       uint8_t *at, uint32_t have,
                                                       uint32_t *ret_whole)
 {
-    uint32_t body_bytes, may = route_may_send(engine, session, have);
+    if (session->link->setup || session->blocked || session->ready_held) {
+        return 0;
+    }
+    uint32_t body_bytes, may = route_may_send(engine, session, at, have, ret_whole);
     if (may < MESSAGE_HEADER_BYTES || !message_header(message_frontend_bounds, at, &body_bytes)) {
         return 0;
     }

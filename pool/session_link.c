@@ -211,7 +211,8 @@ void session_idle(struct engine *engine, struct session *session)
     if (session->changes_facts && link->status == 'I') {
         pool_facts_changed(engine, session);
     }
-    if (link->status == 'I' && session->transaction_from_us != 0) {
+    bool open = deferred_begin_is_open(session); /* it has read at a replica */
+    if (link->status == 'I' && session->transaction_from_us != 0 && !open) {
         pool->stats.transactions++;
         pool->stats.transaction_us += engine->now_us - session->transaction_from_us;
         session->transaction_from_us = 0;
@@ -226,9 +227,10 @@ void session_idle(struct engine *engine, struct session *session)
     if (!give_back(engine, session) && !keeps(engine, session)) {
         return;
     }
-    if (pool->limits.client_idle_timeout_ms > 0) {
-        conn_wake_by(engine, &session->conn,
-                     engine->now_us + pool->limits.client_idle_timeout_ms * UINT64_C(1000));
+    uint32_t timeout_ms =
+        open ? pool->limits.idle_transaction_timeout_ms : pool->limits.client_idle_timeout_ms;
+    if (timeout_ms > 0) {
+        conn_wake_by(engine, &session->conn, engine->now_us + timeout_ms * UINT64_C(1000));
     }
     if (session->gone || session->conn.held_len > 0) {
         session_resume_later(engine, session);

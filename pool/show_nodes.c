@@ -1,9 +1,12 @@
 /* SHOW REPLICAS, FAILOVERS: the servers of databases that have more than one. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "pool/admin_task.h"
 #include "pool/core.h"
+#include "pool/options.h"
+#include "pool/pool.h"
 #include "pool/show.h"
 #include "router/topology.h"
 
@@ -29,6 +32,35 @@ static void add_lag(struct admin_table *table, const struct node *node)
     }
 }
 
+/* What was read there, and at the primary why not elsewhere: of this engine's sessions. */
+static void add_reads(const struct engine *engine, struct admin_table *table,
+                      const struct topology *topology, uint32_t at)
+{
+    uint64_t counts[ROUTE_COUNT] = {0};
+    bool primary = at == topology->nodes.last_primary;
+    LIST_EACH (&engine->pool_list, node) {
+        const struct pool *pool = CONTAINER_OF(node, struct pool, listed);
+        bool is_there = pool->target == (primary ? POOL_PRIMARY : POOL_REPLICA + at);
+        for (uint32_t i = 0; is_there && i < ROUTE_COUNT; i++) {
+            bool is_its = strcmp(pool->database->name, topology->database) == 0;
+            counts[i] += is_its ? pool->routed[i] : 0;
+        }
+    }
+    counts[ROUTE_REPLICA] = primary ? 0 : counts[ROUTE_REPLICA]; /* its own has those of all */
+    uint64_t chosen =
+        counts[ROUTE_ANY] + counts[ROUTE_CONFIGURED] + counts[ROUTE_ASKED] + counts[ROUTE_RULE];
+    const uint64_t reasons[] = {counts[ROUTE_UNKNOWN], counts[ROUTE_BEHIND],
+                                counts[ROUTE_NO_REPLICA], counts[ROUTE_AGAIN], chosen};
+    uint64_t reads = counts[ROUTE_REPLICA];
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+        reads += reasons[i];
+    }
+    admin_table_number(table, (int64_t)reads);
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+        admin_table_number(table, (int64_t)reasons[i]);
+    }
+}
+
 static void add_node(struct engine *engine, struct admin_table *table,
                      const struct topology *topology, uint32_t at)
 {
@@ -51,6 +83,7 @@ static void add_node(struct engine *engine, struct admin_table *table,
     admin_table_number(table, node->timeline);
     admin_table_number(table, (int64_t)node->latency_us);
     admin_table_number(table, server->weight);
+    add_reads(engine, table, topology, at);
 }
 
 void show_replicas(struct engine *engine, struct admin_task *task)

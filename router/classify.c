@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "router/classify_local.h"
 #include "router/classify_names.h"
 #include "router/classify_tables.h"
 #include "router/control.h"
@@ -34,6 +35,7 @@ struct work {
     const struct parse_tree *tree;
     uint32_t touches, leaves;
     enum plan_class class;
+    uint8_t local;
     bool locks_rows;
     bool inserts;
     bool drops_on_commit; /* what this statement makes */
@@ -314,6 +316,7 @@ static void call_function(struct work *work, uint32_t name_list)
         return;
     }
     raise_class(work, fact->class);
+    work->local |= classify_local_function(name);
     if (strcmp(name, "set_config") == 0) {
         set_config(work, tree->nodes[name_list].parent);
     } else {
@@ -348,7 +351,9 @@ static void look_at_update(struct work *work, uint32_t stmt)
 static void scan_object(struct work *work, uint32_t node)
 {
     enum parse_type type = (enum parse_type)work->tree->nodes[node].type;
-    if (type == PARSE_A_EXPR) {
+    if (type == PARSE_SQL_VALUE_FUNCTION) {
+        work->local |= PLAN_LOCAL_TRANSACTION;
+    } else if (type == PARSE_A_EXPR) {
         look_at_operator(work, parse_field(work->tree, node, "name"));
     } else if (type == PARSE_EXECUTE_STMT) {
         work->touches |= PLAN_TOUCH_EXECUTE;
@@ -736,6 +741,7 @@ int classify(const struct parse_tree *tree, struct plan *plan)
         plan->class = (uint8_t)all.class;
         plan->touches = all.touches;
         plan->leaves = all.leaves & all.touches;
+        plan->local |= all.local;
         plan->locks_rows = all.locks_rows;
         plan->inserts = all.inserts;
         plan->statement_count = (uint8_t)(count < 255 ? count : 255);

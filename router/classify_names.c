@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "router/classify_local.h"
 
 void classify_name(struct classify_names *names, enum plan_name_kind kind, const char *name)
 {
@@ -108,6 +109,9 @@ int classify_names_keep(struct classify_names *names, struct plan *plan)
     }
     memcpy(plan->names, names->items, names->count * sizeof(*plan->names));
     plan->names_count = names->count;
+    for (uint32_t i = 0; i < plan->names_count; i++) {
+        plan->local |= classify_local_relation(plan->names[i].name);
+    }
     names->count = 0;
     return 0;
 }

@@ -129,6 +129,12 @@ struct plan_modes {
     uint8_t read_only;  /* enum plan_choice */
     uint8_t deferrable; /* enum plan_choice */
 };
+/* What a read says that another server, or another transaction, would say otherwise. */
+enum plan_local {
+    PLAN_LOCAL_SERVER = 1,      /* pg_stat_activity, pg_current_wal_lsn(), txid_current() ... */
+    PLAN_LOCAL_TRANSACTION = 2, /* now(), CURRENT_DATE ... */
+};
+
 enum plan_name_kind { PLAN_NAME_FUNCTION, PLAN_NAME_READ, PLAN_NAME_WRITE };
 
 /* What a statement names and runs, for the catalog's facts: functions that are not known as
@@ -167,6 +173,7 @@ struct plan {
     uint8_t class;           /* enum plan_class */
     uint8_t statement_count; /* 255: as many or more */
     char *database;  /* to which nobody may be connected meanwhile: DROP DATABASE .. ; or NULL */
+    uint8_t local;   /* enum plan_local, as far as the text shows it */
     bool locks_rows; /* FOR UPDATE and its kin */
     bool inserts;    /* INSERT or MERGE without RETURNING: lastval() may be asked next */
     bool is_ours;    /* all of it is answered here: no server is asked */

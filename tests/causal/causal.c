@@ -71,7 +71,7 @@ enum statement {
     STATEMENTS,
 };
 
-#define READ_COLUMNS "SELECT owner, key, seq, inet_server_port() FROM counters "
+#define READ_COLUMNS "SELECT owner, key, seq, current_setting('port')::int FROM counters "
 
 static const struct {
     const char *name, *sql;
@@ -81,10 +81,11 @@ static const struct {
     [READ_ROW] = {"read_row", READ_COLUMNS "WHERE owner = $1 AND key = $2", 2},
     [READ_TWO] = {"read_two", READ_COLUMNS "WHERE owner IN ($1, $2)", 2},
     [READ_KEY] = {"read_key", READ_COLUMNS "WHERE key = $1", 1},
-    [READ_LOG] = {"read_log",
-                  "SELECT owner, 4, max(seq), inet_server_port() FROM log WHERE owner = $1 "
-                  "GROUP BY owner",
-                  1},
+    [READ_LOG] =
+        {"read_log",
+         "SELECT owner, 4, max(seq), current_setting('port')::int FROM log WHERE owner = $1 "
+         "GROUP BY owner",
+         1},
     [READ_PRIMARY] = {"read_primary",
                       "/* howdah: route=primary */ " READ_COLUMNS "WHERE owner = $1", 1},
     [WRITE_ROW] = {"write_row", "UPDATE counters SET seq = $3 WHERE owner = $1 AND key = $2", 3},
@@ -233,7 +234,7 @@ static PGresult *send_statement(struct session *s, PGconn *conn, enum statement 
                                 const uint32_t *params)
 {
     char texts[PARAMS_MAX][12], sql[SQL_BYTES];
-    const char *values[PARAMS_MAX];
+    const char *values[PARAMS_MAX] = {NULL};
     int count = statements[what].params;
 
     if (s->style == STYLE_SIMPLE) {

@@ -2,7 +2,7 @@
 """Polls for causal reads at a real primary and two replicas: every write's is answered, and soon.
 
 The daemon's prober is driven by tests/bench/ticks.c, whose sessions write and want as engines do;
-tests/bench/run-ticks.py measures with it.
+tests/bench/measure-ticks.py measures with it.
 """
 
 import json

@@ -40,6 +40,38 @@ Test(plan, says_what_statements_do)
     plan_cache_fini(&cache);
 }
 
+/* By the text: views and functions are the catalog's. */
+Test(plan, says_what_only_one_server_or_transaction_can_say)
+{
+    static const struct {
+        const char *text;
+        uint8_t local;
+    } cases[] = {
+        {"select count(*) from t where a = 1", 0},
+        {"select random(), clock_timestamp(), current_setting('a.b')", 0},
+        {"select c.relname, pg_get_expr(d.adbin, d.adrelid) from pg_class c, pg_attrdef d", 0},
+        {"select * from pg_stat_activity", PLAN_LOCAL_SERVER},
+        {"select 1 where exists (select from pg_catalog.pg_locks)", PLAN_LOCAL_SERVER},
+        {"select pg_is_in_recovery()", PLAN_LOCAL_SERVER},
+        {"select pg_catalog.pg_last_wal_replay_lsn()", PLAN_LOCAL_SERVER},
+        {"select txid_current_snapshot()", PLAN_LOCAL_SERVER},
+        {"select inet_server_addr()", PLAN_LOCAL_SERVER},
+        {"select a from t where b > now() - interval '1 day'", PLAN_LOCAL_TRANSACTION},
+        {"select current_timestamp", PLAN_LOCAL_TRANSACTION},
+        {"select a, current_date from t", PLAN_LOCAL_TRANSACTION},
+        {"select now(), pg_is_in_recovery()", PLAN_LOCAL_SERVER | PLAN_LOCAL_TRANSACTION},
+        {"select 1; select localtime", PLAN_LOCAL_TRANSACTION},
+    };
+    struct plan_cache cache;
+    cr_assert_eq(plan_cache_init(&cache, 1, 1000), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct plan *plan = plan_of_text(&cache, cases[i].text);
+        cr_expect_eq(plan->local, cases[i].local, "%s: %u", cases[i].text, plan->local);
+        plan_unref(plan);
+    }
+    plan_cache_fini(&cache);
+}
+
 /* What may be left of a transaction, and what only names it, gives it back or ends with it. */
 Test(plan, says_what_may_pin)
 {

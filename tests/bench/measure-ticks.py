@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How soon after a write a replica can be read, and what the polls for it cost (bench-ticks).
 
-    tests/bench/run-ticks.py [PROGRAM] [SECONDS]
+    tests/bench/measure-ticks.py [PROGRAM] [SECONDS]
 
 PROGRAM is bench-ticks of a build folder. A primary and two replicas are made for it.
 """

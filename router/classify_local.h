@@ -1,0 +1,12 @@
+/* What reads, and yet does not read the same everywhere: what only one server, or only one
+ * transaction, can say. */
+#ifndef ROUTER_CLASSIFY_LOCAL_H
+#define ROUTER_CLASSIFY_LOCAL_H
+
+#include <stdint.h>
+
+/* Of one of PostgreSQL's own functions, and of a relation, by name: enum plan_local. */
+uint8_t classify_local_function(const char *name);
+uint8_t classify_local_relation(const char *name);
+
+#endif
