@@ -26,7 +26,8 @@ suite = Suite("nodes", check_limit_s=120)
 REFUSED_S, FROZEN_S, NO_NEW_SESSIONS_S, BACK_S, NAME_S = 4, 8, 25, 20, 25
 MAX_LAG_S = 2
 COLUMNS = ["database", "node", "host", "port", "address", "role", "state", "reason", "since", "writes", "lag_ms",
-           "lag_bytes", "lsn", "timeline", "latency_us", "weight"]
+           "lag_bytes", "lsn", "timeline", "latency_us", "weight", "reads", "reads_unknown_lsn", "reads_behind",
+           "reads_no_replica", "reads_again", "reads_chosen"]
 
 
 trio = Trio(suite)
@@ -91,6 +92,7 @@ def _():
         equal([r["port"] for r in found], [str(trio[at].port) for at in range(3)], "ports")
         equal({r["timeline"] for r in found}, {"1"}, "timelines")
         equal([r["weight"] for r in found], ["1"] * 3, "weights")
+        equal([r["reads"] for r in found], ["0"] * 3, "nobody has read")
         true(all("/" in r["lsn"] and int(r["latency_us"]) > 0 for r in found), str(found))
         trio[0].psql("INSERT INTO t VALUES (1)")
         eventually(lambda: all((r["lag_ms"], r["lag_bytes"]) == ("0", "0") for r in rows(proxy)), "no lag", 5)
