@@ -29,7 +29,13 @@
 #include "router/ticks.h"
 #include "router/topology.h"
 
-enum { SAMPLES_MAX = 200000, SESSIONS_MAX = 64, GIVE_UP_US = 1000000, LOOK_US = 50 };
+enum {
+    SAMPLES_MAX = 200000,
+    SESSIONS_MAX = 64,
+    GIVE_UP_US = 1000000,
+    LOOK_US = 50,
+    LATE_LOOKS = 400
+};
 
 struct server {
     struct worker workers[2]; /* the second is no worker, but has a mailbox */
@@ -193,8 +199,8 @@ static void *want_only(void *argument)
 
 /* --- the conductor ---------------------------------------------------------------------------- */
 
-/* The newest topology, until all were heard of: a replica may well be late. */
-static bool take_topology(struct bench *bench)
+/* The newest topology, until all may be read; or (`late`) all were heard of. */
+static bool take_topology(struct bench *bench, bool late)
 {
     struct mail mail = {.messages = NULL};
     mailbox_take(&bench->server.workers[1].mailbox, &mail);
@@ -206,7 +212,8 @@ static bool take_topology(struct bench *bench)
     const struct topology *topology = bench->topology;
     bool all = topology != NULL;
     for (uint32_t i = 0; all && i < topology->nodes.rules.count; i++) {
-        all = topology->nodes.nodes[i].state != NODE_UNKNOWN;
+        all = i == topology->nodes.primary || nodes_may_read(&topology->nodes, i) ||
+              (late && topology->nodes.nodes[i].state != NODE_UNKNOWN);
     }
     return all;
 }
@@ -216,7 +223,7 @@ static void *conduct(void *argument)
     struct bench *bench = argument;
     struct message stop = {.kind = MESSAGE_STOP};
     pthread_t threads[SESSIONS_MAX];
-    while (!take_topology(bench)) {
+    for (uint32_t i = 0; !take_topology(bench, i > LATE_LOOKS); i++) {
         sleep_us(10000);
     }
     uint64_t polls = ticks_started(bench->topology->ticks), began_us = now_us();
