@@ -143,7 +143,7 @@ void link_login_derived(struct engine *engine, struct link *link, const uint8_t 
 bool link_login_derivation(const struct link *link, struct derivation *ret_derivation);
 void link_login_free(struct link *link);
 
-/* Server to client (pool/relay.c). */
+/* Server to client (pool/relay.h). */
 void relay_bytes(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
                  uint32_t len);
 

@@ -4,8 +4,8 @@
  * Bind needs but the name there in place of the client's; and from what stands behind it nothing
  * follows but an entry each in the ledger. So a run of them, here whole, is taken in one go and
  * sent as one piece. Where more could follow (statements that touch something, COPY, what skips to
- * a Sync, LISTEN, statements that name others, a RESET) there is no run: pool/session.c takes them
- * one by one, and from a run it would make the same entries.
+ * a Sync, LISTEN, statements that name others, a RESET) there is no run: pool/session_pass.c
+ * takes them one by one, and from a run it would make the same entries.
  */
 #ifndef POOL_PORTAL_RUN_H
 #define POOL_PORTAL_RUN_H
