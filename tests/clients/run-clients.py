@@ -16,6 +16,7 @@ is missing is a skip.
 import argparse
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ from pgcluster import Cluster, ClusterError, bin_dir, free_port  # noqa: E402
 
 SYSTEM_VERSION = 15
 VERSIONS = (14, 15, 16, 17, 18)
-CLIENT_LIMIT_S = 600
+CLIENT_LIMIT_S = 240  # of the 600 that the runner gives to all of them
 # Fewer servers than any client's workers, so that transactions really share them.
 POOL_SIZE = {"transaction": 4, "session": 64}
 SERVER_OPTIONS = {"max_prepared_transactions": 10}
@@ -99,32 +100,61 @@ def run_client(name, dsn, prefix, tally):
     except toolchains.Missing as reason:
         tally.say(f"skip {prefix}/{name}: {reason}")
         return
-    env = {**os.environ, **env, "HOWDAH_TEST_DSN": dsn}
+    # A script that hangs is ended by SIGABRT, and Python then tells where its threads are.
+    env = {**os.environ, **env, "HOWDAH_TEST_DSN": dsn, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
     if name == "admin":
-        env["HOWDAH_TEST_ADMIN_DSN"] = dsn.replace("//postgres@", "//admin@").replace("/app", "/howdah")
+        env["HOWDAH_TEST_ADMIN_DSN"] = admin_dsn(dsn)
+    process = subprocess.Popen(
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=env,
+        stdin=subprocess.DEVNULL,
+    )
     try:
-        done = subprocess.run(
-            argv,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=env,
-            timeout=CLIENT_LIMIT_S,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        output, errors = process.communicate(timeout=CLIENT_LIMIT_S)
     except subprocess.TimeoutExpired:
+        show_standstill(dsn)
+        process.send_signal(signal.SIGABRT)
+        output, errors = process.communicate()
+        print("\n".join(f"# {line}" for line in errors.splitlines()[-60:]))
         tally.say(f"not ok {prefix}/{name}: no end within {CLIENT_LIMIT_S} s")
-        return
     before, count = tally.failed, 0
-    for line in done.stdout.splitlines():
+    for line in output.splitlines():
         for verdict in ("ok ", "not ok ", "skip "):
             if line.startswith(verdict):
                 count += 1
                 tally.say(f"{verdict}{prefix}/{line[len(verdict):]}")
-    if count == 0 or (done.returncode and tally.failed == before):
-        tally.say(f"not ok {prefix}/{name}: exit {done.returncode} after {count} checks: {last_words(done.stderr)}")
+    if count == 0 or (process.returncode not in (0, -signal.SIGABRT) and tally.failed == before):
+        tally.say(f"not ok {prefix}/{name}: exit {process.returncode} after {count} checks: {last_words(errors)}")
+
+
+def admin_dsn(dsn):
+    return dsn.replace("//postgres@", "//admin@").replace("/app", "/howdah")
+
+
+def show_standstill(dsn):
+    """Prints who waits for whom, as the proxy and its server tell it."""
+    for where, statement in (
+        (admin_dsn(dsn), "SHOW CLIENTS"),
+        (admin_dsn(dsn), "SHOW SERVERS"),
+        (dsn, "SELECT pid, state, wait_event, now() - query_start, query FROM pg_stat_activity WHERE datname = 'app'"),
+    ):
+        try:
+            done = subprocess.run(
+                ["psql", "-X", "-d", where, "-c", statement],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=20,
+                check=False,
+            )
+            said = done.stdout
+        except (OSError, subprocess.TimeoutExpired) as error:
+            said = f"{statement}: {error}"
+        print("\n".join(f"# {line}" for line in said.splitlines()), flush=True)
 
 
 @contextlib.contextmanager

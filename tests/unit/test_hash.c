@@ -12,7 +12,7 @@ static int bits(uint64_t word)
 
 Test(hash, depends_on_the_key_on_every_byte_and_on_the_length)
 {
-    uint8_t bytes[40] = {0};
+    uint8_t bytes[200] = {0}; /* also what is dealt out to lanes */
     for (size_t len = 0; len <= sizeof(bytes); len++) {
         uint64_t hash = hash_bytes(1, bytes, len);
         cr_assert_neq(hash, hash_bytes(2, bytes, len), "key, length %zu", len);
@@ -31,19 +31,45 @@ Test(hash, depends_on_the_key_on_every_byte_and_on_the_length)
 Test(hash, one_bit_changes_about_half_of_the_result)
 {
     struct random random = {3};
-    uint64_t changed = 0, tries = 0;
-    for (int i = 0; i < 200; i++) {
-        uint64_t words[3] = {random_next(&random), random_next(&random), random_next(&random)};
-        uint64_t before = hash_bytes(9, words, sizeof(words));
-        for (int bit = 0; bit < 192; bit += 7) {
-            words[bit / 64] ^= UINT64_C(1) << (bit % 64);
-            changed += bits(before ^ hash_bytes(9, words, sizeof(words)));
-            words[bit / 64] ^= UINT64_C(1) << (bit % 64);
-            tries++;
+    uint64_t changed, tries;
+    for (size_t len = 8; len <= 160; len += 8) {
+        uint64_t words[20];
+        changed = tries = 0;
+        for (int i = 0; i < 50; i++) {
+            for (size_t word = 0; word < 20; word++) {
+                words[word] = random_next(&random);
+            }
+            uint64_t before = hash_bytes(9, words, len);
+            for (size_t bit = 0; bit < 8 * len; bit += 7) {
+                words[bit / 64] ^= UINT64_C(1) << (bit % 64);
+                changed += (uint64_t)bits(before ^ hash_bytes(9, words, len));
+                words[bit / 64] ^= UINT64_C(1) << (bit % 64);
+                tries++;
+            }
+        }
+        cr_assert_gt(changed, tries * 30, "length %zu", len);
+        cr_assert_lt(changed, tries * 34, "length %zu", len);
+    }
+}
+
+Test(hash, words_that_change_places_change_the_hash)
+{
+    uint64_t words[16];
+    struct random random = {4};
+    for (size_t i = 0; i < 16; i++) {
+        words[i] = random_next(&random);
+    }
+    uint64_t before = hash_bytes(9, words, sizeof(words));
+    for (size_t i = 0; i < 16; i++) {
+        for (size_t j = 0; j < i; j++) {
+            uint64_t word = words[i];
+            words[i] = words[j];
+            words[j] = word;
+            cr_assert_neq(before, hash_bytes(9, words, sizeof(words)), "words %zu and %zu", i, j);
+            words[j] = words[i];
+            words[i] = word;
         }
     }
-    cr_assert_gt(changed, tries * 30);
-    cr_assert_lt(changed, tries * 34);
 }
 
 Test(hash, numbers_in_a_row_fill_buckets_evenly)
