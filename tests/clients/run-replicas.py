@@ -205,6 +205,12 @@ def forget_calls():
         trio.sql("SELECT pg_stat_statements_reset()", at)
 
 
+def where_reads_went(proxy):
+    """What SHOW REPLICAS counts: for each server its reads, and why replicas did not get them."""
+    return [{name: value for name, value in row.items() if name.startswith("reads") and value not in ("0", "")}
+            for row in proxy.admin("SHOW REPLICAS")]
+
+
 def each_driver(name):
     """The check once for each driver: play(body) runs body(session, turn) in sessions of their own,
     one after the other, and commits each."""
@@ -216,10 +222,12 @@ def each_driver(name):
                     make_tables(proxy)
                     dsn = proxy.dsn("postgres", "app").replace("postgres:", f"postgresql+{driver}:", 1)
                     forget_calls()
+                    print(f"# before: {where_reads_went(proxy)}", flush=True)
                     if driver == "asyncpg":
                         function(lambda body: asyncio.run(play_async(dsn, body)))
                     else:
                         function(lambda body: play_sync(dsn, body))
+                    print(f"# after: {where_reads_went(proxy)}", flush=True)
 
             suite.check(f"SQLAlchemy, {driver}: {name}")(check)
 
