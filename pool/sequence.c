@@ -35,6 +35,12 @@ static bool may_ask(const struct plan *plan)
                              PLAN_TOUCH_OPAQUE)) != 0;
 }
 
+/* Whether it asks, or ends what there is: behind a DISCARD SEQUENCES lastval() has to fail. */
+static bool knows_of_sequences(const struct plan *plan)
+{
+    return (plan->touches & (PLAN_TOUCH_SEQUENCE | PLAN_TOUCH_FORGETS)) != 0;
+}
+
 /* Whether it is likely that what it advances is asked for in the same transaction, where the link
  * is still the session's. */
 static bool may_be_asked_for(const struct link *link, const struct plan *plan)
@@ -128,11 +134,14 @@ static bool go_ahead(struct engine *engine, struct session *session, const struc
     if (session->owns_link) {
         return true;
     }
-    if ((plan->touches & PLAN_TOUCH_SEQUENCE) != 0) {
+    if (knows_of_sequences(plan)) {
         note_asking(engine, session);
+    }
+    if ((plan->touches & PLAN_TOUCH_SEQUENCE) != 0) {
         goes_on = take_over(engine, session, true, by_query);
     } else if (may_advance(plan)) {
-        bool alone = (plan->touches & PLAN_TOUCH_ALONE) != 0; /* nothing may go ahead of it */
+        /* Nothing may go ahead of it. */
+        bool alone = (plan->touches & (PLAN_TOUCH_ALONE | PLAN_TOUCH_MODES)) != 0;
         session->pins |= asked ? PIN_SEQUENCE : 0;
         bool asks = asked || may_ask(plan) || may_be_asked_for(session->link, plan);
         goes_on = take_over(engine, session, !alone && asks, by_query);
@@ -166,7 +175,7 @@ bool sequence_before_statement(struct engine *engine, struct session *session,
 void sequence_executed(struct engine *engine, struct session *session, struct statement *statement)
 {
     const struct plan *plan = state_statement_plan(engine, session, statement);
-    if (plan != NULL && (plan->touches & PLAN_TOUCH_SEQUENCE) != 0) {
+    if (plan != NULL && knows_of_sequences(plan)) {
         note_asking(engine, session);
     }
 }

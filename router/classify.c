@@ -100,7 +100,7 @@ static uint32_t setting_touches(const char *name, bool is_local, bool is_reset)
         return PLAN_TOUCH_HOWDAH;
     }
     if (is_of_transaction(name)) {
-        return PLAN_TOUCH_LOCAL;
+        return PLAN_TOUCH_LOCAL | PLAN_TOUCH_MODES;
     }
     if (strcasecmp(name, "seed") == 0) {
         touches |= PLAN_TOUCH_SEED;
@@ -150,7 +150,7 @@ static void set_variable(struct work *work, uint32_t stmt)
     }
     if (strcmp(kind, "VAR_SET_MULTI") == 0) { /* SET TRANSACTION, SET SESSION CHARACTERISTICS */
         bool is_session = strcmp(name, "SESSION CHARACTERISTICS") == 0;
-        work->touches |= is_session ? PLAN_TOUCH_SETTINGS : PLAN_TOUCH_LOCAL;
+        work->touches |= is_session ? PLAN_TOUCH_SETTINGS : PLAN_TOUCH_LOCAL | PLAN_TOUCH_MODES;
         return;
     }
     work->touches |= setting_touches(name, is_local, !is_value);
@@ -437,7 +437,7 @@ static void discard(struct work *work, uint32_t stmt)
         work->touches |=
             PLAN_TOUCH_DISCARD | PLAN_TOUCH_SETTINGS | PLAN_TOUCH_RESET | PLAN_TOUCH_ALONE;
     } else if (strcmp(target, "DISCARD_SEQUENCES") == 0) {
-        work->touches |= PLAN_TOUCH_SEQUENCE;
+        work->touches |= PLAN_TOUCH_FORGETS;
     } else if (strcmp(target, "DISCARD_TEMP") == 0) {
         work->touches |= PLAN_TOUCH_TEMP;
     }
@@ -653,7 +653,7 @@ static void note_leaves(struct work *work, enum parse_type type)
 {
     bool makes = work->class == PLAN_DDL && type != PARSE_DROP_STMT && !work->drops_on_commit;
     work->leaves |= work->touches & (PLAN_TOUCH_HOLD | PLAN_TOUCH_PREPARE | PLAN_TOUCH_LOAD |
-                                     PLAN_TOUCH_SEED | PLAN_TOUCH_SEQUENCE);
+                                     PLAN_TOUCH_SEED | PLAN_TOUCH_SEQUENCE | PLAN_TOUCH_FORGETS);
     work->leaves |= makes ? work->touches & PLAN_TOUCH_TEMP : 0;
 }
 

@@ -117,6 +117,8 @@ static const struct {
      "prepared statements by name", "names are the session's own, on whichever connection"},
     {PLAN_TOUCH_DISCARD, "session", "DISCARD ALL", "the session is as it was when it began"},
     {PLAN_TOUCH_SEQUENCE, "session", "currval or lastval", "what an earlier nextval has left"},
+    {PLAN_TOUCH_FORGETS, "session", "DISCARD SEQUENCES",
+     "what an earlier nextval has left is gone"},
     {PLAN_TOUCH_NEXTVAL, "session", "nextval or setval", "it advances or sets a sequence"},
     {PLAN_TOUCH_LOAD, "session", "LOAD", "the library is in one server connection"},
     {PLAN_TOUCH_SEED, "session", "setseed", "the seed is in one server connection"},

@@ -61,6 +61,8 @@ enum plan_touch {
     PLAN_TOUCH_HOWDAH = 1 << 26,    /* names a howdah.* setting: SET, SHOW, RESET, set_config ... */
     PLAN_TOUCH_BAD_HINT = 1 << 27,  /* its hint is malformed: it is not to be run */
     PLAN_TOUCH_NAMELESS = 1 << 28,  /* set_config() of a name that it computes */
+    PLAN_TOUCH_MODES = 1 << 29,     /* SET TRANSACTION: refused behind whatever takes a snapshot */
+    PLAN_TOUCH_FORGETS = 1 << 30,   /* DISCARD SEQUENCES */
 };
 
 /* What no server is to see; or, of a text that does other things as well, what it can't be told. */

@@ -12,7 +12,7 @@ static const char *const touch_names[] = {
     "SETTINGS", "LOCAL",   "RESET",   "TEMP",       "ADVISORY", "HOLD",      "CURSOR",  "LISTEN",
     "NOTIFY",   "PREPARE", "EXECUTE", "DEALLOCATE", "DISCARD",  "SEQUENCE",  "NEXTVAL", "LOAD",
     "SEED",     "PID",     "UNKNOWN", "BEGIN",      "END",      "SAVEPOINT", "ALONE",   "COPY_FROM",
-    "OPAQUE",   "EXPLAIN", "HOWDAH",  "BAD_HINT",   "NAMELESS",
+    "OPAQUE",   "EXPLAIN", "HOWDAH",  "BAD_HINT",   "NAMELESS", "MODES",     "FORGETS",
 };
 
 static const char *const control_names[] = {"", "begin", "start", "commit", "rollback", "prepare"};
