@@ -175,6 +175,7 @@ static const struct admin_column columns_replicas[] = {
     SUM8("reads"),        SUM8("reads_unknown_lsn"),
     SUM8("reads_behind"), SUM8("reads_no_replica"),
     SUM8("reads_again"),  SUM8("reads_chosen"),
+    SUM8("reads_waited"),
 };
 
 static const struct admin_column columns_state[] = {TEXT("key"), TEXT("value")};

@@ -15,6 +15,7 @@
 #include "pool/options.h"
 #include "pool/pid.h"
 #include "pool/pool.h"
+#include "pool/route_wait.h"
 #include "pool/session.h"
 #include "protocol/crypto.h"
 #include "protocol/report.h"
@@ -62,12 +63,14 @@ static uint32_t key_bytes_of(const struct session *session)
     return session->protocol >= 2 ? sizeof(session->cancel_key) : 4;
 }
 
-/* A client in line is taken out of it, and told. */
+/* A client in line, or that waits for a replica, is taken out of it, and told. */
 static void cancel_waiting(struct engine *engine, struct session *session)
 {
     struct report report = {.code = ERR_CANCELED};
     if (session->state == SESSION_READY) {
-        lend_leave(engine, session);
+        if (session->waits) {
+            lend_leave(engine, session);
+        }
         session_refuse(engine, session, &report, NULL, 0);
     }
 }
@@ -104,7 +107,7 @@ static bool cancel_at_slot(struct engine *engine, const struct request *request)
     if (session->pool == NULL) {
         return false;
     }
-    if (session->waits) {
+    if (session->waits || route_wait_is_on(session)) {
         cancel_waiting(engine, session);
         return false;
     }

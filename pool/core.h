@@ -59,6 +59,7 @@ struct engine {
     struct timer_heap timers, pool_timers;
     struct list dirty;     /* conns with to-do bits */
     struct list resumable; /* sessions that can go on with what they hold */
+    struct list late;      /* struct routing of those that wait for a replica */
     struct list actions;   /* struct action_node */
     uint32_t action_count;
     struct action_node *action_taken; /* freed at the next take */

@@ -21,6 +21,7 @@
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
 #include "pool/pool_nodes.h"
+#include "pool/route_wait.h"
 #include "pool/session.h"
 #include "pool/show.h"
 #include "protocol/crypto.h"
@@ -51,6 +52,7 @@ struct engine *engine_new(const struct engine_setup *setup)
     timer_heap_init(&engine->pool_timers);
     list_init(&engine->dirty);
     list_init(&engine->resumable);
+    list_init(&engine->late);
     list_init(&engine->actions);
     list_init(&engine->pool_list);
     gates_init(&engine->gates);
@@ -397,6 +399,7 @@ static void take_options(struct engine *engine, struct options *options)
     engine->tls_available = options->tls.mode != TLS_DISABLE && options->tls.cert != NULL;
     pool_nodes_forget(engine);
     pools_reload(engine);
+    route_wait_all_ask(engine, NULL);
     options_unref(before);
 }
 
@@ -412,9 +415,10 @@ static void process_event(struct engine *engine, const struct event *event)
     case EVENT_NODES:
         pool_nodes_take(engine, event->topology);
         follow_news(engine, event->topology);
+        route_wait_all_ask(engine, event->topology);
         return;
     case EVENT_TICKS:
-        pool_nodes_ticked(engine, event->topology);
+        route_wait_news(engine, event->topology);
         return;
     case EVENT_CATALOG:
         pool_facts_take(engine, event->text, event->catalog, event->generation);

@@ -74,6 +74,7 @@ struct pool {
     uint32_t turn;                     /* the primary's: balance_choose's */
     bool routes;                       /* likewise: what reads may go to others */
     uint64_t routed[ROUTE_COUNT];      /* statements, or batches of them, by where and why */
+    uint64_t waited;                   /* of these, for a replica first: pool/route_wait.h */
     struct pool_options limits;        /* the database's, with the user's overrides */
     char *name, *user;                 /* the database name and user that the client gave */
     char *server_user, *server_dbname; /* at the server */

@@ -60,12 +60,6 @@ void pool_nodes_listen(struct engine *engine, const struct topology *topology)
     }
 }
 
-/* Nobody waits for a replica yet. */
-void pool_nodes_ticked(struct engine *engine, const struct topology *topology)
-{
-    (void)engine, (void)topology;
-}
-
 uint32_t pool_nodes_incarnation(const struct engine *engine, const struct pool *pool)
 {
     const struct topology *topology =

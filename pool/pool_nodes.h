@@ -27,9 +27,6 @@ void pool_nodes_want(struct engine *engine, const struct topology *topology, uin
 /* EVENT_TICKS comes to this engine with the next news. Look only then at what there is. */
 void pool_nodes_listen(struct engine *engine, const struct topology *topology);
 
-/* EVENT_TICKS: there is news of that database. */
-void pool_nodes_ticked(struct engine *engine, const struct topology *topology);
-
 /* The incarnation of the server that a replica's pool dials (router/nodes.h); of the primary's, or
  * if nothing is known: 0. */
 uint32_t pool_nodes_incarnation(const struct engine *engine, const struct pool *pool);

@@ -16,6 +16,7 @@
 #include "pool/pool_facts.h"
 #include "pool/pool_nodes.h"
 #include "pool/route_batch.h"
+#include "pool/route_wait.h"
 #include "pool/session.h"
 #include "pool/settings.h"
 #include "pool/statement.h"
@@ -33,12 +34,14 @@ bool route_begin(struct session *session)
     session->routing = calloc(1, sizeof(*session->routing));
     if (session->routing != NULL) {
         causal_init(&session->routing->causal);
+        list_init(&session->routing->late);
     }
     return session->routing != NULL;
 }
 
 void route_free(struct session *session)
 {
+    route_wait_leave(session);
     free(session->routing);
     session->routing = NULL;
 }
@@ -86,6 +89,14 @@ static bool is_open(const struct engine *engine, const struct pool *pool)
              engine->now_us >= atomic_load(&pool->host_account->retry_at_us)));
 }
 
+/* Whether it was asked for its LSN since the last link was opened that the session can't use. */
+static bool is_asked_since(const struct routing *routing, const struct ticks *ticks, uint32_t node)
+{
+    struct ticks_replayed replayed;
+    return routing->opened_us == 0 ||
+           (ticks_replayed(ticks, node, &replayed) && replayed.asked_us > routing->opened_us);
+}
+
 /* The replicas that may be read, by their servers' bits; why there is none. */
 static uint32_t candidates(struct engine *engine, struct session *session,
                            const struct topology *topology, enum route *ret_why)
@@ -98,7 +109,8 @@ static uint32_t candidates(struct engine *engine, struct session *session,
             !is_open(engine, pool_of_replica(engine, session->pool, node))) {
             continue;
         }
-        if (routing->strict && !causal_may_read(&routing->causal, topology->ticks, node)) {
+        if (routing->strict && (!is_asked_since(routing, topology->ticks, node) ||
+                                !causal_may_read(&routing->causal, topology->ticks, node))) {
             *ret_why = ROUTE_BEHIND;
             continue;
         }
@@ -140,7 +152,8 @@ static enum route choose(struct engine *engine, struct session *session,
         routing->unnoted = false;
         causal_at_primary(causal, topology->ticks);
     }
-    if (consistency == CONSISTENCY_STRONG) {
+    if (consistency == CONSISTENCY_STRONG &&
+        routing->late_us == 0) { /* it began at its first look */
         causal_must_see(causal, ticks_strong(topology->ticks));
     }
     if (routing->strict && !causal_settle(causal, topology->ticks)) {
@@ -237,14 +250,46 @@ static enum route decide(struct engine *engine, struct session *session, const u
     return why == ROUTE_REPLICA ? decide_read(engine, session, batch, topology) : why;
 }
 
+/* The same; *ret_waits if it shall wait for a replica. */
+static enum route decide_or_wait(struct engine *engine, struct session *session, const uint8_t *at,
+                                 uint32_t have, struct route_batch *batch, bool *ret_waits)
+{
+    const struct topology *topology = topology_of(engine, session->pool);
+    enum route route = decide(engine, session, at, have, batch);
+    *ret_waits = batch->need <= have && route_wait_may(engine, session, topology, route);
+    if (*ret_waits && !route_wait_is_on(session)) {
+        route_wait_listen(engine, session, topology);
+        *batch = (struct route_batch){0};
+        route = decide(engine, session, at, have, batch);
+        *ret_waits = route_wait_may(engine, session, topology, route);
+    }
+    return route;
+}
+
+/* Counts what was decided. */
+static void note_route(struct session *session, enum route route)
+{
+    struct routing *routing = session->routing;
+    struct pool *lender = session->lender;
+    routing->last = route;
+    session->pool->routed[route]++;
+    lender->routed[route] += lender != session->pool;
+    lender->waited += routing->late_us != 0;
+}
+
 bool route_ask(struct engine *engine, struct session *session, const uint8_t *at, uint32_t have,
                uint32_t *ret_whole)
 {
     struct routing *routing = session->routing;
     struct route_batch batch = {0};
+    bool waits;
     session->lender = session->pool;
     session->detours = false;
-    enum route route = decide(engine, session, at, have, &batch);
+    enum route route = decide_or_wait(engine, session, at, have, &batch, &waits);
+    if (waits) {
+        route_wait_begin(engine, session);
+        return false;
+    }
     if (batch.need > have) {
         *ret_whole = batch.need;
         return false;
@@ -256,18 +301,39 @@ bool route_ask(struct engine *engine, struct session *session, const uint8_t *at
         session_refuse(engine, session, &report, NULL, 0);
         return false;
     }
-    routing->last = route;
     routing->mute = routing->again ? routing->mute : 0;
-    session->pool->routed[route]++;
+    route_wait_leave(session);
     if (route == ROUTE_REPLICA) {
         session->lender = pool_of_replica(engine, session->pool, routing->node);
-        session->lender->routed[route]++;
         routing->left = batch.bytes;
         routing->checked = false;
         causal_ask_replica(&routing->causal, topology_of(engine, session->pool)->ticks,
                            routing->node);
     }
+    note_route(session, route);
+    if (route != ROUTE_REPLICA) {
+        route_wait_forget(session);
+    }
     return true;
+}
+
+bool route_is_served(struct engine *engine, struct session *session)
+{
+    const struct topology *topology = topology_of(engine, session->pool);
+    enum route why;
+    return topology == NULL || topology->ticks == NULL ||
+           (causal_settle(&session->routing->causal, topology->ticks) &&
+            candidates(engine, session, topology, &why) != 0);
+}
+
+void route_refused(struct session *session)
+{
+    struct routing *routing = session->routing;
+    if (routing != NULL) {
+        route_wait_forget(session);
+        routing->again = false;
+        routing->mute = 0;
+    }
 }
 
 enum route route_explain(struct engine *engine, struct session *session, struct plan *plan,
@@ -307,15 +373,23 @@ bool route_turns_back(struct engine *engine, struct session *session)
 /* --- with a replica's link -------------------------------------------------------------------- */
 
 /* The link, on which nothing was said, goes back: it may show less than the session must see. Its
- * next poll makes it as good as the others. */
+ * next poll makes it as good as the others, and may be waited for. */
 static void give_back_unused(struct engine *engine, struct session *session)
 {
     const struct topology *topology = topology_of(engine, session->pool);
+    struct routing *routing = session->routing;
     struct link *link = session->link;
     session->link = NULL;
-    session->routing->again = true;
+    routing->again = true;
     if (topology != NULL && topology->ticks != NULL) {
         pool_nodes_want(engine, topology, ticks_next(topology->ticks));
+        if (route_wait_may(engine, session, topology, ROUTE_BEHIND)) {
+            routing->again = false;
+            routing->opened_us = link->ready_us;
+            session->pool->routed[ROUTE_REPLICA]--; /* it is asked about once more */
+            session->lender->routed[ROUTE_REPLICA]--;
+            session->lender->waited -= routing->late_us != 0;
+        }
     }
     link_release(engine, link);
     session_resume_later(engine, session);
@@ -374,6 +448,7 @@ uint32_t route_may_send(struct engine *engine, struct session *session, const ui
             return 0;
         }
         routing->checked = true;
+        route_wait_forget(session);
     }
     return have < routing->left ? have : routing->left;
 }

@@ -11,7 +11,8 @@
  *    ReadyForQuery   the link goes back, and the next batch is asked about
  *
  * What a replica must have replayed to be read is router/causal.h's; which of those that have is
- * chosen, is balance's. Where none may be read the primary answers.
+ * chosen, is balance's. Where none may be read the primary answers, or the session waits for one
+ * first (pool/route_wait.h).
  *
  * A transaction whose BEGIN is still deferred may read there, too, each statement on its own, as
  * READ COMMITTED has a snapshot for each (routing.transaction_reads, and READ ONLY). No server
@@ -29,6 +30,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "pool/link.h"
 #include "pool/session.h"
 #include "router/causal.h"
@@ -41,6 +43,10 @@ struct report_fields;
 /* Of a session whose database has replicas. */
 struct routing {
     struct causal causal;
+    struct list late;        /* in engine->late while it waits: pool/route_wait.h */
+    struct session *session; /* whose it is, while it waits */
+    uint64_t late_us;        /* until when a read may wait for a replica; 0: it did not have to */
+    uint64_t opened_us;      /* of a link that was opened too late for it; 0: there was none */
     uint32_t left; /* bytes of the batch at hand that were not taken with the replica's link */
     uint32_t mute; /* messages that the client has had already: they are not told again */
     uint8_t node;  /* of the replica that it asks */
@@ -60,6 +66,12 @@ void route_free(struct session *session);
  * False: *ret_whole bytes must be seen together first. */
 bool route_ask(struct engine *engine, struct session *session, const uint8_t *at, uint32_t have,
                uint32_t *ret_whole);
+
+/* Whether the session, which waits for a replica, would get one now. */
+bool route_is_served(struct engine *engine, struct session *session);
+
+/* The session was told an error: what it has sent goes nowhere. */
+void route_refused(struct session *session);
 
 /* Where a statement with this plan would go if the session, which is in no transaction, sent it
  * now; with ROUTE_REPLICA also which server of the database that is. */

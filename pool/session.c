@@ -18,7 +18,7 @@
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
 #include "pool/prepare.h"
-#include "pool/route.h"
+#include "pool/route_wait.h"
 #include "protocol/report.h"
 #include "router/plan.h"
 
@@ -98,6 +98,7 @@ void session_close(struct engine *engine, struct session *session)
     if (session->changes_facts) {
         pool_facts_changed(engine, session);
     }
+    route_wait_leave(session);
     list_remove(&session->waiting);
     session->state = SESSION_CLOSING;
     prepare_altered(engine, session);

@@ -15,6 +15,7 @@
 #include "pool/options.h"
 #include "pool/pid_hold.h"
 #include "pool/pool.h"
+#include "pool/route_wait.h"
 #include "pool/vacate.h"
 #include "protocol/report.h"
 
@@ -25,6 +26,8 @@ void session_end_of_input(struct engine *engine, struct session *session)
     /* Also while its notifications are on their way: the link is to be known as its own. */
     bool busy = link != NULL && (link->setup || !due_empty(&link->due) || listen_waits(session) ||
                                  pid_hold_awaits(link));
+    /* In line, late, or about to go on with what is held. */
+    bool waits = session->waits || route_wait_is_on(session) || list_linked(&session->waiting);
     session->gone = true;
     conn_set_reading(engine, &session->conn, false);
     if (session->state != SESSION_READY || session->admin != NULL) {
@@ -37,7 +40,7 @@ void session_end_of_input(struct engine *engine, struct session *session)
         session_close(engine, session); /* what was begun can't be completed any more */
         return;
     }
-    if (session->waits || busy) {
+    if (waits || busy) {
         if (session->gone_us == 0) {
             session->gone_us = engine->now_us;
         }
@@ -120,10 +123,11 @@ static uint64_t check_idle(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     const struct pool_options *limits = &session->pool->limits;
-    bool in_transaction = link == NULL ? !session->waits && deferred_begin_is_open(session)
+    bool waits = session->waits || route_wait_is_on(session);
+    bool in_transaction = link == NULL ? !waits && deferred_begin_is_open(session)
                                        : due_empty(&link->due) &&
                                              (link->status != 'I' || session->begin != BEGIN_NONE);
-    bool idle = !session->waits && !in_transaction &&
+    bool idle = !waits && !in_transaction &&
                 (link == NULL || (due_empty(&link->due) && link->status == 'I'));
     uint32_t timeout_ms = in_transaction ? limits->idle_transaction_timeout_ms
                           : idle         ? limits->client_idle_timeout_ms
@@ -163,7 +167,9 @@ void session_timer(struct engine *engine, struct session *session)
                            ? check_idle(engine, session)
                            : TIMER_NEVER;
     uint64_t vacate_us = vacate_timer(engine, session);
+    uint64_t late_us = route_wait_timer(engine, session);
     uint64_t next_us = wait_us < query_us ? wait_us : query_us;
+    next_us = late_us < next_us ? late_us : next_us;
     next_us = vacate_us < next_us ? vacate_us : next_us;
     next_us = idle_us < next_us ? idle_us : next_us;
     if (next_us != TIMER_NEVER && !session->conn.closing) {

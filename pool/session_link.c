@@ -17,6 +17,7 @@
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
 #include "pool/prepare.h"
+#include "pool/route.h"
 #include "pool/state.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
@@ -125,6 +126,7 @@ void session_refuse(struct engine *engine, struct session *session, const struct
         report_write(&engine->scratch, report);
     }
     deferred_begin_refused(session);
+    route_refused(session);
     session->skipping = true;
     session->refused = true;
     engine_flush_scratch(engine, &session->conn);

@@ -36,15 +36,18 @@ static void add_lag(struct admin_table *table, const struct node *node)
 static void add_reads(const struct engine *engine, struct admin_table *table,
                       const struct topology *topology, uint32_t at)
 {
-    uint64_t counts[ROUTE_COUNT] = {0};
+    uint64_t counts[ROUTE_COUNT] = {0}, waited = 0;
     bool primary = at == topology->nodes.last_primary;
     LIST_EACH (&engine->pool_list, node) {
         const struct pool *pool = CONTAINER_OF(node, struct pool, listed);
         bool is_there = pool->target == (primary ? POOL_PRIMARY : POOL_REPLICA + at);
-        for (uint32_t i = 0; is_there && i < ROUTE_COUNT; i++) {
-            bool is_its = strcmp(pool->database->name, topology->database) == 0;
-            counts[i] += is_its ? pool->routed[i] : 0;
+        if (!is_there || strcmp(pool->database->name, topology->database) != 0) {
+            continue;
         }
+        for (uint32_t i = 0; i < ROUTE_COUNT; i++) {
+            counts[i] += pool->routed[i];
+        }
+        waited += pool->waited;
     }
     counts[ROUTE_REPLICA] = primary ? 0 : counts[ROUTE_REPLICA]; /* its own has those of all */
     uint64_t chosen =
@@ -59,6 +62,7 @@ static void add_reads(const struct engine *engine, struct admin_table *table,
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
         admin_table_number(table, (int64_t)reasons[i]);
     }
+    admin_table_number(table, (int64_t)waited);
 }
 
 static void add_node(struct engine *engine, struct admin_table *table,

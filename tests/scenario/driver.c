@@ -33,6 +33,12 @@ static void work(struct world *world, uint32_t engine, const struct event *event
     }
 }
 
+void world_step(struct world *world, uint32_t engine, struct event event)
+{
+    event.now_us = world->now_us;
+    work(world, engine, &event);
+}
+
 void world_problem(struct world *world, const char *format, ...)
 {
     va_list arguments;
@@ -85,6 +91,7 @@ void world_free(struct world *world)
     for (uint32_t i = 0; i < world->engine_count; i++) {
         engine_free(world->engines[i]);
     }
+    world_replicas_free(world);
     shared_free(world->shared);
     options_unref(world->options);
     for (uint32_t i = 0; i < world->actor_count; i++) {
@@ -237,7 +244,8 @@ static struct actor *dialed(struct world *world, uint32_t engine, struct handle 
     actor->engine = engine;
     actor->handle = handle;
     actor->open = true;
-    line(world, actor, "dialed");
+    const struct server_options *server = engine_server(world->engines[engine], handle);
+    line(world, actor, server->host[0] == 'r' ? "dialed, a replica" : "dialed");
     if (!world->server_manual) {
         actor->dialed = true;
         step(world, actor, (struct event){.kind = EVENT_DIALED});
@@ -658,7 +666,7 @@ static bool world_command(struct world *world, const char *command)
         }
         return true;
     }
-    return false;
+    return world->shared != NULL && world_replicas(world, command);
 }
 
 /* "C1> ...", "C1 opens ..." */

@@ -20,6 +20,9 @@
  *    os user NAME | os user none  likewise, who the peer of a Unix socket is
  *    wait 10ms | wait 2s        time passes; timers fire on their microsecond
  *    drain                      EVENT_DRAIN
+ *    catalog is known           of a database with server_user=...: there is nothing in it
+ *    nodes are up [except N]    with replicas=N: EVENT_NODES; node 0 is the primary
+ *    node N is at LSN           a poll that is sent now is answered; EVENT_TICKS for listeners
  *
  * Servers are S1, S2 ... in the order of their dials, cancel requests' connections K1, K2 ... With
  * server=auto (the default) a server accepts and logs the proxy in by itself.
@@ -78,6 +81,7 @@ struct world {
     uint64_t now_us;
     struct actor actors[WORLD_ACTORS_MAX];
     uint32_t actor_count;
+    struct topology *topology; /* tests/scenario/replicas.c; NULL: nothing was told of the nodes */
     bool server_manual, logs, cheap_keys, quiet;
     size_t step_bytes; /* at most so many bytes are received at once; 0 = any */
     struct handle asked;
@@ -128,6 +132,13 @@ void world_end_step(struct world *world);
 /* The first broken rule, kept. */
 void world_problem(struct world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Gives an event, which is about no connection, to an engine. */
+void world_step(struct world *world, uint32_t engine, struct event event);
+
+/* What a database with replicas is told (tests/scenario/replicas.c). False: it is none of these. */
+bool world_replicas(struct world *world, const char *command);
+void world_replicas_free(struct world *world);
 
 /* Builds the snapshot from world->settings; aborts on an unknown key (settings.c). */
 struct options *world_options(struct world *world);

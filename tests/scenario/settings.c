@@ -33,6 +33,7 @@ static const char *const tls_modes[] = {"disable",   "allow",       "prefer", "r
                                         "verify-ca", "verify-full", NULL};
 static const char *const methods[] = {"trust", "password", "md5",  "scram", "cert",
                                       "hba",   "reject",   "peer", NULL};
+static const char *const consistencies[] = {"eventual", "session", "strong", NULL};
 static const char *const bindings[] = {"disable", "prefer", "require", NULL};
 
 static bool set_pool(struct pool_options *pool, const char *key, const char *value)
@@ -132,6 +133,20 @@ static bool set_auth(struct options *options, const char *key, const char *value
     return true;
 }
 
+static void add_replicas(struct database_options *database, uint32_t count)
+{
+    database->servers = reallocarray(database->servers, 1 + count, sizeof(*database->servers));
+    if (database->servers == NULL) {
+        abort();
+    }
+    for (uint32_t i = 1; i <= count; i++) {
+        database->servers[i] =
+            (struct server_options){.host = copy("replica.example"), .port = (uint16_t)(5432 + i)};
+    }
+    database->server_count = 1 + count;
+    database->consistency = CONSISTENCY_SESSION;
+}
+
 static bool set_world(struct world *world, struct options *options, const char *key,
                       const char *value)
 {
@@ -146,6 +161,12 @@ static bool set_world(struct world *world, struct options *options, const char *
         options->max_clients = (uint32_t)strtoul(value, NULL, 10);
     } else if (strcmp(key, "tls") == 0) {
         options->tls.mode = (enum tls_mode)choice(value, tls_modes);
+    } else if (strcmp(key, "replicas") == 0) {
+        add_replicas(&options->databases[0], (uint32_t)strtoul(value, NULL, 10));
+    } else if (strcmp(key, "wait_for_replica") == 0) {
+        options->databases[0].wait_for_replica_ms = (uint32_t)strtoul(value, NULL, 10);
+    } else if (strcmp(key, "consistency") == 0) {
+        options->databases[0].consistency = (enum consistency)choice(value, consistencies);
     } else if (strcmp(key, "max_server_connections") == 0) {
         options->databases[0].max_server_connections = (uint32_t)strtoul(value, NULL, 10);
     } else {

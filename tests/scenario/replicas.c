@@ -1,0 +1,103 @@
+/* What a scripted database with replicas is told: its catalog, its nodes, and their LSNs. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/account.h"
+#include "pool/options.h"
+#include "router/catalog_build.h"
+#include "router/ticks.h"
+#include "router/topology.h"
+#include "tests/scenario/driver.h"
+
+static void give_catalog(struct world *world)
+{
+    struct catalog *catalog;
+    struct catalog_builder *builder = catalog_builder_new();
+    if (builder == NULL || catalog_build(builder, 1, &catalog) != 0) {
+        abort();
+    }
+    catalog_builder_free(builder);
+    struct account *account = shared_account(world->shared, "facts", "app", "");
+    for (uint32_t i = 0; i < world->engine_count; i++) {
+        world_step(world, i,
+                   (struct event){.kind = EVENT_CATALOG,
+                                  .text = "app",
+                                  .catalog = catalog,
+                                  .generation = atomic_load(&account->ddl_count)});
+    }
+    catalog_unref(catalog);
+}
+
+/* They are up, or down, without having been asked. */
+static void give_nodes(struct world *world, uint32_t down)
+{
+    struct ticks *ticks = world->topology == NULL ? ticks_new() : ticks_ref(world->topology->ticks);
+    const struct database_options *database = &world->options->databases[0];
+    struct nodes nodes;
+    nodes_init(&nodes, &(struct nodes_rules){.count = database->server_count}, world->now_us);
+    for (uint32_t i = 0; i < database->server_count; i++) {
+        nodes.nodes[i].state = i == down ? NODE_DOWN : NODE_UP;
+        nodes.nodes[i].role = i == 0 ? NODE_ROLE_PRIMARY : NODE_ROLE_REPLICA;
+    }
+    nodes.primary = 0;
+    topology_unref(world->topology);
+    world->topology = topology_new(database->name, &nodes, ticks);
+    ticks_unref(ticks);
+    for (uint32_t i = 0; i < world->engine_count; i++) {
+        world_step(world, i, (struct event){.kind = EVENT_NODES, .topology = world->topology});
+    }
+}
+
+/* As daemon/prober.c: first the news, then those who have listened. */
+static void give_lsn(struct world *world, uint32_t node, uint64_t lsn)
+{
+    struct ticks *ticks = world->topology->ticks;
+    if (node == 0) {
+        ticks_answered(ticks, ticks_start(ticks), lsn);
+    } else {
+        const struct ticks_replayed answer = {
+            .lsn = lsn, .number = ticks_start_at(ticks, node), .asked_us = world->now_us};
+        ticks_answered_at(ticks, node, &answer);
+    }
+    ticks_sleep(ticks, ticks_wanted(ticks));
+    uint64_t workers = ticks_take_listeners(ticks);
+    for (uint32_t i = 0; i < world->engine_count; i++) {
+        if ((workers >> i & 1) != 0) {
+            text_format(&world->lines, "    worker %u has news\n", i);
+            world_step(world, i, (struct event){.kind = EVENT_TICKS, .topology = world->topology});
+        }
+    }
+}
+
+/* "node N is at LSN" */
+static bool node_is_at(struct world *world, const char *command)
+{
+    char *rest;
+    uint32_t node = (uint32_t)strtoul(command + strlen("node "), &rest, 10);
+    if (world->topology == NULL || strncmp(rest, " is at ", 7) != 0) {
+        return false;
+    }
+    give_lsn(world, node, strtoull(rest + 7, NULL, 10));
+    return true;
+}
+
+bool world_replicas(struct world *world, const char *command)
+{
+    static const char except[] = "nodes are up except ";
+    if (strcmp(command, "catalog is known") == 0) {
+        give_catalog(world);
+    } else if (strcmp(command, "nodes are up") == 0) {
+        give_nodes(world, UINT32_MAX);
+    } else if (strncmp(command, except, sizeof(except) - 1) == 0) {
+        give_nodes(world, (uint32_t)strtoul(command + sizeof(except) - 1, NULL, 10));
+    } else {
+        return strncmp(command, "node ", 5) == 0 && node_is_at(world, command);
+    }
+    return true;
+}
+
+void world_replicas_free(struct world *world)
+{
+    topology_unref(world->topology);
+}
