@@ -477,6 +477,9 @@ static void note_answered(struct engine *engine, struct link *link)
     if (!primary) {
         causal_at_replica(&routing->causal, topology->ticks, link->pool->target - POOL_REPLICA,
                           link->incarnation, engine->now_us);
+        if (!routing->strict) {
+            causal_unmet(&routing->causal);
+        }
         return;
     }
     causal_at_primary(&routing->causal, topology->ticks);

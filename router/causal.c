@@ -35,6 +35,11 @@ void causal_at_replica(struct causal *causal, const struct ticks *ticks, uint32_
     causal->shown = causal->bound;
 }
 
+void causal_unmet(struct causal *causal)
+{
+    causal->shown = UINT64_MAX; /* no LSN */
+}
+
 /* Whether it has read at that node last, and seen nothing elsewhere since. */
 static bool stays_at(const struct causal *causal, uint32_t node)
 {

@@ -134,6 +134,24 @@ Test(causal, an_answer_that_is_read_late_may_be_of_before_the_crash)
     ticks_unref(ticks);
 }
 
+Test(causal, an_eventual_read_does_not_keep_the_session_at_a_late_replica)
+{
+    struct ticks *ticks = ticks_new();
+    struct causal causal;
+    causal_init(&causal);
+    causal_at_primary(&causal, ticks);
+    poll_primary(ticks, 600);
+    poll_replica(ticks, ONE, 500, 10, RUN);
+    cr_assert(causal_settle(&causal, ticks));
+    read_replica(&causal, ticks, ONE, RUN, 11);
+    causal_unmet(&causal);
+    cr_assert(!causal_may_read(&causal, ticks, ONE), "it has replayed 500");
+    cr_assert(!causal_may_use(&causal, ticks, ONE, RUN, 5));
+    poll_replica(ticks, ONE, 600, 20, RUN);
+    cr_assert(causal_may_read(&causal, ticks, ONE) && causal_may_use(&causal, ticks, ONE, RUN, 5));
+    ticks_unref(ticks);
+}
+
 Test(causal, its_own_write_counts_at_the_replica_that_it_stays_at)
 {
     struct ticks *ticks = ticks_new();
