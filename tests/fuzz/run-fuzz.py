@@ -20,15 +20,21 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = "tests/fuzz"
 FOLDERS = ["base", "protocol", "cache", "router", "pool", "config"]
-HELPERS = ["driver", "hear", "settings", "words"]
 LEN_MAX = {"config": 4096, "dsn": 2048, "hba": 4096, "scram": 2048, "userlist": 4096}
 SANITIZE = "address,undefined"
 
 
 def library_sources():
     found = [path for folder in FOLDERS for path in glob.glob(f"{folder}/*.c", root_dir=ROOT)]
-    programs = {"config/generate.c"}
-    return sorted(set(found) - programs) + [f"tests/scenario/{name}.c" for name in HELPERS]
+    found += glob.glob("tests/scenario/*.c", root_dir=ROOT)
+    return sorted(path for path in found if not is_program(path))
+
+
+def is_program(path):
+    """Whether a C file among the shared ones has a main, or is a part of a program with one."""
+    name = os.path.basename(path)
+    return path == "config/generate.c" or ("scenario" in path and name.startswith(
+        ("run.", "matrix.", "test_")))
 
 
 def targets():
