@@ -113,6 +113,7 @@ def run_client(name, dsn, prefix, tally):
         env=env,
         stdin=subprocess.DEVNULL,
     )
+    before = tally.failed
     try:
         output, errors = process.communicate(timeout=CLIENT_LIMIT_S)
     except subprocess.TimeoutExpired:
@@ -121,13 +122,13 @@ def run_client(name, dsn, prefix, tally):
         output, errors = process.communicate()
         print("\n".join(f"# {line}" for line in errors.splitlines()[-60:]))
         tally.say(f"not ok {prefix}/{name}: no end within {CLIENT_LIMIT_S} s")
-    before, count = tally.failed, 0
+    count = 0
     for line in output.splitlines():
         for verdict in ("ok ", "not ok ", "skip "):
             if line.startswith(verdict):
                 count += 1
                 tally.say(f"{verdict}{prefix}/{line[len(verdict):]}")
-    if count == 0 or (process.returncode not in (0, -signal.SIGABRT) and tally.failed == before):
+    if tally.failed == before and (count == 0 or process.returncode != 0):
         tally.say(f"not ok {prefix}/{name}: exit {process.returncode} after {count} checks: {last_words(errors)}")
 
 
