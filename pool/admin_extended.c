@@ -27,7 +27,7 @@ static void refuse(struct engine *engine, struct session *session, int code, con
 
 static void write_empty(struct engine *engine, struct session *session, char type)
 {
-    writer_end(&engine->scratch, writer_begin(&engine->scratch, type));
+    session_write_empty(engine, type);
     engine_flush_scratch(engine, &session->conn);
 }
 

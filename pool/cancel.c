@@ -15,7 +15,6 @@
 #include "pool/options.h"
 #include "pool/pid.h"
 #include "pool/pool.h"
-#include "pool/route_wait.h"
 #include "pool/session.h"
 #include "protocol/crypto.h"
 #include "protocol/report.h"
@@ -107,7 +106,7 @@ static bool cancel_at_slot(struct engine *engine, const struct request *request)
     if (session->pool == NULL) {
         return false;
     }
-    if (session->waits || route_wait_is_on(session)) {
+    if (session_is_waiting(session)) {
         cancel_waiting(engine, session);
         return false;
     }

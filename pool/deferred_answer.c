@@ -89,24 +89,6 @@ struct plan *deferred_answer_plan(struct engine *engine, const struct session *s
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-void deferred_answer_write_empty(struct engine *engine, char type)
-{
-    writer_end(&engine->scratch, writer_begin(&engine->scratch, type));
-}
-
-static void write_tag(struct engine *engine, const char *tag)
-{
-    uint32_t mark = writer_begin(&engine->scratch, BACKEND_COMMAND_COMPLETE);
-    writer_cstr(&engine->scratch, tag);
-    writer_end(&engine->scratch, mark);
-}
-
-void deferred_answer_drop_unnamed(struct engine *engine, struct session *session)
-{
-    statement_unref(&engine->statements, session->unnamed);
-    session->unnamed = NULL;
-}
-
 void deferred_answer_write_end(struct engine *engine, struct session *session)
 {
     session_write_ready(engine, deferred_begin_status(session));
@@ -123,7 +105,7 @@ static void begins(struct engine *engine, struct session *session, const struct 
         conn_wake_by(engine, &session->conn,
                      engine->now_us + limits->idle_transaction_timeout_ms * UINT64_C(1000));
     }
-    write_tag(engine, plan->control == PLAN_CONTROL_START ? "START TRANSACTION" : "BEGIN");
+    session_write_tag(engine, plan->control == PLAN_CONTROL_START ? "START TRANSACTION" : "BEGIN");
 }
 
 /* COMMIT or ROLLBACK: AND CHAIN begins another with the same modes. */
@@ -141,7 +123,7 @@ static void ends(struct engine *engine, struct session *session, const struct pl
     }
     session->begin = plan->chain ? BEGIN_DEFERRED : BEGIN_NONE;
     session->transaction_from_us = plan->chain ? engine->now_us : 0;
-    write_tag(engine, commits ? "COMMIT" : "ROLLBACK");
+    session_write_tag(engine, commits ? "COMMIT" : "ROLLBACK");
     if (plan->chain) {
         return;
     }

@@ -31,13 +31,7 @@ void deferred_answer_write_tag(struct engine *engine, struct session *session,
 /* 25P02. */
 void deferred_answer_write_refusal(struct engine *engine);
 
-/* A message without a body. */
-void deferred_answer_write_empty(struct engine *engine, char type);
-
 /* The last of an answer: ReadyForQuery. */
 void deferred_answer_write_end(struct engine *engine, struct session *session);
-
-/* A simple query, or a Parse of another, ends what the unnamed statement was. */
-void deferred_answer_drop_unnamed(struct engine *engine, struct session *session);
 
 #endif

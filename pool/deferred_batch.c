@@ -166,7 +166,7 @@ static bool keep_statement(struct engine *engine, struct session *session,
     }
     session->pool->stats.client_parses++;
     if (shape->name[0] == '\0') {
-        deferred_answer_drop_unnamed(engine, session);
+        session_drop_unnamed(engine, session);
         session->unnamed = statement;
         return true;
     }
@@ -180,17 +180,17 @@ static void answer_batch(struct engine *engine, struct session *session, const s
                          const struct plan *plan)
 {
     if (shape->text != NULL) {
-        deferred_answer_write_empty(engine, BACKEND_PARSE_COMPLETE);
+        session_write_empty(engine, BACKEND_PARSE_COMPLETE);
     }
     if (shape->describes_statement) {
         uint32_t mark = writer_begin(&engine->scratch, BACKEND_PARAMETER_DESCRIPTION);
         writer_u16(&engine->scratch, 0);
         writer_end(&engine->scratch, mark);
-        deferred_answer_write_empty(engine, BACKEND_NO_DATA);
+        session_write_empty(engine, BACKEND_NO_DATA);
     }
-    deferred_answer_write_empty(engine, BACKEND_BIND_COMPLETE);
+    session_write_empty(engine, BACKEND_BIND_COMPLETE);
     if (shape->describes_portal) {
-        deferred_answer_write_empty(engine, BACKEND_NO_DATA);
+        session_write_empty(engine, BACKEND_NO_DATA);
     }
     session->pool->stats.binds++;
     deferred_answer_write_tag(engine, session, plan);

@@ -25,9 +25,9 @@ static uint32_t refuse_query(struct engine *engine, struct session *session, con
         session->begin = BEGIN_DEFERRED; /* there is more behind it: for a server to roll back */
         return 0;
     }
-    deferred_answer_drop_unnamed(engine, session);
+    session_drop_unnamed(engine, session);
     if (verb == SQL_VERB_EMPTY && have >= total) {
-        deferred_answer_write_empty(engine, BACKEND_EMPTY_QUERY_RESPONSE);
+        session_write_empty(engine, BACKEND_EMPTY_QUERY_RESPONSE);
     } else {
         deferred_answer_write_refusal(engine);
     }
@@ -61,7 +61,7 @@ static uint32_t take_query(struct engine *engine, struct session *session, const
                                   have)
                    : 0;
     }
-    deferred_answer_drop_unnamed(engine, session);
+    session_drop_unnamed(engine, session);
     deferred_answer_write_tag(engine, session, plan);
     plan_unref(plan);
     deferred_answer_write_end(engine, session);
@@ -86,9 +86,9 @@ static uint32_t take_close(struct engine *engine, struct session *session, const
             session_statement_remove(&engine->statements, &session->statements, named);
         }
     } else if (!reader.failed && kind == 'S') {
-        deferred_answer_drop_unnamed(engine, session);
+        session_drop_unnamed(engine, session);
     }
-    deferred_answer_write_empty(engine, BACKEND_CLOSE_COMPLETE);
+    session_write_empty(engine, BACKEND_CLOSE_COMPLETE);
     engine_flush_scratch(engine, &session->conn);
     return total;
 }
@@ -99,8 +99,8 @@ static uint32_t refuse_message(struct engine *engine, struct session *session, c
 {
     uint8_t type = at[0];
     if (type == FRONTEND_PARSE && have > MESSAGE_HEADER_BYTES && at[MESSAGE_HEADER_BYTES] == '\0') {
-        deferred_answer_drop_unnamed(
-            engine, session); /* before it is refused (exec_parse_message, postgres.c) */
+        session_drop_unnamed(engine,
+                             session); /* before it is refused (exec_parse_message, postgres.c) */
     }
     deferred_answer_write_refusal(engine);
     if (type == FRONTEND_FUNCTION_CALL) {

@@ -767,8 +767,7 @@ bool extended_close(struct engine *engine, struct session *session, struct block
         link->unsynced = true;
         link_send(engine, link, block, message, MESSAGE_HEADER_BYTES + body_bytes);
         if (unnamed) {
-            statement_unref(&engine->statements, session->unnamed);
-            session->unnamed = NULL;
+            session_drop_unnamed(engine, session);
             link_unnamed_unknown(engine, link);
             link->no_unnamed = true;
         }

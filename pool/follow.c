@@ -2,7 +2,6 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "pool/account.h"
@@ -121,7 +120,7 @@ void follow_news(struct engine *engine, const struct topology *topology)
     LIST_EACH (&engine->pool_list, node) {
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
         if (!pool->orphaned && pool->options == engine->options && follows(pool) &&
-            strcmp(pool->database->name, topology->database) == 0) {
+            pool_nodes_are_of(topology, pool)) {
             take_news(engine, pool, topology);
         }
     }

@@ -201,13 +201,6 @@ void own_write_row(struct engine *engine, const char *const *values, uint32_t co
     writer_end(&engine->scratch, mark);
 }
 
-void own_write_tag(struct engine *engine, const char *tag)
-{
-    uint32_t mark = writer_begin(&engine->scratch, BACKEND_COMMAND_COMPLETE);
-    writer_cstr(&engine->scratch, tag);
-    writer_end(&engine->scratch, mark);
-}
-
 uint32_t own_columns(const struct plan_step *step, const char *ret_names[static 3])
 {
     switch ((enum plan_step_kind)step->kind) {
@@ -400,7 +393,7 @@ bool own_run(struct engine *engine, struct session *session, const struct plan_s
     if (done && answer->suspends) {
         writer_end(&engine->scratch, writer_begin(&engine->scratch, BACKEND_PORTAL_SUSPENDED));
     } else if (done) {
-        own_write_tag(engine, tag);
+        session_write_tag(engine, tag);
     }
     return done;
 }
@@ -477,8 +470,7 @@ uint32_t own_query(struct engine *engine, struct session *session, const struct 
     bool in_block = own_status(session) == 'T', several = plan->step_count > 1;
     answer.where = in_block ? OWN_BLOCK : (several ? OWN_IMPLICIT : OWN_ALONE);
     answer.warns = !in_block && !several;
-    statement_unref(&engine->statements, session->unnamed);
-    session->unnamed = NULL; /* exec_simple_query, postgres.c */
+    session_drop_unnamed(engine, session); /* exec_simple_query, postgres.c */
     own_judge(session, plan, text, len, &answer);
     sql_lexer_init(&lexer, text, len, 0);
     for (uint32_t i = 0; i < plan->step_count && answer.report.code == 0; i++) {

@@ -129,7 +129,6 @@ bool own_explained(struct engine *engine, struct session *session, const char *t
 
 /* A DataRow in the scratch; a value may be NULL. */
 void own_write_row(struct engine *engine, const char *const *values, uint32_t count);
-void own_write_tag(struct engine *engine, const char *tag);
 
 /* Keeps the report for own_refusal. False: the session is closing. */
 bool own_keep_refusal(struct engine *engine, struct session *session, const struct report *report);

@@ -20,11 +20,6 @@
 #include "router/explain.h"
 #include "router/plan.h"
 
-static void write_empty(struct engine *engine, char type)
-{
-    writer_end(&engine->scratch, writer_begin(&engine->scratch, type));
-}
-
 /* What was written goes to the client. */
 static bool tell(struct engine *engine, struct session *session)
 {
@@ -65,12 +60,6 @@ static bool is_ours(const struct statement *statement)
 {
     return statement != NULL && statement->plan != NULL &&
            (statement->plan->touches & PLAN_TOUCHES_OURS) != 0;
-}
-
-static void drop_unnamed(struct engine *engine, struct session *session)
-{
-    statement_unref(&engine->statements, session->unnamed);
-    session->unnamed = NULL;
 }
 
 /* Why the Parse is refused; report.code 0: it is not. */
@@ -114,7 +103,7 @@ bool own_extended_parse(struct engine *engine, struct session *session, const ch
     }
     judge_parse(engine, session, name, statement, &answer);
     if (name[0] == '\0') {
-        drop_unnamed(engine, session);
+        session_drop_unnamed(engine, session);
     }
     if (answer.report.code != 0) {
         done = refuse(engine, session, &answer.report);
@@ -130,7 +119,7 @@ bool own_extended_parse(struct engine *engine, struct session *session, const ch
     statement_unref(&engine->statements, statement);
     if (done && answer.report.code == 0) {
         own->busy = true;
-        write_empty(engine, BACKEND_PARSE_COMPLETE);
+        session_write_empty(engine, BACKEND_PARSE_COMPLETE);
         done = tell(engine, session);
     }
     return done;
@@ -142,7 +131,7 @@ static void note_parse(struct engine *engine, struct session *session, const cha
 {
     struct own *own = session->own;
     if (name[0] == '\0' && is_ours(session->unnamed)) {
-        drop_unnamed(engine, session); /* the server's takes its place */
+        session_drop_unnamed(engine, session); /* the server's takes its place */
     }
     if (own != NULL && name[0] == '\0' && !session_virtual_statements(session)) {
         plan_unref(own->parsed);
@@ -301,7 +290,7 @@ static bool take_bind(struct engine *engine, struct session *session, struct rea
     own->portal = statement;
     own->portal_row = 0;
     own->portal_format = format;
-    write_empty(engine, BACKEND_BIND_COMPLETE);
+    session_write_empty(engine, BACKEND_BIND_COMPLETE);
     *ret_done = tell(engine, session);
     return true;
 }
@@ -375,13 +364,13 @@ static bool take_close(struct engine *engine, struct session *session, struct re
     if (!of_statement) {
         own_extended_close(engine, session);
     } else if (name[0] == '\0') {
-        drop_unnamed(engine, session);
+        session_drop_unnamed(engine, session);
     } else {
         session_statement_remove(
             &engine->statements, &session->statements,
             session_statement_find(&session->statements, engine->hash_key, name, strlen(name)));
     }
-    write_empty(engine, BACKEND_CLOSE_COMPLETE);
+    session_write_empty(engine, BACKEND_CLOSE_COMPLETE);
     *ret_done = tell(engine, session);
     return true;
 }
@@ -417,9 +406,9 @@ static bool run_rows(struct engine *engine, struct session *session, uint32_t ma
     }
     own->portal_row += sent;
     if (max > 0 && sent == max) {
-        write_empty(engine, BACKEND_PORTAL_SUSPENDED);
+        session_write_empty(engine, BACKEND_PORTAL_SUSPENDED);
     } else {
-        own_write_tag(engine, "EXPLAIN");
+        session_write_tag(engine, "EXPLAIN");
     }
     return true;
 }
@@ -427,7 +416,7 @@ static bool run_rows(struct engine *engine, struct session *session, uint32_t ma
 /* Its only row was told. */
 static void run_again(struct engine *engine, const struct plan_step *step)
 {
-    own_write_tag(engine, step->kind == PLAN_STEP_SHOW ? "SHOW" : "SELECT 0");
+    session_write_tag(engine, step->kind == PLAN_STEP_SHOW ? "SHOW" : "SELECT 0");
 }
 
 /* The answer of anything else: one row at most. */

@@ -53,6 +53,11 @@ void pool_nodes_want(struct engine *engine, const struct topology *topology, uin
     }
 }
 
+bool pool_nodes_are_of(const struct topology *topology, const struct pool *pool)
+{
+    return strcmp(pool->database->name, topology->database) == 0;
+}
+
 void pool_nodes_listen(struct engine *engine, const struct topology *topology)
 {
     if (topology->ticks != NULL) {

@@ -7,6 +7,7 @@
 #ifndef POOL_POOL_NODES_H
 #define POOL_POOL_NODES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct engine;
@@ -23,6 +24,9 @@ const struct topology *pool_nodes_of(const struct engine *engine, const char *da
 /* Asks for poll `need` of the primary, and for replicas until they have reached what it answers
  * (router/ticks.h). Of no use, and without effect, where the topology has no ticks. */
 void pool_nodes_want(struct engine *engine, const struct topology *topology, uint64_t need);
+
+/* Whether these are the servers of the pool's database. */
+bool pool_nodes_are_of(const struct topology *topology, const struct pool *pool);
 
 /* EVENT_TICKS comes to this engine with the next news. Look only then at what there is. */
 void pool_nodes_listen(struct engine *engine, const struct topology *topology);

@@ -39,9 +39,7 @@ static void note_names(struct relay *relay, uint8_t *at, uint32_t total)
         return;
     }
     relay_leave_out(relay, at, total);
-    uint32_t mark = writer_begin(&engine->scratch, BACKEND_COMMAND_COMPLETE);
-    writer_cstr(&engine->scratch, all);
-    writer_end(&engine->scratch, mark);
+    session_write_tag(engine, all);
     engine_flush_scratch(engine, &link->owner->conn);
 }
 

@@ -220,10 +220,10 @@ static bool is_refused(const struct session *session, const struct route_batch *
     return word != NULL && strcmp(word, "replica") == 0;
 }
 
-static enum route decide(struct engine *engine, struct session *session, const uint8_t *at,
-                         uint32_t have, struct route_batch *batch)
+static enum route decide(struct engine *engine, struct session *session,
+                         const struct topology *topology, const uint8_t *at, uint32_t have,
+                         struct route_batch *batch)
 {
-    const struct topology *topology = topology_of(engine, session->pool);
     if (session->routing->again) {
         return ROUTE_AGAIN;
     }
@@ -251,16 +251,16 @@ static enum route decide(struct engine *engine, struct session *session, const u
 }
 
 /* The same; *ret_waits if it shall wait for a replica. */
-static enum route decide_or_wait(struct engine *engine, struct session *session, const uint8_t *at,
-                                 uint32_t have, struct route_batch *batch, bool *ret_waits)
+static enum route decide_or_wait(struct engine *engine, struct session *session,
+                                 const struct topology *topology, const uint8_t *at, uint32_t have,
+                                 struct route_batch *batch, bool *ret_waits)
 {
-    const struct topology *topology = topology_of(engine, session->pool);
-    enum route route = decide(engine, session, at, have, batch);
+    enum route route = decide(engine, session, topology, at, have, batch);
     *ret_waits = batch->need <= have && route_wait_may(engine, session, topology, route);
     if (*ret_waits && !route_wait_is_on(session)) {
         route_wait_listen(engine, session, topology);
         *batch = (struct route_batch){0};
-        route = decide(engine, session, at, have, batch);
+        route = decide(engine, session, topology, at, have, batch);
         *ret_waits = route_wait_may(engine, session, topology, route);
     }
     return route;
@@ -280,12 +280,13 @@ static void note_route(struct session *session, enum route route)
 bool route_ask(struct engine *engine, struct session *session, const uint8_t *at, uint32_t have,
                uint32_t *ret_whole)
 {
+    const struct topology *topology = topology_of(engine, session->pool);
     struct routing *routing = session->routing;
     struct route_batch batch = {0};
     bool waits;
     session->lender = session->pool;
     session->detours = false;
-    enum route route = decide_or_wait(engine, session, at, have, &batch, &waits);
+    enum route route = decide_or_wait(engine, session, topology, at, have, &batch, &waits);
     if (waits) {
         route_wait_begin(engine, session);
         return false;
@@ -307,8 +308,7 @@ bool route_ask(struct engine *engine, struct session *session, const uint8_t *at
         session->lender = pool_of_replica(engine, session->pool, routing->node);
         routing->left = batch.bytes;
         routing->checked = false;
-        causal_ask_replica(&routing->causal, topology_of(engine, session->pool)->ticks,
-                           routing->node);
+        causal_ask_replica(&routing->causal, topology->ticks, routing->node);
     }
     note_route(session, route);
     if (route != ROUTE_REPLICA) {

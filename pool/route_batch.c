@@ -246,7 +246,6 @@ static enum route read_extended(struct reading *reading, const uint8_t *at, uint
     }
     if (flushed && used == have && reading->bind_count + reading->execute_count == 0) {
         reading->batch->bytes = used;
-        reading->batch->open = true;
         return ROUTE_REPLICA;
     }
     if (!flushed && used < BATCH_BYTES_MAX) {

@@ -15,9 +15,8 @@ struct plan;
 struct session;
 
 struct route_batch {
-    uint32_t bytes; /* with its Sync */
-    bool open;      /* it ends with a Flush behind what only prepares, in place of a Sync */
-    uint32_t need;  /* so many must be seen together first; 0: enough are here */
+    uint32_t bytes;          /* with its Sync, or with the Flush behind what only prepares */
+    uint32_t need;           /* so many must be seen together first; 0: enough are here */
     const struct hint *hint; /* of one of its statements, as long as that has its plan; or NULL */
     bool in_transaction;     /* that its statements are a part of: the caller's to say */
     bool writes;             /* some statement is one that writes, by itself */

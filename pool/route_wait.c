@@ -1,7 +1,5 @@
 #include "pool/route_wait.h"
 
-#include <string.h>
-
 #include "base/timer.h"
 #include "pool/core.h"
 #include "pool/options.h"
@@ -72,18 +70,13 @@ static void ask_anew(struct engine *engine, struct routing *routing)
     session_resume_later(engine, routing->session);
 }
 
-static bool is_of(const struct routing *routing, const struct topology *topology)
-{
-    return strcmp(routing->session->pool->database->name, topology->database) == 0;
-}
-
 /* Who goes on to wait must listen before it looks. */
 void route_wait_news(struct engine *engine, const struct topology *topology)
 {
     bool listens = false;
     LIST_EACH (&engine->late, node) {
         struct routing *routing = CONTAINER_OF(node, struct routing, late);
-        if (!is_of(routing, topology)) {
+        if (!pool_nodes_are_of(topology, routing->session->pool)) {
             continue;
         }
         if (!listens) {
@@ -100,7 +93,7 @@ void route_wait_all_ask(struct engine *engine, const struct topology *topology)
 {
     LIST_EACH (&engine->late, node) {
         struct routing *routing = CONTAINER_OF(node, struct routing, late);
-        if (topology == NULL || is_of(routing, topology)) {
+        if (topology == NULL || pool_nodes_are_of(topology, routing->session->pool)) {
             ask_anew(engine, routing);
         }
     }

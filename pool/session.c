@@ -84,6 +84,29 @@ void session_write_ready(struct engine *engine, char status)
     writer_end(&engine->scratch, mark);
 }
 
+void session_write_tag(struct engine *engine, const char *tag)
+{
+    uint32_t mark = writer_begin(&engine->scratch, BACKEND_COMMAND_COMPLETE);
+    writer_cstr(&engine->scratch, tag);
+    writer_end(&engine->scratch, mark);
+}
+
+void session_write_empty(struct engine *engine, char type)
+{
+    writer_end(&engine->scratch, writer_begin(&engine->scratch, type));
+}
+
+void session_drop_unnamed(struct engine *engine, struct session *session)
+{
+    statement_unref(&engine->statements, session->unnamed);
+    session->unnamed = NULL;
+}
+
+bool session_is_waiting(const struct session *session)
+{
+    return session->waits || route_wait_is_on(session);
+}
+
 /* --- the end of a session --------------------------------------------------------------------- */
 
 void session_close(struct engine *engine, struct session *session)

@@ -236,8 +236,17 @@ void session_forward(struct engine *engine, struct session *session, struct bloc
                      uint8_t *message, uint32_t total, uint32_t have);
 uint32_t session_discard(struct session *session, uint32_t total, uint32_t have);
 
-/* Appends a ReadyForQuery to the engine's scratch. */
+/* Append to the engine's scratch: a ReadyForQuery, a CommandComplete, a message without a body. */
 void session_write_ready(struct engine *engine, char status);
+void session_write_tag(struct engine *engine, const char *tag);
+void session_write_empty(struct engine *engine, char type);
+
+/* The session has no unnamed statement any more: a simple query, a Parse of another, or a Close has
+ * ended what it was. */
+void session_drop_unnamed(struct engine *engine, struct session *session);
+
+/* Whether it stands in line for a link, or waits for a replica (pool/route_wait.h). */
+bool session_is_waiting(const struct session *session);
 
 /* Extended query with virtual names (pool/extended.c); the link is there. True: the whole message
  * was taken; false: the session is closing. */

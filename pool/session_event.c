@@ -27,7 +27,7 @@ void session_end_of_input(struct engine *engine, struct session *session)
     bool busy = link != NULL && (link->setup || !due_empty(&link->due) || listen_waits(session) ||
                                  pid_hold_awaits(link));
     /* In line, late, or about to go on with what is held. */
-    bool waits = session->waits || route_wait_is_on(session) || list_linked(&session->waiting);
+    bool waits = session_is_waiting(session) || list_linked(&session->waiting);
     session->gone = true;
     conn_set_reading(engine, &session->conn, false);
     if (session->state != SESSION_READY || session->admin != NULL) {
@@ -123,7 +123,7 @@ static uint64_t check_idle(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     const struct pool_options *limits = &session->pool->limits;
-    bool waits = session->waits || route_wait_is_on(session);
+    bool waits = session_is_waiting(session);
     bool in_transaction = link == NULL ? !waits && deferred_begin_is_open(session)
                                        : due_empty(&link->due) &&
                                              (link->status != 'I' || session->begin != BEGIN_NONE);

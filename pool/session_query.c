@@ -46,8 +46,7 @@ void session_query_drop_unnamed(struct engine *engine, struct session *session)
     session->keeps_unnamed = false;
     state_pins_changed(engine, session);
     if (session->unnamed != NULL) {
-        statement_unref(&engine->statements, session->unnamed);
-        session->unnamed = NULL;
+        session_drop_unnamed(engine, session);
     }
     if (link->unnamed != NULL) {
         statement_unref(&engine->statements, link->unnamed);

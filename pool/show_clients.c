@@ -14,7 +14,6 @@
 #include "pool/login.h"
 #include "pool/options.h"
 #include "pool/pool.h"
-#include "pool/route_wait.h"
 #include "pool/session.h"
 #include "pool/show.h"
 
@@ -68,14 +67,9 @@ static void add_buffers(struct admin_table *table, const struct conn *conn, uint
 
 /* --- clients ---------------------------------------------------------------------------------- */
 
-static bool waits(const struct session *session)
-{
-    return session->waits || route_wait_is_on(session);
-}
-
 static const char *client_state(const struct session *session)
 {
-    if (waits(session)) {
+    if (session_is_waiting(session)) {
         return "waiting";
     }
     if (session->state == SESSION_READY && session->link == NULL && session->admin == NULL &&
@@ -135,7 +129,7 @@ static void add_client(struct engine *engine, struct admin_table *table,
                        const struct session *session, bool buffers)
 {
     char time[SHOW_TIME_BYTES], pointer[POINTER_BYTES], link[POINTER_BYTES] = "";
-    uint64_t wait_us = waits(session) ? engine->now_us - session->wait_from_us : 0;
+    uint64_t wait_us = session_is_waiting(session) ? engine->now_us - session->wait_from_us : 0;
     const char *name = settings_get(session->settings, "application_name");
     add_client_names(engine, table, session);
     show_format_time(engine, session->connected_us, time);

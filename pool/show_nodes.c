@@ -1,12 +1,11 @@
 /* SHOW REPLICAS, FAILOVERS: the servers of databases that have more than one. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "pool/admin_task.h"
 #include "pool/core.h"
-#include "pool/options.h"
 #include "pool/pool.h"
+#include "pool/pool_nodes.h"
 #include "pool/show.h"
 #include "router/topology.h"
 
@@ -41,7 +40,7 @@ static void add_reads(const struct engine *engine, struct admin_table *table,
     LIST_EACH (&engine->pool_list, node) {
         const struct pool *pool = CONTAINER_OF(node, struct pool, listed);
         bool is_there = pool->target == (primary ? POOL_PRIMARY : POOL_REPLICA + at);
-        if (!is_there || strcmp(pool->database->name, topology->database) != 0) {
+        if (!is_there || !pool_nodes_are_of(topology, pool)) {
             continue;
         }
         for (uint32_t i = 0; i < ROUTE_COUNT; i++) {
