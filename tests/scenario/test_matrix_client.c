@@ -1,8 +1,10 @@
 /* Generated scenarios: what a client may send, in every order, length and cut. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/limits.h"
 #include "base/random.h"
 #include "protocol/message.h"
 #include "tests/scenario/matrix.h"
@@ -394,4 +396,38 @@ Test(matrix_client, a_waiting_client_is_held_in_bounds)
     cr_assert_leq(matrix_memory(world), 1 << 20);
     text_free(&bytes);
     matrix_end(world, "held");
+}
+
+static uint32_t flushes;
+
+static void count_flushes(struct world *world, struct actor *actor, const uint8_t *message,
+                          size_t bytes)
+{
+    (void)bytes;
+    flushes += actor->kind == ACTOR_SERVER && message[0] == FRONTEND_FLUSH;
+    if (flushes > 100) {
+        actor->takes = 0; /* or the engine would never stop */
+        snprintf(world->problem, sizeof(world->problem), "a hundred Flushes for one full ledger");
+    }
+}
+
+/* A pipeline with more replies than LIMIT_DUE, whose rest fills what is held: the server is asked
+ * once for what it has. Told that this was sent, the engine asked again, and did nothing else. */
+Test(matrix_client, a_full_ledger_is_flushed_once)
+{
+    struct world *world = matrix_world("");
+    struct text bytes = {0};
+    world_do(world, "C1 logs in");
+    world->listener = count_flushes;
+    words_to_bytes("Parse \"\" \"insert into t values ($1)\"", true, &bytes);
+    for (uint32_t i = 0; i < LIMIT_DUE; i++) {
+        cr_assert(words_to_bytes("Bind \"\" \"\" \"twenty bytes of text\"", true, &bytes));
+        cr_assert(words_to_bytes("Execute \"\" 0", true, &bytes));
+    }
+    world_send(world, world_actor(world, "C1"), bytes.bytes, bytes.len);
+    world_end_step(world);
+    cr_assert_eq(flushes, 1);
+    cr_assert_gt(matrix_memory(world), LIMIT_HELD_BYTES);
+    text_free(&bytes);
+    matrix_end(world, "full ledger");
 }
