@@ -47,6 +47,7 @@ int due_push(struct due *due, const struct due_entry *entry)
     }
     struct due_entry *last = due_at(due, due->count++);
     *last = *entry;
+    due->flushed = false;
     if (entry->prepared != NULL || entry->named != NULL || entry->unnamed_before != NULL) {
         last->flags |= DUE_FLAG_REFERS;
     }

@@ -86,6 +86,7 @@ struct due {
     struct due_entry *entries; /* a ring */
     uint32_t capacity;         /* a power of two */
     uint32_t first, count;
+    bool flushed;   /* a Flush of ours stands behind the last entry */
     bool skipping;  /* an error came and no Sync has been sent since */
     bool copy_in;   /* the server reads COPY data */
     bool copy_both; /* START_REPLICATION: both sides send until both have ended */
@@ -120,6 +121,7 @@ static inline int due_push_plain(struct due *due, uint8_t what, uint8_t kind, ui
         return due_push(due, &entry);
     }
     *due_at(due, due->count++) = entry;
+    due->flushed = false;
     return 0;
 }
 

@@ -155,14 +155,12 @@ static bool discard_waits(struct engine *engine, struct session *session,
 {
     struct link *link = session->link;
     session->discards = session->discards && !due_empty(&link->due);
-    session->discard_flushed = session->discard_flushed && session->discards;
     bool same_batch = !extended_status_is_open(link);
     if (!session->discards || (!same_batch && (named == NULL || named->pending_parse))) {
         return false;
     }
     session->blocked = true; /* link_after_reply comes back to it */
-    if (same_batch && link->unsynced && !session->discard_flushed) {
-        session->discard_flushed = true;
+    if (same_batch && link->unsynced) {
         link_flush(engine, link);
     }
     return true;
@@ -175,7 +173,7 @@ static bool name_waits(struct engine *engine, struct session *session, struct na
 {
     struct link *link = session->link;
     if (due_empty(&link->due)) {
-        session->discards = session->discard_flushed = false;
+        session->discards = false;
         return false;
     }
     if (name.bytes == 0) {

@@ -197,7 +197,10 @@ void link_write(struct engine *engine, struct link *link, const void *bytes, uin
 void link_flush(struct engine *engine, struct link *link)
 {
     static const uint8_t flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
-    link_write(engine, link, flush, sizeof(flush));
+    if (!link->due.flushed) {
+        link->due.flushed = true;
+        link_write(engine, link, flush, sizeof(flush));
+    }
 }
 
 void link_sent(struct engine *engine, struct link *link)

@@ -71,7 +71,6 @@ struct link {
     bool erred;           /* an ErrorResponse came since this was last cleared */
     bool ends_failed;     /* what has run in a failed transaction since: its end */
     bool unsynced;        /* extended-query messages were sent and no Sync since */
-    bool flushed;         /* with unsynced: and a Flush behind them (pool/own_answer.c) */
     bool query_timed_out; /* the cancel under way is query_timeout's */
     bool spoilt;          /* holds what its last session alone knows of: not lent again */
     bool client_body;  /* the client's message was sent in part: nothing may follow but its rest */
@@ -152,7 +151,7 @@ void link_send(struct engine *engine, struct link *link, struct block *block, ui
                uint32_t len);
 void link_write(struct engine *engine, struct link *link, const void *bytes, uint32_t len);
 
-/* Has the server say what it has answered so far. */
+/* Has the server say what it has answered so far, unless it is asked to already. */
 void link_flush(struct engine *engine, struct link *link);
 
 /* Enters a reply due; closes the link (and its client) when the ledger can take no more. */

@@ -43,12 +43,10 @@ bool own_waits(struct engine *engine, struct session *session)
         return link != NULL;
     }
     if (due_empty(&link->due) && link->body_left == 0) {
-        link->flushed = false;
         return false;
     }
     session->blocked = true; /* link_after_reply comes back to it, with each part of the answer */
-    if (link->unsynced && !link->flushed) {
-        link->flushed = true;
+    if (link->unsynced) {
         link_flush(engine, link);
     }
     return true;

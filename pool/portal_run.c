@@ -131,7 +131,6 @@ uint32_t portal_run_take(struct engine *engine, struct session *session, struct 
             session_query_begins(engine, session);
         }
         link->unsynced = what != DUE_SYNC;
-        link->flushed = link->flushed && link->unsynced;
         taken += total;
     }
     if (taken > 0) {

@@ -96,10 +96,9 @@ struct session {
     bool owns_link;     /* session mode as it was at login, or replication: for the whole session */
     bool virtual_names; /* of prepared statements; as it was at login */
     bool discards;      /* DISCARD ALL, or our DEALLOCATE ALL as it is, was sent */
-    bool discard_flushed; /* and a Flush behind it */
-    bool ahead;           /* its query waits for what it executes to be prepared on the link */
-    bool ahead_refused;   /* that has failed, and the client has been told */
-    bool batch_writes;    /* a Bind since the last ReadyForQuery was of no known read */
+    bool ahead;         /* its query waits for what it executes to be prepared on the link */
+    bool ahead_refused; /* that has failed, and the client has been told */
+    bool batch_writes;  /* a Bind since the last ReadyForQuery was of no known read */
     bool keeps_named, keeps_unnamed; /* a statement too large to be stored is on its link */
     bool deaf;                       /* its socket has failed: what it would be told is dropped */
     bool replication;

@@ -203,7 +203,7 @@ void session_idle(struct engine *engine, struct session *session)
     struct pool *pool = session->pool;
     session->query_is_read = false;
     session->batch_writes = false;
-    session->discards = session->discard_flushed = false; /* it was answered, or skipped */
+    session->discards = false; /* it was answered, or skipped */
     session->healed = session->healed && session->conn.held_len > 0;
     heal_forget(&link->heal);
     link->conn.handed = false;

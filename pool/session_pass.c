@@ -98,7 +98,6 @@ uint32_t session_pass_sync(struct engine *engine, struct session *session, struc
             return 0;
         }
         link->unsynced = false;
-        link->flushed = false;
         link->due.skipping = false;
     }
     session_forward(engine, session, block, message, total, have);
