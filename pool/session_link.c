@@ -13,6 +13,7 @@
 #include "pool/link.h"
 #include "pool/listen.h"
 #include "pool/options.h"
+#include "pool/own.h"
 #include "pool/pid_hold.h"
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
@@ -127,6 +128,9 @@ void session_refuse(struct engine *engine, struct session *session, const struct
     }
     deferred_begin_refused(session);
     route_refused(session);
+    if (session->own != NULL) {
+        own_errored(session); /* what was set ahead of it in its batch is undone */
+    }
     session->skipping = true;
     session->refused = true;
     engine_flush_scratch(engine, &session->conn);
