@@ -447,6 +447,12 @@ static void take_copy(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t
 
 /* --- messages --------------------------------------------------------------------------------- */
 
+/* Whether a message with that body ends what the unnamed statement was, whatever becomes of it. */
+static bool ends_unnamed(uint8_t type, const uint8_t *body)
+{
+    return type == FRONTEND_QUERY || (type == FRONTEND_PARSE && body[0] == '\0');
+}
+
 /* Messages that take a moment, in which a cancel request can come. */
 static bool is_run(uint8_t type)
 {
@@ -454,10 +460,15 @@ static bool is_run(uint8_t type)
            type == FRONTEND_EXECUTE;
 }
 
-static void cancel_message(struct pg *pg, uint8_t type)
+/* Neither exec_simple_query nor exec_parse_message looks for interrupts before the unnamed
+ * statement is dropped. */
+static void cancel_message(struct pg *pg, uint8_t type, struct reader reader)
 {
     pg->cancel_pending = false;
     pg->extended = type != FRONTEND_QUERY;
+    if (ends_unnamed(type, reader.at)) {
+        drop_unnamed(pg);
+    }
     pg_error(pg, "57014", "canceling statement due to user request");
     if (type == FRONTEND_QUERY) {
         ready(pg);
@@ -481,10 +492,11 @@ static bool is_own(struct pg *pg, uint8_t type, struct reader reader)
         statement = pg_find_statement(pg, reader_cstr(&reader));
     } else if (type == FRONTEND_EXECUTE) {
         portal = find_portal(pg, reader_cstr(&reader));
-    } else if (type == FRONTEND_DESCRIBE && reader_u8(&reader) == 'S') {
-        statement = pg_find_statement(pg, reader_cstr(&reader));
-    } else if (type == FRONTEND_DESCRIBE) {
-        portal = find_portal(pg, reader_cstr(&reader));
+    } else if (type == FRONTEND_DESCRIBE || type == FRONTEND_CLOSE) {
+        bool is_statement = reader_u8(&reader) == 'S';
+        const char *name = reader_cstr(&reader);
+        statement = is_statement ? pg_find_statement(pg, name) : NULL;
+        portal = is_statement ? NULL : find_portal(pg, name);
     }
     return (statement != NULL && pg_is_own(&statement->command)) ||
            (portal != NULL && pg_is_own(&portal->command));
@@ -509,7 +521,7 @@ static void take(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t body
     pg->empty =
         pg->empty && (pg->status == 'E' || type == FRONTEND_PARSE || type == FRONTEND_FLUSH || own);
     if (pg->cancel_pending && !pg->skipping && is_run(type)) {
-        cancel_message(pg, type);
+        cancel_message(pg, type, reader);
         return;
     }
     if (type == FRONTEND_QUERY && !pg->skipping) {
@@ -614,9 +626,8 @@ void pg_refuse_next(struct pg *pg, const char *sqlstate, const char *message)
     }
     uint8_t type = *bytes_at(&pg->in);
     pg->extended = type != FRONTEND_QUERY;
-    bool ends_unnamed = type == FRONTEND_QUERY ||
-                        (type == FRONTEND_PARSE && bytes_at(&pg->in)[MESSAGE_HEADER_BYTES] == '\0');
-    if (ends_unnamed && strcmp(sqlstate, "25P02") == 0) {
+    bool ends = ends_unnamed(type, bytes_at(&pg->in) + MESSAGE_HEADER_BYTES);
+    if (ends && strcmp(sqlstate, "25P02") == 0) {
         drop_unnamed(pg); /* before it is refused */
     }
     pg_error(pg, sqlstate, "%s", message);
