@@ -526,6 +526,11 @@ static void connect_names(struct catalog_builder *builder)
         for (uint32_t i = group->first; i < group->first + group->count; i++) {
             uint32_t relation = builder->relations_by_name[i];
             add_edge(builder, write_node(builder, relation), read_node(builder, relation));
+            /* What is logged of a sequence is ahead of it (SEQ_LOG_VALS in
+             * src/backend/commands/sequence.c), and a replica shows that. */
+            if ((relation_at(builder, relation)->flags & CATALOG_SEQUENCE) != 0) {
+                builder->nodes[read_node(builder, relation)].flags |= CATALOG_VOLATILE;
+            }
             add_edge(builder, read_name_node(builder, g), read_node(builder, relation));
             add_edge(builder, write_name_node(builder, g), write_node(builder, relation));
             if (strcmp(builder->text + group->name, "pg_settings") == 0) {

@@ -49,11 +49,14 @@ static void keep(struct plan *plan, uint64_t serial, uint32_t touches, uint8_t c
 void facts_find(const struct catalog *catalog, struct plan *plan)
 {
     struct catalog_effect sum = {.touches = plan->own_touches};
-    if (plan->class == PLAN_OPAQUE || plan->many_names || !facts_run(plan)) {
+    if (plan->class == PLAN_OPAQUE || !facts_run(plan)) {
         keep(plan, catalog->serial, plan->touches, plan->class);
         return;
     }
     add(&sum, &catalog->everywhere);
+    if (plan->many_names) { /* those that are not kept may do anything */
+        add(&sum, &catalog_worst);
+    }
     if (plan->class == PLAN_DDL) {
         add(&sum, &catalog->ddl);
     }

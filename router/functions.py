@@ -60,8 +60,10 @@ TOUCHES = {
         pg_stat_get_backend_wait_event_type pg_stat_get_backend_wal pg_stat_get_backend_xact_start
         pg_stat_get_progress_info pg_stat_get_subscription pg_stat_get_wal_receiver
         pg_stat_get_wal_senders pg_stat_reset_backend_stats pg_terminate_backend""",
-    # These run SQL that they are given.
-    "UNKNOWN": """query_to_xml query_to_xml_and_xmlschema query_to_xmlschema ts_rewrite ts_stat""",
+    # These run SQL that they are given, or read relations, and so views, that they are told.
+    "UNKNOWN": """query_to_xml query_to_xml_and_xmlschema query_to_xmlschema ts_rewrite ts_stat
+        database_to_xml database_to_xml_and_xmlschema schema_to_xml schema_to_xml_and_xmlschema
+        table_to_xml table_to_xml_and_xmlschema""",
     # They give the transaction an id, though they are not volatile.
     "": "pg_current_xact_id txid_current",
 }

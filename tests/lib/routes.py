@@ -31,6 +31,8 @@ CREATE FUNCTION writes(int) RETURNS int VOLATILE LANGUAGE plpgsql AS
 CREATE FUNCTION wraps(int) RETURNS int STABLE LANGUAGE plpgsql AS 'BEGIN RETURN writes($1); END';
 CREATE FUNCTION nap(float8) RETURNS void STABLE LANGUAGE internal AS 'pg_sleep';
 CREATE VIEW plain AS SELECT * FROM t WHERE reads(id) > 0;
+CREATE FUNCTION locks() RETURNS text VOLATILE LANGUAGE sql AS 'SELECT pg_advisory_xact_lock(3)::text';
+CREATE VIEW locking AS SELECT locks();
 CREATE VIEW sly AS SELECT writes(id) FROM t WHERE id = 1;
 CREATE VIEW sly_too AS SELECT * FROM sly;
 CREATE VIEW counted AS SELECT nextval('s') FROM t WHERE id = 1;
@@ -119,6 +121,9 @@ P SELECT * FROM sly
 P SELECT * FROM sly_too
 P SELECT 1 FROM (SELECT * FROM sly_too) x LIMIT 1
 P SELECT * FROM counted
+P SELECT last_value FROM s
+P SELECT table_to_xml('locking', true, true, '')
+P SELECT schema_to_xml('public', true, true, '')
 P SELECT nextval('s')
 P SELECT setval('s', 100)
 P SELECT pg_advisory_xact_lock(1)
@@ -163,6 +168,10 @@ P!42601 SELEC 1
 T SELECT count(*) FROM unlogged
 T SELECT pg_current_wal_lsn() > '0/0'
 """.strip().splitlines()
+# More relations than a plan keeps the names of (PLAN_NAMES_MAX); the last one locks.
+MANY = [f"m{i}" for i in range(70)]
+SETUP += "".join(f";\nCREATE TABLE {name} (a int)" for name in MANY)
+WRITES.append(f"P SELECT 1 FROM {', '.join(MANY)}, locking")
 # With what SETUP_SLY makes.
 SLY = """
 P SELECT 1 === 2

@@ -250,6 +250,51 @@ Test(catalog, languages_and_extensions)
     }
 }
 
+/* What is logged of a sequence is ahead of it, and a replica shows that. */
+Test(catalog, a_sequence_does_not_read_the_same_everywhere)
+{
+    struct catalog_builder *builder = catalog_builder_new();
+    catalog_add_relation(builder, 201, "counts", CATALOG_SEQUENCE);
+    catalog_add_relation(builder, 202, "sees", CATALOG_VIEW);
+    catalog_add_relation(builder, 203, "plain", CATALOG_TABLE);
+    catalog_add_use(builder, USE_READS, 202, 201);
+    struct catalog *catalog = build(builder);
+    facts_are(catalog, "select last_value from counts", PLAN_WRITE, 0);
+    facts_are(catalog, "table sees", PLAN_WRITE, 0);
+    facts_are(catalog, "table plain", PLAN_READ, 0);
+    catalog_unref(catalog);
+}
+
+Test(catalog, relations_that_are_not_kept_or_named_may_do_anything)
+{
+    struct catalog *catalog = shop();
+    char text[2000] = "select 1 from plain";
+    for (uint32_t i = 0; i < PLAN_NAMES_MAX - 1; i++) {
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), ", plain p%u", i);
+    }
+    facts_are(catalog, text, PLAN_READ, 0); /* a name that stands there twice is one */
+    struct catalog_builder *builder = catalog_builder_new();
+    snprintf(text, sizeof(text), "select 1 from p0");
+    for (uint32_t i = 0; i <= PLAN_NAMES_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "p%u", i);
+        catalog_add_relation(builder, 201 + i, name, CATALOG_TABLE);
+        if (i > 0) {
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %s", name);
+        }
+    }
+    struct catalog *many = build(builder);
+    facts_are(many, text, PLAN_WRITE, PLAN_TOUCH_UNKNOWN);
+    *strrchr(text, ',') = '\0';
+    facts_are(many, text, PLAN_READ, 0);
+    facts_are(catalog, "select table_to_xml('sees', true, true, '')", PLAN_WRITE,
+              PLAN_TOUCH_UNKNOWN);
+    facts_are(catalog, "select schema_to_xml('s', true, true, '')", PLAN_WRITE, PLAN_TOUCH_UNKNOWN);
+    facts_are(catalog, "select table_to_xmlschema('sees', true, true, '')", PLAN_READ, 0);
+    catalog_unref(many);
+    catalog_unref(catalog);
+}
+
 /* What a statement runs without naming it: operators, and functions beside PostgreSQL's own. */
 Test(catalog, what_runs_everywhere)
 {
