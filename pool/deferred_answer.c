@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "pool/core.h"
 #include "pool/deferred_begin.h"
 #include "pool/listen.h"
@@ -16,6 +17,7 @@
 #include "protocol/report.h"
 #include "protocol/sql_verb.h"
 #include "router/plan.h"
+#include "router/syntax.h"
 
 /* --- what a text says ------------------------------------------------------------------------- */
 
@@ -148,8 +150,39 @@ void deferred_answer_write_tag(struct engine *engine, struct session *session,
     }
 }
 
-void deferred_answer_write_refusal(struct engine *engine)
+/* What a server says of the text before it looks at the transaction (exec_simple_query and
+ * exec_parse_message, postgres.c); code 0: nothing. Its message is in `error`. */
+static struct report judge(struct engine *engine, const struct session *session, const char *text,
+                           uint32_t len, bool prepares, struct syntax_error *error)
 {
-    struct report report = {.code = ERR_FAILED_TRANSACTION};
+    struct report report = {.code = 0};
+    struct plan *plan = state_plan(engine, session, text, len);
+    struct plan_context context = state_plan_context(session);
+    if (plan->class == PLAN_OPAQUE) {
+        if (syntax_check(&context, text, len, pool_server_major(session->pool), error) ==
+            ERR_SYNTAX) {
+            report = (struct report){
+                .code = ERR_SYNTAX, .message = error->message, .position = error->position};
+        }
+    } else if (prepares && plan->statement_count > 1) {
+        report =
+            (struct report){.code = ERR_SYNTAX,
+                            .message = "cannot insert multiple commands into a prepared statement"};
+    }
+    plan_unref(plan);
+    return report;
+}
+
+void deferred_answer_write_refusal(struct engine *engine, const struct session *session,
+                                   const char *text, uint32_t len, bool prepares)
+{
+    struct report report = {.code = 0};
+    struct syntax_error error;
+    if (text != NULL && len <= LIMIT_PLAN_BYTES) {
+        report = judge(engine, session, text, len, prepares, &error);
+    }
+    if (report.code == 0) {
+        report = (struct report){.code = ERR_FAILED_TRANSACTION};
+    }
     report_write(&engine->scratch, &report);
 }

@@ -28,8 +28,11 @@ struct plan *deferred_answer_plan(struct engine *engine, const struct session *s
 void deferred_answer_write_tag(struct engine *engine, struct session *session,
                                const struct plan *plan);
 
-/* 25P02. */
-void deferred_answer_write_refusal(struct engine *engine);
+/* What a failed transaction answers to anything but its end: 25P02; to a text (without its NUL;
+ * NULL: there is none) that is no SQL 42601, as a server parses first. `prepares`: it is a Parse's,
+ * which takes one statement. */
+void deferred_answer_write_refusal(struct engine *engine, const struct session *session,
+                                   const char *text, uint32_t len, bool prepares);
 
 /* The last of an answer: ReadyForQuery. */
 void deferred_answer_write_end(struct engine *engine, struct session *session);

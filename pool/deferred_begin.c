@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "pool/core.h"
 #include "pool/deferred_answer.h"
 #include "pool/deferred_batch.h"
@@ -16,10 +17,17 @@
 #include "protocol/sql_verb.h"
 #include "router/plan.h"
 
-/* What of a failed transaction's queries does not end it. Returns the bytes taken; 0: it passes. */
+/* What of a failed transaction's queries does not end it. Returns the bytes taken; 0: it passes, or
+ * *ret_whole says how many bytes must be seen together first. */
 static uint32_t refuse_query(struct engine *engine, struct session *session, const char *text,
-                             uint32_t len, uint32_t total, uint32_t have)
+                             uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
+    if (have < total && total <= LIMIT_PLAN_BYTES) {
+        *ret_whole = total;
+        return 0;
+    }
+    uint32_t here = (have < total ? have : total) - MESSAGE_HEADER_BYTES;
+    uint32_t len = message_text_bytes(text, here);
     enum sql_verb verb = sql_verb_read(text, len);
     if (verb == SQL_VERB_ROLLBACK || verb == SQL_VERB_ABORT) {
         session->begin = BEGIN_DEFERRED; /* there is more behind it: for a server to roll back */
@@ -29,7 +37,7 @@ static uint32_t refuse_query(struct engine *engine, struct session *session, con
     if (verb == SQL_VERB_EMPTY && have >= total) {
         session_write_empty(engine, BACKEND_EMPTY_QUERY_RESPONSE);
     } else {
-        deferred_answer_write_refusal(engine);
+        deferred_answer_write_refusal(engine, session, have < total ? NULL : text, len, false);
     }
     deferred_answer_write_end(engine, session);
     return session_discard(session, total, have);
@@ -55,10 +63,8 @@ static uint32_t take_query(struct engine *engine, struct session *session, const
         plan = deferred_answer_plan(engine, session, text, body_bytes - 1);
     }
     if (plan == NULL) {
-        uint32_t here = (have < total ? have : total) - MESSAGE_HEADER_BYTES;
         return session->begin == BEGIN_FAILED
-                   ? refuse_query(engine, session, text, message_text_bytes(text, here), total,
-                                  have)
+                   ? refuse_query(engine, session, text, total, have, ret_whole)
                    : 0;
     }
     session_drop_unnamed(engine, session);
@@ -95,14 +101,26 @@ static uint32_t take_close(struct engine *engine, struct session *session, const
 
 /* Of a failed transaction what is not answered otherwise. */
 static uint32_t refuse_message(struct engine *engine, struct session *session, const uint8_t *at,
-                               uint32_t total, uint32_t have)
+                               uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
     uint8_t type = at[0];
+    const char *text = NULL;
+    if (type == FRONTEND_PARSE && have < total && total <= LIMIT_PLAN_BYTES) {
+        *ret_whole = total;
+        return 0;
+    }
     if (type == FRONTEND_PARSE && have > MESSAGE_HEADER_BYTES && at[MESSAGE_HEADER_BYTES] == '\0') {
         session_drop_unnamed(engine,
                              session); /* before it is refused (exec_parse_message, postgres.c) */
     }
-    deferred_answer_write_refusal(engine);
+    if (type == FRONTEND_PARSE && have >= total) {
+        struct reader reader = reader_of(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
+        reader_cstr(&reader);
+        text = reader_cstr(&reader);
+        text = reader.failed ? NULL : text;
+    }
+    deferred_answer_write_refusal(engine, session, text, text == NULL ? 0 : (uint32_t)strlen(text),
+                                  true);
     if (type == FRONTEND_FUNCTION_CALL) {
         deferred_answer_write_end(engine, session);
     } else {
@@ -132,14 +150,14 @@ uint32_t deferred_begin_take(struct engine *engine, struct session *session, con
         uint32_t taken = deferred_batch_take(engine, session, at, have, ret_whole);
         return taken > 0 || *ret_whole > have || !failed
                    ? taken
-                   : refuse_message(engine, session, at, total, have);
+                   : refuse_message(engine, session, at, total, have, ret_whole);
     }
     case FRONTEND_CLOSE:
         return failed ? take_close(engine, session, at, total, have, ret_whole) : 0;
     case FRONTEND_DESCRIBE:
     case FRONTEND_EXECUTE:
     case FRONTEND_FUNCTION_CALL:
-        return failed ? refuse_message(engine, session, at, total, have) : 0;
+        return failed ? refuse_message(engine, session, at, total, have, ret_whole) : 0;
     }
     return 0;
 }

@@ -182,8 +182,6 @@ static const char *const catalog_whys[] = {
 int own_explain_session(struct engine *engine, struct session *session, const char *text,
                         uint32_t len, struct explanation *explanation)
 {
-    const struct settings *baseline = session->pool->baseline;
-    const char *version = baseline == NULL ? NULL : settings_get(baseline, "server_version");
     struct plan_context context = state_plan_context(session);
     enum pool_facts_state state = pool_facts_state(engine, session);
     struct own_explain facts = {
@@ -196,7 +194,7 @@ int own_explain_session(struct engine *engine, struct session *session, const ch
         .session = session,
         .owns_link = session->owns_link,
         .virtual_names = session_virtual_statements(session),
-        .server_major = version == NULL ? 0 : (uint32_t)strtoul(version, NULL, 10)};
+        .server_major = pool_server_major(session->pool)};
     for (enum control control = 0; control < CONTROL_COUNT; control++) {
         facts.values[control] = own_get(session, control);
         facts.sources[control] = own_source(session, control);

@@ -15,6 +15,7 @@
 #include "pool/listen.h"
 #include "pool/pool_facts.h"
 #include "pool/session.h"
+#include "pool/settings.h"
 #include "protocol/crypto.h"
 
 static uint64_t pool_hash(const struct engine *engine, const char *database, const char *user,
@@ -228,6 +229,13 @@ static void forget_replica(const struct engine *engine, const struct pool *pool)
     if (primary != NULL) {
         primary->replicas[pool->target - POOL_REPLICA] = NULL;
     }
+}
+
+uint32_t pool_server_major(const struct pool *pool)
+{
+    const char *version =
+        pool->baseline == NULL ? NULL : settings_get(pool->baseline, "server_version");
+    return version == NULL ? 0 : (uint32_t)strtoul(version, NULL, 10);
 }
 
 void pool_free(struct engine *engine, struct pool *pool)

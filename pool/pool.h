@@ -147,6 +147,9 @@ struct pool *pool_find(const struct engine *engine, const char *database, const 
  * of how to log in. NULL when memory is out, or there is no such server. */
 struct pool *pool_of_replica(struct engine *engine, struct pool *primary, uint32_t node);
 
+/* The major version of its servers; 0: none has logged in yet. */
+uint32_t pool_server_major(const struct pool *pool);
+
 void pool_free(struct engine *engine, struct pool *pool);
 
 /* Replaces the password by a copy, wiping the old one; NULL forgets it. */

@@ -12,12 +12,11 @@
 #include "router/functions.h"
 #include "router/parse.h"
 #include "router/plan.h"
-#include "router/skeleton.h"
+#include "router/syntax.h"
 
 enum {
-    PARSER_MAJOR = 15, /* PostgreSQL's version that libpg_query is of */
-    NAME_BYTES = 200,  /* of a table or function, with its schema */
-    NAMES_MAX = 100,   /* rows of names; a statement may have any number */
+    NAME_BYTES = 200, /* of a table or function, with its schema */
+    NAMES_MAX = 100,  /* rows of names; a statement may have any number */
     SKELETON_SHOWN = 2000,
 };
 
@@ -298,45 +297,20 @@ static void add_tree(const struct parse_tree *tree, const struct catalog *catalo
 
 /* --- what is not understood ------------------------------------------------------------------- */
 
-/* Why a text has no skeleton; NULL: it has one. */
-static const char *why_opaque(const char *text, uint32_t len)
-{
-    static const char *const reasons[] = {
-        [SKELETON_CLEAR] = NULL,
-        [SKELETON_LONG_TEXT] = "the text is too long to be looked at",
-        [SKELETON_LONG] = "the statement is too long to be looked at",
-        [SKELETON_DEEP] = "it is nested too deep to be parsed",
-        [SKELETON_LEXICAL] = "a literal or comment has no end, or a byte begins no token",
-    };
-    enum skeleton_opaque opaque = SKELETON_CLEAR;
-    uint8_t *room = malloc(LIMIT_SKELETON_ROOM_BYTES);
-    for (uint32_t at = 0; at < len && opaque == SKELETON_CLEAR && room != NULL;) {
-        const struct skeleton_room lent = {.bytes = room, .bytes_max = LIMIT_SKELETON_ROOM_BYTES};
-        struct skeleton skeleton;
-        skeleton_make(text + at, len - at, &lent, &skeleton);
-        opaque = skeleton.opaque;
-        at += skeleton.next;
-    }
-    free(room);
-    return reasons[opaque];
-}
-
 static int add_opaque(const struct plan_context *context, const char *text, uint32_t len,
                       uint32_t server_major, struct explanation *explanation)
 {
-    const char *why = why_opaque(text, len);
+    const char *why = syntax_why_opaque(text, len);
     bool clear = context->safe_encoding && context->standard_strings;
     if (why == NULL && clear) {
-        char *copy = strndup(text, len);
-        if (copy == NULL) {
-            return ERR_NO_MEMORY;
+        struct syntax_error error;
+        int code = syntax_check(context, text, len, server_major, &error);
+        if (code != 0) {
+            snprintf(explanation->error, sizeof(explanation->error), "%s", error.message);
+            explanation->error_at = error.position;
+            return code;
         }
-        parse_why_not(copy, explanation->error, sizeof(explanation->error), &explanation->error_at);
-        free(copy);
-        if (explanation->error[0] != '\0' && server_major <= PARSER_MAJOR) {
-            return ERR_SYNTAX;
-        }
-        explanation_add(explanation, "not understood", explanation->error,
+        explanation_add(explanation, "not understood", error.message,
                         "says the parser of PostgreSQL 15; the server's may know it");
         return 0;
     }

@@ -348,6 +348,34 @@ def _():
         equal(other.rows("SELECT a FROM t WHERE a IN (30, 31)"), [])
 
 
+def refused(client, text, parses):
+    """What a failed transaction says of a text: the error's code, message and place."""
+    result = client.send(parse("", text) + sync() if parses else query(text)).ready()
+    return [(m.kind, *(m.fields.get(field) for field in "CMP")) if m.kind == "E" else m.kind for m in result]
+
+
+@suite.check("in a failed transaction that no server knows of, what is no SQL is 42601, as on a direct connection")
+def _():
+    texts = [
+        "SELEC 1", "SELECT 1 FRM t", "SELECT 1; SELEC 2", "UPDATE t SET", "SELECT 'no end", "SELECT $tag$ no end",
+        "SELECT \"no end", "/* no end", "SELECT 1; SELECT 2", "SELECT 1", "INSERT INTO none VALUES (1)",
+        "SELECT 'na\u00efve' FRM t", "SELECT * FROM t WHERE b = 'x' LIMIT LIMIT", "SELECT 1;;", "SELECT (1",
+        "SELECT 1 " + "-- a long comment\n" * 2000 + "FRM t", "SELECT U&'\\00zz'", "SELECT 1 AS",
+    ]
+    with stage.proxy(size=1, wait_timeout="100ms") as proxy, stage.direct() as direct:
+        holder, client = stage.client(proxy), stage.client(proxy)
+        holder.query("BEGIN")
+        holder.query("SELECT 1")
+        for each in (client, direct):
+            each.query("BEGIN")
+            equal(each.query("SELECT 1/0").status, "E")
+        for text in texts:
+            for parses in (False, True):
+                wanted = refused(direct, text, parses)
+                equal(refused(client, text, parses), wanted, f"{'Parse' if parses else 'Query'} of {text[:60]!r}")
+        equal(client.query("ROLLBACK").tags, ["ROLLBACK"])
+
+
 @suite.check("idle_transaction_timeout runs from BEGIN on, client_idle_timeout does not")
 def _():
     with stage.proxy(size=1, idle_transaction_timeout="600ms", client_idle_timeout="200ms") as proxy:

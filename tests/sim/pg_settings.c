@@ -201,7 +201,7 @@ void pg_greet(struct pg *pg)
     for (uint32_t i = 0; i < PG_REPORTED_COUNT; i++) {
         report(pg, pg_parameter_names[i], pg->now.values[i].current);
     }
-    report(pg, "server_version", "15.0");
+    report(pg, "server_version", "16.0"); /* later than the parser's: it may know what is no SQL */
     report(pg, "server_encoding", "UTF8");
     report(pg, "is_superuser", "off");
 }
