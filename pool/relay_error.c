@@ -143,6 +143,7 @@ bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool who
             setup_error(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
         } else if (!asked && !quiet && route_can_again(link, &fields)) {
             relay->run = at; /* what stands before it the primary will say, too */
+            (void)heal_is_due(relay->engine, link, &fields); /* it is prepared anew next time */
             forward = false;
             again = !link->terminated; /* else it goes on when the link has ended */
         } else if (!link->terminated && heals(relay, at, &fields, &again_at)) {
