@@ -343,6 +343,16 @@ static int load_session(struct session *session)
     return code;
 }
 
+/* By COMMIT: what reads have logged (they prune pages) is not flushed behind a ROLLBACK, and has
+ * replicas seem to be behind (router/tail.h). */
+static void end_transaction(struct session *session)
+{
+    PGresult *result;
+    if (ask(session, "COMMIT", &result) == 0) {
+        PQclear(result);
+    }
+}
+
 void catalog_load_run(struct catalog_load *load)
 {
     struct session session = {.load = load};
@@ -353,6 +363,9 @@ void catalog_load_run(struct catalog_load *load)
         return;
     }
     load->code = load_session(&session);
+    if (load->code == 0) {
+        end_transaction(&session);
+    }
     if (load->code != 0 && load->detail[0] == '\0') {
         (void)fail(load, load->code, error_message(load->code));
     }

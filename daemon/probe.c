@@ -40,16 +40,24 @@ static const char question[] =
     "(SELECT system_identifier FROM pg_catalog.pg_control_system()), "
     "(EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::pg_catalog.int8, "
     "(SELECT bytes_per_wal_segment FROM pg_catalog.pg_control_init()), "
-    "CASE WHEN r THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END "
+    "CASE WHEN r THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END, "
+    "CASE WHEN r THEN NULL"
+    " ELSE pg_catalog.pg_current_wal_flush_lsn() - '0/0'::pg_catalog.pg_lsn END "
     "FROM (SELECT pg_catalog.pg_is_in_recovery() AS r OFFSET 0) AS s";
 
-/* What a poll asks. On a primary that has become a replica meanwhile the first one fails. */
-static const char prepare_polls[] =
-    "PREPARE poll_primary AS SELECT false, pg_catalog.pg_current_wal_insert_lsn(); "
-    "PREPARE poll_replica AS SELECT pg_catalog.pg_is_in_recovery(),"
-    " pg_catalog.pg_last_wal_replay_lsn(); ";
+/* What a poll asks. On a primary that has become a replica meanwhile the first two fail. What is
+ * inserted is looked at before what is flushed. */
+#define POLL_PRIMARY                                        \
+    "SELECT false, pg_catalog.pg_current_wal_insert_lsn()," \
+    " pg_catalog.pg_current_wal_flush_lsn()"
 
-enum { POLL_IN_RECOVERY, POLL_LSN, POLL_COLUMNS };
+static const char prepare_polls[] =
+    "PREPARE poll_primary AS " POLL_PRIMARY "; "
+    "PREPARE poll_commit AS " POLL_PRIMARY " FROM pg_catalog.txid_current(); "
+    "PREPARE poll_replica AS SELECT pg_catalog.pg_is_in_recovery(),"
+    " pg_catalog.pg_last_wal_replay_lsn(), NULL; ";
+
+enum { POLL_IN_RECOVERY, POLL_LSN, POLL_FLUSHED, POLL_COLUMNS };
 
 enum column {
     COLUMN_IN_RECOVERY,
@@ -59,6 +67,7 @@ enum column {
     COLUMN_STARTED,
     COLUMN_SEGMENT,
     COLUMN_PAUSED,
+    COLUMN_FLUSHED,
     COLUMNS,
 };
 
@@ -196,6 +205,7 @@ static void take_answer(struct probe *probe)
         .has_lsn = !pq_line_null(line, COLUMN_LSN),
         .paused = truth_of(line, COLUMN_PAUSED),
         .lsn = number_of(line, COLUMN_LSN),
+        .flushed = number_of(line, COLUMN_FLUSHED),
         .timeline = (uint32_t)number_of(line, COLUMN_TIMELINE),
         .segment_bytes = (uint32_t)number_of(line, COLUMN_SEGMENT),
         .system_id = number_of(line, COLUMN_SYSTEM),
@@ -221,6 +231,7 @@ static void take_poll(struct probe *probe)
     struct node_poll poll = {.asked_us = probe->polled_us};
     if (good) {
         poll.lsn = nodes_round_lsn(pq_line_binary(line, POLL_LSN), probe->segment_bytes);
+        poll.flushed = nodes_round_lsn(pq_line_binary(line, POLL_FLUSHED), probe->segment_bytes);
     } else {
         probe->known = false;
     }
@@ -232,7 +243,15 @@ static void take_poll(struct probe *probe)
     }
 }
 
-bool probe_poll(struct probe *probe)
+static const char *poll_of(const struct probe *probe, bool commits)
+{
+    if (probe->in_recovery) {
+        return "poll_replica";
+    }
+    return commits ? "poll_commit" : "poll_primary";
+}
+
+bool probe_poll(struct probe *probe, bool commits)
 {
     if (!probe->known || probe->polled || probe->state == PROBE_ASKING) {
         return false;
@@ -240,7 +259,7 @@ bool probe_poll(struct probe *probe)
     probe->setup.asks(probe->setup.argument, probe->setup.number);
     probe->polled = true;
     probe->polled_us = now_us(probe); /* before it is sent */
-    pq_line_execute(asked(probe), probe->in_recovery ? "poll_replica" : "poll_primary");
+    pq_line_execute(asked(probe), poll_of(probe, commits));
     return true;
 }
 

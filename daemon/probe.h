@@ -14,7 +14,11 @@
  * noticed. When the name service can't be asked the connection is kept.
  *
  * Beside that a server can be polled for its LSN alone (probe_poll), which costs it a prepared
- * statement. The old connection answers polls until the new one takes its place.
+ * statement. The old connection answers polls until the new one takes its place. A poll of the
+ * primary may commit a transaction that has done nothing but take a number (txid_current): then the
+ * server flushes all that it has logged, soon after. Nobody waits for that: such a commit needs no
+ * standby's word, and not the disk's, whatever synchronous_commit says (RecordTransactionCommit in
+ * src/backend/access/transam/xact.c). It needs no privilege, and a read-only transaction may.
  */
 #ifndef DAEMON_PROBE_H
 #define DAEMON_PROBE_H
@@ -31,6 +35,7 @@ struct worker;
 /* What a poll has told. */
 struct node_poll {
     uint64_t lsn;      /* inserted or replayed; without page headers */
+    uint64_t flushed;  /* likewise; of a primary, else 0 */
     uint64_t asked_us; /* before it was sent */
 };
 
@@ -67,9 +72,10 @@ void probe_free(struct probe *probe);
 /* The same login, in strings of another snapshot; and another interval from the next rest on. */
 void probe_set_login(struct probe *probe, const struct pq_login *login, uint32_t interval_ms);
 
-/* Asks for nothing but the LSN, at once. False: there is no connection that has answered the whole
- * question before, or something is under way on it; what comes of that is told. */
-bool probe_poll(struct probe *probe);
+/* Asks for nothing but the LSN, at once; `commits` (of a primary): and commits something. False:
+ * there is no connection that has answered the whole question before, or something is under way on
+ * it; what comes of that is told. */
+bool probe_poll(struct probe *probe, bool commits);
 
 /* Asks for all now, instead of after the rest of the interval. */
 void probe_hurry(struct probe *probe);

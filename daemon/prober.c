@@ -270,8 +270,8 @@ static void tell_listeners(struct group *group)
     }
 }
 
-/* An LSN of a node that `nodes` knows. */
-static void take_lsn(struct group *group, uint32_t at, bool has_lsn, uint64_t lsn)
+/* An LSN of a node that `nodes` knows; `flushed` of a primary, else 0. */
+static void take_lsn(struct group *group, uint32_t at, bool has_lsn, uint64_t lsn, uint64_t flushed)
 {
     const struct nodes *nodes = &group->nodes;
     bool counts = has_lsn && (at == nodes->primary || is_comparable(nodes, at));
@@ -280,6 +280,8 @@ static void take_lsn(struct group *group, uint32_t at, bool has_lsn, uint64_t ls
     } else if (!polls_answered(&group->polls, at, lsn, nodes->nodes[at].incarnation)) {
         nodes_changed(&group->nodes, at, "its LSN went back", worker_now_us(group->prober->worker));
         tell(group);
+    } else if (at == nodes->primary && flushed != 0) {
+        polls_flushed(&group->polls, lsn, flushed);
     }
     tell_listeners(group);
 }
@@ -303,21 +305,38 @@ static void arm(struct prober *prober)
     }
 }
 
+static struct polls_who find_who(const struct group *group)
+{
+    const struct nodes *nodes = &group->nodes;
+    struct polls_who who = {0};
+    for (uint32_t i = 0; i < nodes->rules.count; i++) {
+        bool is_replica = group->probes[i] != NULL && is_comparable(nodes, i);
+        bool is_primary = group->probes[i] != NULL && i == nodes->primary;
+        who.usable |= (uint32_t)(is_primary || (is_replica && nodes_may_read(nodes, i))) << i;
+        who.late |= (uint32_t)(is_replica && nodes_is_late(nodes, i)) << i;
+    }
+    return who;
+}
+
+static void poll_node(struct group *group, uint32_t at, struct polls_who who)
+{
+    bool commits = at == group->nodes.primary && polls_commits(&group->polls, who);
+    bool is_sent = probe_poll(group->probes[at], commits); /* else it is asked more, or is down */
+    if (is_sent && commits) {
+        polls_committed(&group->polls, worker_now_us(group->prober->worker));
+    }
+}
+
 /* Polls whoever is to be polled now. */
 static void look(struct group *group)
 {
-    uint32_t usable = 0;
     do {
-        uint64_t now_us = worker_now_us(group->prober->worker);
-        for (uint32_t i = 0; i < group->nodes.rules.count; i++) {
-            bool is_used = i == group->nodes.primary ||
-                           (nodes_may_read(&group->nodes, i) && is_comparable(&group->nodes, i));
-            usable |= (uint32_t)(is_used && group->probes[i] != NULL) << i;
-        }
-        uint32_t due = polls_due(&group->polls, usable, now_us, &group->look_us);
+        struct polls_who who = find_who(group);
+        uint32_t due =
+            polls_due(&group->polls, who, worker_now_us(group->prober->worker), &group->look_us);
         for (uint32_t i = 0; due >> i != 0; i++) {
             if ((due >> i & 1) != 0) {
-                (void)probe_poll(group->probes[i]); /* else it is being asked more, or is down */
+                poll_node(group, i, who);
             }
         }
     } while (!polls_sleep(&group->polls));
@@ -364,7 +383,8 @@ static void on_answered(void *argument, uint32_t at, const struct node_answer *a
     nodes_answered(&group->nodes, at, answer);
     if (group->polls.ticks != NULL) {
         follow_primary(group);
-        take_lsn(group, at, node->has_lsn, node->lsn);
+        uint64_t flushed = nodes_round_lsn(answer->flushed, answer->segment_bytes);
+        take_lsn(group, at, node->has_lsn, node->lsn, flushed);
         look(group);
     }
     tell(group);
@@ -379,7 +399,7 @@ static void on_polled(void *argument, uint32_t at, const struct node_poll *poll)
     if (poll == NULL) {
         polls_lost(&group->polls, at);
     } else {
-        take_lsn(group, at, true, poll->lsn);
+        take_lsn(group, at, true, poll->lsn, poll->flushed);
     }
     look(group);
 }

@@ -414,6 +414,13 @@ static void judge_replica(struct nodes *nodes, uint32_t at, const struct node_an
     hear(nodes, at, HEARD_BEHIND, why, answer->answered_us);
 }
 
+bool nodes_is_late(const struct nodes *nodes, uint32_t node)
+{
+    uint64_t limit_us = nodes->rules.max_lag_us / 2;
+    return limit_us != 0 && nodes->nodes[node].role == NODE_ROLE_REPLICA &&
+           nodes->nodes[node].lag_us > limit_us;
+}
+
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static void drop_lsn(struct node *node)

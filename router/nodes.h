@@ -90,6 +90,7 @@ struct node_answer {
     bool has_lsn;
     bool paused;            /* replay is, by hand */
     uint64_t lsn;           /* pg_current_wal_insert_lsn, or pg_last_wal_replay_lsn */
+    uint64_t flushed;       /* pg_current_wal_flush_lsn; 0: not told */
     uint32_t timeline;      /* 0: not told */
     uint32_t segment_bytes; /* of its WAL; 0: not told */
     uint64_t system_id;     /* 0: not told */
@@ -189,6 +190,9 @@ static inline bool nodes_may_read(const struct nodes *nodes, uint32_t node)
 {
     return nodes->nodes[node].state == NODE_UP && nodes->nodes[node].role == NODE_ROLE_REPLICA;
 }
+
+/* Whether it is a replica that lags, or is on its way to: more than half of max_lag behind. */
+bool nodes_is_late(const struct nodes *nodes, uint32_t node);
 
 /* A record that ends with its page makes the insert position point behind the next page's header,
  * while a replica that has replayed it stands before that: the header is taken off

@@ -24,6 +24,7 @@ void polls_fini(struct polls *polls)
 void polls_follow(struct polls *polls, uint32_t primary)
 {
     polls->primary = primary;
+    polls->tail = (struct tail){0};
     ticks_void(polls->ticks);
     for (uint32_t i = 0; i < LIMIT_NODES; i++) {
         polls_forget(polls, i);
@@ -91,6 +92,12 @@ bool polls_answered(struct polls *polls, uint32_t at, uint64_t lsn, uint32_t inc
     return true;
 }
 
+void polls_flushed(struct polls *polls, uint64_t inserted, uint64_t flushed)
+{
+    ASSERT(polls->primary < LIMIT_NODES);
+    tail_told(&polls->tail, inserted, flushed, polls->nodes[polls->primary].asked_us);
+}
+
 void polls_lost(struct polls *polls, uint32_t at)
 {
     ASSERT(at < LIMIT_NODES);
@@ -105,6 +112,9 @@ void polls_forget(struct polls *polls, uint32_t at)
     ticks_forget_at(polls->ticks, at);
     node->lsn = node->seen = 0;
     node->behind_lsn = node->lag_us = 0;
+    if (at == polls->primary) {
+        polls->tail = (struct tail){0};
+    }
 }
 
 /* --- whom to ask ------------------------------------------------------------------------------ */
@@ -122,21 +132,47 @@ static uint64_t earliest_us(const struct poll_node *node)
     return at_us > again_us ? at_us : again_us;
 }
 
-uint32_t polls_due(const struct polls *polls, uint32_t usable, uint64_t now_us,
+/* Whether the tail is what keeps a replica from what is wanted, or makes it late. */
+static bool tail_matters(const struct polls *polls, struct polls_who who)
+{
+    uint64_t lsn;
+    (void)target(polls, &lsn);
+    for (uint32_t i = 0; i < LIMIT_NODES; i++) {
+        const struct poll_node *node = &polls->nodes[i];
+        bool is_awaited =
+            (who.late >> i & 1) != 0 || ((who.usable >> i & 1) != 0 && node->lsn < lsn);
+        if (i != polls->primary && is_awaited && tail_holds_up(&polls->tail, node->lsn)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* When the primary is to be polled, as far as the tail goes. */
+static uint64_t tail_us(const struct polls *polls, struct polls_who who)
+{
+    return tail_matters(polls, who) ? polls->tail.due_us : POLLS_NEVER;
+}
+
+uint32_t polls_due(const struct polls *polls, struct polls_who who, uint64_t now_us,
                    uint64_t *ret_next_us)
 {
-    uint64_t lsn, number = target(polls, &lsn);
+    uint64_t lsn, number = target(polls, &lsn), unflushed_us = tail_us(polls, who);
     bool wants_primary = ticks_wanted(polls->ticks) > ticks_newest(polls->ticks);
     uint32_t due = 0;
     *ret_next_us = POLLS_NEVER;
     for (uint32_t i = 0; i < LIMIT_NODES; i++) {
         const struct poll_node *node = &polls->nodes[i];
-        bool is_wanted =
-            i == polls->primary ? wants_primary : node->seen < number || node->lsn < lsn;
-        if ((usable >> i & 1) == 0 || !is_wanted || node->is_busy) {
+        bool is_primary = i == polls->primary;
+        bool is_wanted = is_primary ? wants_primary || unflushed_us != POLLS_NEVER
+                                    : node->seen < number || node->lsn < lsn;
+        if ((who.usable >> i & 1) == 0 || !is_wanted || node->is_busy) {
             continue;
         }
         uint64_t at_us = earliest_us(node);
+        if (is_primary && !wants_primary && at_us < unflushed_us) {
+            at_us = unflushed_us;
+        }
         if (at_us <= now_us) {
             due |= UINT32_C(1) << i;
         } else if (at_us < *ret_next_us) {
@@ -144,6 +180,16 @@ uint32_t polls_due(const struct polls *polls, uint32_t usable, uint64_t now_us,
         }
     }
     return due;
+}
+
+bool polls_commits(const struct polls *polls, struct polls_who who)
+{
+    return polls->tail.is_stuck && tail_matters(polls, who);
+}
+
+void polls_committed(struct polls *polls, uint64_t now_us)
+{
+    tail_committed(&polls->tail, now_us);
 }
 
 bool polls_sleep(struct polls *polls)

@@ -15,6 +15,8 @@
  *   delayed or paused ever more seldom, for nobody can be helped by asking it sooner.
  * - A replica is polled at least once after each answer of the primary that was wanted, behind or
  *   not, so that connections opened before come to count.
+ * - Where a replica waits for nothing but WAL that the primary does not flush (router/tail.h), the
+ *   primary is polled without a want, and once more with a commit.
  */
 #ifndef ROUTER_POLLS_H
 #define ROUTER_POLLS_H
@@ -23,6 +25,7 @@
 #include <stdint.h>
 
 #include "base/limits.h"
+#include "router/tail.h"
 
 struct ticks;
 
@@ -48,6 +51,7 @@ struct poll_node {
 struct polls {
     struct ticks *ticks; /* a reference */
     uint32_t primary;    /* or a number that no node has */
+    struct tail tail;    /* of the primary */
     struct poll_node nodes[LIMIT_NODES];
 };
 
@@ -67,16 +71,30 @@ void polls_asked(struct polls *polls, uint32_t at, uint64_t now_us);
  * incarnation, and nothing of this node counts. */
 bool polls_answered(struct polls *polls, uint32_t at, uint64_t lsn, uint32_t incarnation);
 
+/* What that answer told of the primary besides: how far its WAL is flushed. */
+void polls_flushed(struct polls *polls, uint64_t inserted, uint64_t flushed);
+
 /* Nothing is under way at that node. */
 void polls_lost(struct polls *polls, uint32_t at);
 
 /* What was known of that node's LSN holds no more, nor does what is under way. */
 void polls_forget(struct polls *polls, uint32_t at);
 
-/* The nodes that are to be polled now, a bit for each, of those in `usable`; and when to look again
- * if nothing happens before, or POLLS_NEVER. */
-uint32_t polls_due(const struct polls *polls, uint32_t usable, uint64_t now_us,
+/* Who may be polled, a bit for each node. */
+struct polls_who {
+    uint32_t usable; /* the primary, and replicas that may be read */
+    uint32_t late;   /* replicas that are taken for late, whoever wants what */
+};
+
+/* The nodes that are to be polled now, of those that are usable, and when to look again if nothing
+ * happens before, or POLLS_NEVER. */
+uint32_t polls_due(const struct polls *polls, struct polls_who who, uint64_t now_us,
                    uint64_t *ret_next_us);
+
+/* Whether that poll of the primary is to commit something, so that it flushes; polls_committed when
+ * it is sent. */
+bool polls_commits(const struct polls *polls, struct polls_who who);
+void polls_committed(struct polls *polls, uint64_t now_us);
 
 /* Leaves it to the next want to wake us, if all that is wanted of the primary is answered. False:
  * more is wanted by now, look again. */

@@ -37,7 +37,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 import routes  # noqa: E402
 from check import Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
-from trio import Heartbeat, Trio, all_up  # noqa: E402
+from trio import Trio, all_up  # noqa: E402
 from whereabouts import LOGGED, Whereabouts  # noqa: E402
 from wire import Wire  # noqa: E402
 
@@ -61,7 +61,7 @@ def _(primary):
 @contextlib.contextmanager
 def proxied(**routing):
     trio.caught_up()
-    with Heartbeat(trio), Howdah(config=trio.config(workers=2, pool={"size": 8}, routing=routing)) as proxy:
+    with Howdah(config=trio.config(workers=2, pool={"size": 8}, routing=routing)) as proxy:
         all_up(proxy)
         with Wire(proxy.port) as client:
             client.login("postgres", "app")

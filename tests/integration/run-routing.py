@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import routes  # noqa: E402
 from check import Failed, Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
-from trio import Heartbeat, Trio, all_up  # noqa: E402
+from trio import Trio, all_up  # noqa: E402
 from whereabouts import LOGGED, Whereabouts  # noqa: E402
 from wire import Result, Wire, bind, copy_data, copy_done, execute, one_shot, parse, query, sync  # noqa: E402
 
@@ -62,7 +62,7 @@ def proxied(pool=None, **routing):
     """A Howdah that knows the servers and the catalog."""
     trio.caught_up()
     config = trio.config(workers=2, pool={"size": 4, **(pool or {})}, routing=routing)
-    with Heartbeat(trio), Howdah(config=config) as proxy:
+    with Howdah(config=config) as proxy:
         all_up(proxy)
         with Wire(proxy.port) as client:
             client.login("postgres", "app")

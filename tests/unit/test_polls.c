@@ -6,10 +6,13 @@
 
 /* A primary (node 0) and two replicas, in a simulated time of microseconds. A server answers after
  * RTT_US with what it was in the middle of that. Each replica shows what the primary was lag_us
- * before; one that is paused stays where it was. */
-enum { NODES = 3, ALL = 7, RTT_US = 200, STEP_US = 20, INCARNATION = 1 };
+ * before; one that is paused stays where it was. What is logged beside commits (`loose`) is
+ * flushed, and shown by replicas, FLUSH_US after a poll that commits. */
+enum { NODES = 3, RTT_US = 200, STEP_US = 20, INCARNATION = 1, FLUSH_US = 200000 };
 #define MS UINT64_C(1000)
 #define S UINT64_C(1000000)
+
+static const struct polls_who everybody = {.usable = 7}, replicas = {.usable = 6};
 
 struct server {
     uint64_t due_us, lsn; /* of the answer; 0: nothing is under way */
@@ -22,11 +25,14 @@ struct world {
     uint64_t now_us, next_us;
     struct server servers[NODES];
     uint64_t begun_us, write_us; /* since then a write each so many microseconds */
+    uint64_t loose, commits, committed_us;
+    struct polls_who who;
 };
 
 static void begin(struct world *world)
 {
     *world = (struct world){.now_us = S, .next_us = POLLS_NEVER, .begun_us = S, .write_us = S};
+    world->who = everybody;
     world->ticks = ticks_new();
     polls_init(&world->polls, ticks_ref(world->ticks));
     polls_follow(&world->polls, 0);
@@ -43,24 +49,52 @@ static uint64_t lsn_at(const struct world *world, uint64_t us)
     return 1000 + (us > world->begun_us ? (us - world->begun_us) / world->write_us : 0);
 }
 
+static bool is_flushed(const struct world *world)
+{
+    return world->commits > 0 && world->now_us >= world->committed_us + FLUSH_US;
+}
+
 static uint64_t lsn_of(const struct world *world, const struct server *server)
 {
     uint64_t us = world->now_us - server->lag_us;
-    return lsn_at(world, server->paused_us != 0 ? server->paused_us : us);
+    bool has_loose = server == &world->servers[0] || is_flushed(world);
+    return lsn_at(world, server->paused_us != 0 ? server->paused_us : us) +
+           (has_loose ? world->loose : 0);
+}
+
+static void ask_one(struct world *world, uint32_t at)
+{
+    struct server *server = &world->servers[at];
+    cr_assert_eq(server->due_us, 0, "one at a time");
+    if (at == 0 && polls_commits(&world->polls, world->who)) {
+        polls_committed(&world->polls, world->now_us);
+        world->commits++;
+        world->committed_us = world->now_us;
+    }
+    polls_asked(&world->polls, at, world->now_us);
+    server->due_us = world->now_us + RTT_US;
+    server->polls++;
+}
+
+static void answer(struct world *world, uint32_t at)
+{
+    struct server *server = &world->servers[at];
+    server->due_us = 0;
+    cr_assert(polls_answered(&world->polls, at, server->lsn, INCARNATION));
+    if (at == 0) {
+        uint64_t unflushed = is_flushed(world) ? 0 : world->loose;
+        polls_flushed(&world->polls, server->lsn, server->lsn - unflushed);
+    }
 }
 
 static void ask(struct world *world)
 {
     uint32_t due;
     do {
-        due = polls_due(&world->polls, ALL, world->now_us, &world->next_us);
+        due = polls_due(&world->polls, world->who, world->now_us, &world->next_us);
         for (uint32_t i = 0; i < NODES; i++) {
-            struct server *server = &world->servers[i];
             if ((due >> i & 1) != 0) {
-                cr_assert_eq(server->due_us, 0, "one at a time");
-                polls_asked(&world->polls, i, world->now_us);
-                server->due_us = world->now_us + RTT_US;
-                server->polls++;
+                ask_one(world, i);
             }
         }
     } while (!polls_sleep(&world->polls));
@@ -86,8 +120,7 @@ static void run(struct world *world, uint64_t until_us, uint64_t want_us)
             if (server->due_us == world->now_us + RTT_US / 2) {
                 server->lsn = lsn_of(world, server);
             } else if (server->due_us == world->now_us) {
-                server->due_us = 0;
-                cr_assert(polls_answered(&world->polls, i, server->lsn, INCARNATION));
+                answer(world, i);
                 news = true;
             }
         }
@@ -219,7 +252,7 @@ Test(polls, with_another_primary_nothing_that_was_under_way_counts)
     cr_assert(polls_answered(&world.polls, 2, 5000, INCARNATION), "of a replica");
     cr_assert(!ticks_bound(world.ticks, need, &lsn));
     cr_assert(replayed(&world, 0) == 0 && replayed(&world, 2) == 0);
-    cr_assert((polls_due(&world.polls, ALL, world.now_us, &next_us) & 2) != 0, "the new one");
+    cr_assert((polls_due(&world.polls, everybody, world.now_us, &next_us) & 2) != 0, "the new one");
     polls_asked(&world.polls, 1, world.now_us);
     cr_assert(polls_answered(&world.polls, 1, 900, INCARNATION));
     cr_assert(ticks_bound(world.ticks, need, &lsn) && lsn == 900);
@@ -248,12 +281,63 @@ Test(polls, who_cannot_be_asked_is_not_due)
     uint64_t next_us;
     begin(&world);
     (void)ticks_want(world.ticks, ticks_next(world.ticks));
-    cr_assert_eq(polls_due(&world.polls, ALL, world.now_us, &next_us), 1);
-    cr_assert_eq(polls_due(&world.polls, ALL - 1, world.now_us, &next_us), 0);
+    cr_assert_eq(polls_due(&world.polls, everybody, world.now_us, &next_us), 1);
+    cr_assert_eq(polls_due(&world.polls, replicas, world.now_us, &next_us), 0);
     polls_asked(&world.polls, 0, world.now_us);
-    cr_assert_eq(polls_due(&world.polls, ALL, world.now_us, &next_us), 0, "is under way");
+    cr_assert_eq(polls_due(&world.polls, everybody, world.now_us, &next_us), 0, "is under way");
     polls_lost(&world.polls, 0);
-    cr_assert_eq(polls_due(&world.polls, ALL, world.now_us, &next_us), 1, "is wanted yet");
+    cr_assert_eq(polls_due(&world.polls, everybody, world.now_us, &next_us), 1, "is wanted yet");
+    end(&world);
+}
+
+Test(polls, what_an_idle_primary_does_not_flush_is_flushed_for_who_waits_for_it)
+{
+    struct world world;
+    begin(&world);
+    world.write_us = 1000 * S;
+    world.loose = 64;
+    run(&world, 5 * S, 0);
+    cr_assert_eq(world.servers[0].polls, 0, "nobody waits");
+    uint64_t need = ticks_next(world.ticks), began_us = world.now_us, lsn;
+    want(&world);
+    while (!ticks_bound(world.ticks, need, &lsn) || replayed(&world, 1) < lsn) {
+        run(&world, world.now_us + MS, 0);
+    }
+    cr_assert_eq(world.commits, 1);
+    cr_assert(world.now_us - began_us < 2 * (TAIL_US + FLUSH_US), "%lu us",
+              world.now_us - began_us);
+    run(&world, world.now_us + 60 * S, 0);
+    cr_assert(world.commits == 1 && world.servers[0].polls <= 4, "and that was all");
+    end(&world);
+}
+
+Test(polls, nothing_is_committed_for_a_replica_that_is_behind_what_is_flushed)
+{
+    struct world world;
+    begin(&world);
+    world.servers[1].paused_us = world.servers[2].paused_us = S;
+    world.loose = 64;
+    run(&world, 3 * S, 0);
+    run(&world, 60 * S, 100 * MS);
+    cr_assert_eq(world.commits, 0);
+    end(&world);
+}
+
+Test(polls, a_replica_that_is_taken_for_late_needs_no_want)
+{
+    struct world world;
+    begin(&world);
+    world.write_us = 1000 * S;
+    world.loose = 64;
+    for (uint32_t i = 0; i < 2; i++) { /* the probes' own questions */
+        ask_one(&world, i);
+    }
+    run(&world, 2 * S, 0);
+    cr_assert_eq(world.commits, 0);
+    world.who.late = 2;
+    ask_one(&world, 0); /* what the next of them tells has us look */
+    run(&world, 4 * S, 0);
+    cr_assert_eq(world.commits, 1);
     end(&world);
 }
 
