@@ -138,6 +138,8 @@ def all_rows(proxy, driver, rows):
               for fault in routes.play(lambda: DRIVERS[driver](dsn), steps, where)]
     for fault in faults:
         print(f"# {driver}: {fault}", flush=True)
+    if faults:
+        print(f"# {where_reads_went(proxy)}", flush=True)
     true(not faults, f"{len(faults)} faults in {len(rows)} rows: {faults[0] if faults else ''}")
 
 
