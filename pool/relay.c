@@ -268,14 +268,14 @@ static bool ready_is_plain(const struct link *link, const uint8_t *at, const uin
     const struct session *owner = link->owner;
     return end - at > MESSAGE_HEADER_BYTES && memcmp(at, header, sizeof(header)) == 0 &&
            relay_is_status(at[MESSAGE_HEADER_BYTES]) && link->settings_before == NULL &&
-           owner != NULL && owner->own == NULL && owner->routing == NULL &&
-           owner->restored == NULL && !listen_holds(owner) &&
+           owner != NULL && owner->own == NULL && owner->restored == NULL &&
+           (owner->routing == NULL || owner->begin == BEGIN_NONE) && !listen_holds(owner) &&
            link->pool->limits.mode != POOL_STATEMENT;
 }
 
 /* The common case: messages that only pass through to the client, from which at most follows that
  * the next entry is due. Returns the bytes that it covers from `at`, which may be none. */
-static uint32_t pass_plain(const struct engine *engine, struct link *link, const uint8_t *at,
+static uint32_t pass_plain(struct engine *engine, struct link *link, const uint8_t *at,
                            const uint8_t *end)
 {
     struct due *due = &link->due;
@@ -299,6 +299,9 @@ static uint32_t pass_plain(const struct engine *engine, struct link *link, const
         }
         if (ready) {
             relay_note_ready(engine, link, at[MESSAGE_HEADER_BYTES]);
+            if (link->owner->routing != NULL) {
+                route_ready(engine, link, at[MESSAGE_HEADER_BYTES]); /* as it is: no BEGIN waits */
+            }
         }
         if (ends) {
             due_pop(due);

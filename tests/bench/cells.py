@@ -15,6 +15,7 @@ CPU_TLS_MAX = 1.25
 CPU_STREAM_MAX = 1.15
 ADDED_LATENCY_US_MAX = 5
 PEERS = ("pgbouncer", "odyssey")
+CPU_ROUTED_MAX = 1.03       # by one Howdah without replicas
 CPU_ORM_MAX = 0.96          # the goal; hoped for are 0.90
 STORM_SECONDS_MAX = 3       # more would run out of the client's ports
 
@@ -39,6 +40,7 @@ class Cell:
     tls: bool = False
     prepared: bool = False
     workers_2: bool = False         # also with two workers
+    routed: bool = False            # also with reads going to a replica
     goals: list = field(default_factory=list)
 
 
@@ -68,6 +70,11 @@ def two_workers(results, _name):
     return ratio("tps", "howdah")(results, "howdah-2")
 
 
+def routed(results, _name):
+    """CPU of one that sends reads to a replica by that of one without replicas."""
+    return ratio("cpu_us", "howdah")(results, "howdah-routed")
+
+
 def cpu_goal(limit):
     """CPU against the relay's."""
     return Goal(f"CPU at most {limit} x the relay's", limit, ratio("cpu_us", "relay"))
@@ -87,12 +94,14 @@ def query_cell(mode, clients, tls=False):
         goals = [cpu_goal(CPU_TLS_MAX if tls else CPU_MAX[mode]), not_above("pgbouncer")]
         if not tls:
             goals.append(Goal("two workers not slower than one", 1.0, two_workers, least=True))
+            goals.append(Goal(f"with reads routed, CPU at most {CPU_ROUTED_MAX} x without",
+                              CPU_ROUTED_MAX, routed))
     return Cell(f"select, {mode}, {clients} client{'s' if clients > 1 else ''}"
                 + (", TLS" if tls else ""),
                 lambda world, target, seconds: measure.pgbench(world, target, mode, clients,
                                                                seconds),
                 "query", "tps", tls=tls, prepared=mode == "prepared",
-                workers_2=clients > 1 and not tls, goals=goals)
+                workers_2=clients > 1 and not tls, routed=clients > 1 and not tls, goals=goals)
 
 
 def orm_cell(style, clients):

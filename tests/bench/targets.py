@@ -11,6 +11,7 @@ User `bench` is let in without a password; in front of Access(auth="scram") prox
 `bench_scram`, who proves SECRET.
 """
 
+import json
 import os
 import pwd
 import re
@@ -27,7 +28,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
 from howdah import Howdah, HowdahError          # noqa: E402
-from pgcluster import Cluster, free_port, run, self_signed_cert      # noqa: E402
+from pgcluster import Cluster, Replica, free_port, run, self_signed_cert     # noqa: E402
 
 POOL_SIZE = 16              # server connections of the proxies that pool
 CLIENTS_MAX = 15000
@@ -35,6 +36,7 @@ SCALE = 10                  # of pgbench's tables: a million accounts
 SECRET = "secret"
 FILES_MAX = 65536           # descriptors wanted, if the hard limit allows
 SERVER_HBA = "local all all trust\n" \
+             "host replication all 127.0.0.1/32 trust\n" \
              "host all bench_scram 127.0.0.1/32 scram-sha-256\n" \
              "host all all 127.0.0.1/32 trust\n"
 C_FLAGS = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror",
@@ -103,6 +105,7 @@ class World:
         self.dir = None
         self.cluster = Cluster(version, hba=SERVER_HBA, ssl=True,
                                options={"max_connections": 300, "shared_buffers": "256MB"})
+        self.replica = None     # started when it is first asked for
 
     def __enter__(self):
         raise_descriptor_limit()
@@ -119,6 +122,8 @@ class World:
         return self
 
     def __exit__(self, *_):
+        if self.replica:
+            self.replica.stop()
         self.cluster.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -134,6 +139,7 @@ class World:
         """Starts a target; raises Skip if it isn't given, StartError if it won't."""
         starters = {"direct": self._start_direct, "relay": self._start_relay,
                     "howdah": self._start_howdah, "howdah-2": self._start_howdah_2,
+                    "howdah-routed": self._start_howdah_routed,
                     "pgbouncer": self._start_pgbouncer, "odyssey": self._start_odyssey}
         return starters[name](auth, tls, list(wrapper), env or {})
 
@@ -179,9 +185,9 @@ class World:
         return self._spawn("relay", wrapper + [self.tool("relay"), str(port),
                                                str(self.cluster.port)], port, auth, tls, env)
 
-    def _start_howdah(self, auth, tls, wrapper, env, workers=1, name="howdah"):
+    def _start_howdah(self, auth, tls, wrapper, env, workers=1, name="howdah", more=None):
         settings = {"workers": workers, "databases.bench.pool.size": POOL_SIZE,
-                    "auth.method": "trust", "max_clients": CLIENTS_MAX}
+                    "auth.method": "trust", "max_clients": CLIENTS_MAX, **(more or {})}
         if tls:
             settings |= {"tls.cert": self.cert, "tls.key": self.key}
         if auth == "scram":
@@ -197,6 +203,15 @@ class World:
 
     def _start_howdah_2(self, auth, tls, wrapper, env):
         return self._start_howdah(auth, tls, wrapper, env, workers=2, name="howdah-2")
+
+    def _start_howdah_routed(self, auth, tls, wrapper, env):
+        """One that sends reads to a replica, of the same size and on the same machine."""
+        if not self.replica:
+            self.replica = Replica(self.cluster)
+            self.replica.start()
+        replica = f"postgres://127.0.0.1:{self.replica.port}/bench?sslmode=disable"
+        return self._start_howdah(auth, tls, wrapper, env, name="howdah-routed",
+                                  more={"databases.bench.replicas": json.dumps([replica])})
 
     def _start_pgbouncer(self, auth, tls, wrapper, env):
         port, binary = free_port(), self._peer("pgbouncer")
