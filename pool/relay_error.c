@@ -133,6 +133,9 @@ bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool who
     link->setup_failed |= setup;
     link->erred = true;
     link->ends_failed = false;
+    if (forward && link->owner != NULL && link->status == 'I') {
+        link->owner->resets_custom = false; /* it was rolled back */
+    }
     if (forward && link->owner != NULL && link->owner->own != NULL) {
         own_errored(link->owner);
     }

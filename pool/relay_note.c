@@ -65,8 +65,9 @@ static void note_command(struct relay *relay, const uint8_t *body, uint32_t body
     }
     if (body[1] == 'I') { /* RESET ALL is part of DISCARD ALL */
         link_settings_reset(engine, link);
+        bool late = link->owner != NULL && restore_discarded(engine, link->owner);
         if (link->owner != NULL && !link->owner->owns_link) {
-            state_discarded(engine, link->owner);
+            state_discarded(engine, link->owner, late);
         }
     }
 }

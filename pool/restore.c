@@ -48,7 +48,9 @@ void restore_note(struct engine *engine, struct session *session, const struct p
     settings_unref(&engine->settings, session->restores);
     session->restores = part;
     session->restores_local = local;
-    session->restores_late |= (plan->touches & PLAN_TOUCH_DISCARD) != 0;
+    if ((plan->touches & PLAN_TOUCH_DISCARD) != 0) {
+        session->restores_late = RESTORE_LATE;
+    }
 }
 
 /* What the client is told of at the ReadyForQuery of its RESET. */
@@ -67,9 +69,6 @@ static bool write_noted(struct engine *engine, struct session *session, bool syn
         session->restores_local
             ? settings_write_local(&engine->scratch, session->restores)
             : settings_write_change(&engine->scratch, engine->settings.none, session->restores);
-    if (syncs) {
-        remember_sent(engine, session);
-    }
     restore_forget(engine, session);
     if (syncs) {
         frontend_sync(&engine->scratch);
@@ -95,6 +94,7 @@ static bool write_query(struct engine *engine, struct session *session)
 bool restore_send(struct engine *engine, struct session *session, bool in_batch)
 {
     if (!in_batch) {
+        remember_sent(engine, session);
         return write_noted(engine, session, true);
     }
     if (session->settings->unsafe_encoding || session->startup->unsafe_encoding) {
@@ -106,23 +106,58 @@ bool restore_send(struct engine *engine, struct session *session, bool in_batch)
 
 bool restore_executed(struct engine *engine, struct session *session)
 {
-    return session->restores_late || write_noted(engine, session, false);
+    return session->restores_late != RESTORE_AT_ONCE || write_noted(engine, session, false);
 }
 
-bool restore_synced(struct engine *engine, struct session *session)
+void restore_synced(struct engine *engine, struct session *session)
 {
-    if (session->restores_late) {
-        return write_noted(engine, session, true);
+    if (session->restores_late == RESTORE_AT_ONCE) {
+        restore_forget(engine, session);
+        return;
+    }
+    remember_sent(engine, session);
+    session->restores_late = RESTORE_AWAITED;
+}
+
+bool restore_discarded(struct engine *engine, struct session *session)
+{
+    if (session->restores == NULL || session->restores_late == RESTORE_AT_ONCE) {
+        return false;
+    }
+    if (session->restores_late == RESTORE_LATE) { /* it was flushed */
+        remember_sent(engine, session);
+    }
+    if (!session->owns_link) {
+        restore_forget(engine, session);
+    }
+    session->restores_late = RESTORE_BEHIND;
+    return true;
+}
+
+bool restore_waits(struct engine *engine, struct session *session)
+{
+    if (session->restores_late < RESTORE_AWAITED) {
+        return false;
+    }
+    if (!due_empty(&session->link->due)) {
+        session->blocked = true; /* link_after_reply comes back to it */
+        return true;
+    }
+    if (session->restores_late == RESTORE_BEHIND) {
+        return !write_noted(engine, session, true);
     }
     restore_forget(engine, session);
-    return true;
+    settings_unref(&engine->settings, session->restored);
+    session->restored = NULL;
+    return false;
 }
 
 void restore_forget(struct engine *engine, struct session *session)
 {
     settings_unref(&engine->settings, session->restores);
     session->restores = NULL;
-    session->restores_local = session->restores_late = false;
+    session->restores_local = false;
+    session->restores_late = RESTORE_AT_ONCE;
 }
 
 bool restore_hides(const struct link *link, const char *name, const char *value)
@@ -139,7 +174,10 @@ bool restore_is_next(const struct link *link)
     while (next < link->due.count && due_at(&link->due, next)->what == DUE_NAME) {
         next++;
     }
-    return next < link->due.count && (due_at(&link->due, next)->flags & DUE_FLAG_RESTORE) != 0;
+    if (next < link->due.count) {
+        return (due_at(&link->due, next)->flags & DUE_FLAG_RESTORE) != 0;
+    }
+    return link->owner->restores_late == RESTORE_BEHIND;
 }
 
 void restore_tell(struct engine *engine, struct link *link)
@@ -147,6 +185,9 @@ void restore_tell(struct engine *engine, struct link *link)
     struct session *owner = link->owner;
     struct settings *restored = owner->restored;
     owner->restored = NULL;
+    if (owner->restores == NULL) {
+        owner->restores_late = RESTORE_AT_ONCE;
+    }
     for (uint32_t i = 0; link->status != 'E' && i < link->baseline->count; i++) {
         const struct setting *usual = &link->baseline->items[i];
         const char *value = settings_get(restored, usual->name);

@@ -16,6 +16,15 @@ struct link;
 struct plan;
 struct session;
 
+/* A DISCARD ALL of the extended protocol is answered before the startup's settings are set again:
+ * it may not be executed, or fail in a pipeline. Until then no other message passes. */
+enum restore_late {
+    RESTORE_AT_ONCE,
+    RESTORE_LATE,    /* DISCARD ALL was bound */
+    RESTORE_AWAITED, /* and a Sync was sent behind it */
+    RESTORE_BEHIND,  /* it was done; in session mode the next message brings them along */
+};
+
 /* What the statement with this plan resets must be set again behind it. */
 void restore_note(struct engine *engine, struct session *session, const struct plan *plan);
 
@@ -32,12 +41,18 @@ void restore_bind(struct engine *engine, struct session *session, const uint8_t 
 bool restore_send(struct engine *engine, struct session *session, bool in_batch);
 
 /* An Execute was sent: the same without a Sync. What comes before the next ReadyForQuery is one
- * change to the server: it reports nothing. Not yet behind a DISCARD ALL, which commits at once: an
- * error behind it would roll back what is ours alone. */
+ * change to the server: it reports nothing. */
 bool restore_executed(struct engine *engine, struct session *session);
 
 /* A Sync was sent. */
-bool restore_synced(struct engine *engine, struct session *session);
+void restore_synced(struct engine *engine, struct session *session);
+
+/* DISCARD ALL was done. Returns whether the startup's settings have not been sent since: they go to
+ * the link as those of any session do (link_setup), but in session mode. */
+bool restore_discarded(struct engine *engine, struct session *session);
+
+/* Whether a message must wait for the end of a DISCARD ALL, or the session is closing. */
+bool restore_waits(struct engine *engine, struct session *session);
 
 /* What was noted is not to be sent: its statement was not executed, or nobody knows whether. */
 void restore_forget(struct engine *engine, struct session *session);
@@ -46,8 +61,9 @@ void restore_forget(struct engine *engine, struct session *session);
  * told. */
 bool restore_hides(const struct link *link, const char *name, const char *value);
 
-/* Whether what is at the head of the ledger is the last in front of what sets session->restored;
- * its ReadyForQuery is about to pass: the owner is told of that where it was told otherwise. */
+/* Whether what is at the head of the ledger is the last in front of what sets session->restored, or
+ * of all; its ReadyForQuery is about to pass: the owner is told of that where it was told
+ * otherwise. */
 bool restore_is_next(const struct link *link);
 void restore_tell(struct engine *engine, struct link *link);
 

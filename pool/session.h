@@ -107,8 +107,9 @@ struct session {
     struct settings *restored; /* what was so sent last and not been told yet; or NULL */
     uint8_t begin;             /* enum session_begin */
     struct plan_modes begin_modes;
-    bool resets_custom;                 /* a custom setting was reset, or all: pool/state.c */
-    bool restores_local, restores_late; /* until the transaction ends; only behind its Sync */
+    bool resets_custom;      /* a custom setting was reset, or all, amid a query: pool/state.c */
+    bool restores_local;     /* until the transaction ends */
+    uint8_t restores_late;   /* enum restore_late: pool/restore.h */
     struct plan *plain_plan; /* of the unnamed statement, where none are kept; a reference */
     struct plan *set_alone;  /* of the one SET under way outside a transaction; a reference */
     uint32_t pins;           /* PIN_*: why the session keeps its link */

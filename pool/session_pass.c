@@ -93,6 +93,9 @@ uint32_t session_pass_sync(struct engine *engine, struct session *session, struc
                            uint8_t *message, uint32_t total, uint32_t have)
 {
     struct link *link = session->link;
+    if (session->restores != NULL && restore_waits(engine, session)) {
+        return 0;
+    }
     if (!link->due.copy_in) {
         if (!link_due_forward(engine, link, DUE_SYNC)) {
             return 0;
@@ -101,8 +104,8 @@ uint32_t session_pass_sync(struct engine *engine, struct session *session, struc
         link->due.skipping = false;
     }
     session_forward(engine, session, block, message, total, have);
-    if (session->restores != NULL && !link->due.copy_in && !restore_synced(engine, session)) {
-        return 0;
+    if (session->restores != NULL && !link->due.copy_in) {
+        restore_synced(engine, session);
     }
     return have < total ? have : total;
 }
@@ -254,6 +257,9 @@ __attribute__((noinline)) uint32_t session_pass_message(struct engine *engine,
                                                         uint32_t *ret_whole)
 {
     struct block *rewritten = NULL;
+    if (session->restores != NULL && restore_waits(engine, session)) {
+        return 0;
+    }
     if (pid_message(engine, session, message, total, have, &rewritten)) {
         *ret_whole = total;
         return 0;

@@ -163,8 +163,7 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
         return; /* what DISCARD ALL does needs no question: state_discarded */
     }
     session->touched |= touches;
-    session->resets_custom |= (touches & PLAN_TOUCH_RESET) != 0 &&
-                              (!plan->is_plain_setting || has_dot(plan->settings[0].name));
+    session->resets_custom |= (touches & PLAN_TOUCH_RESET) != 0 && plan->statement_count != 1;
     session->link->spoilt |= (touches & STATE_SPOILS) != 0;
     session->pins |= pin_limit_pins((touches & (PLAN_TOUCH_LOAD | PLAN_TOUCH_SEED)) |
                                     (plan->leaves & PLAN_TOUCH_NAMELESS));
@@ -361,14 +360,13 @@ static struct settings *keep_told(struct engine *engine, const struct session *s
     return left;
 }
 
-void state_discarded(struct engine *engine, struct session *session)
+void state_discarded(struct engine *engine, struct session *session, bool late)
 {
     session->pins = 0;
     state_pins_changed(engine, session);
     listen_discarded(engine, session);
     custom_discarded(session);
-    session->touched |= session->startup->count > 0 ? PLAN_TOUCH_RESET : 0;
-    session->resets_custom = true;
+    session->touched |= session->startup->count > 0 && !late ? PLAN_TOUCH_RESET : 0;
     struct settings *left = settings_reset(&engine->settings, session->settings, session->startup);
     if (left == NULL) {
         session->pins |= PIN_UNKNOWN; /* memory is out: it keeps what its link has */
@@ -502,6 +500,8 @@ bool state_ask(struct engine *engine, struct session *session)
     writer_init(&question->texts);
     writer_init(&question->channels);
     link->question = question;
+    /* What comes meanwhile finds what a RESET means. */
+    link->lacks_settings = resets || link->settings != session->settings;
     write_question(&engine->scratch, asks);
     write_bind_execute(&engine->scratch, session, names, (asks & ASK_CHECK) != 0);
     settings_unref(&engine->settings, names);
@@ -589,8 +589,9 @@ static struct settings *answered_settings(struct engine *engine, const struct qu
     return settings_intern(&engine->settings, items, question->setting_count);
 }
 
-/* RESET means what the client asked for at its startup, not what the link began with. A custom
- * setting is '' then; that somebody has set it to that beside a RESET can't be told from it. */
+/* RESET means what the client asked for at its startup, not what the link began with. Behind one
+ * alone that is set again at once (pool/restore.h). Behind one amid a query a custom setting is '';
+ * that somebody has set it to that beside the RESET can't be told from it. */
 static struct settings *with_startup(struct engine *engine, struct link *link, struct settings *now,
                                      bool resets)
 {
@@ -627,6 +628,7 @@ static void take_settings(struct engine *engine, struct link *link, const struct
         } else {
             settings_replace(&engine->settings, &link->owner->settings, wanted);
             settings_unref(&engine->settings, wanted);
+            link->lacks_settings = link->settings != link->owner->settings;
             custom_answered(engine, link->owner);
         }
     }

@@ -97,8 +97,9 @@ bool state_ask(struct engine *engine, struct session *session);
 /* What pins the session has changed (also keeps_named, keeps_unnamed): notes since when. */
 void state_pins_changed(const struct engine *engine, struct session *session);
 
-/* DISCARD ALL was done: the session is as it was when it began. */
-void state_discarded(struct engine *engine, struct session *session);
+/* DISCARD ALL was done: the session is as it was when it began. `late`: its startup's settings are
+ * not on their way yet. */
+void state_discarded(struct engine *engine, struct session *session, bool late);
 
 /* A row of the answer (a DataRow's body; nothing of one that is too long), an error in its place,
  * and its end. Ends the session when memory is out. */
