@@ -206,7 +206,7 @@ void link_flush(struct engine *engine, struct link *link)
 void link_sent(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
-    /* Who is blocked waits for a reply, and would but send a Flush for it again, without end. */
+    /* Who is blocked waits for a reply, not for room. */
     if (owner != NULL && !owner->conn.reading && !owner->gone && !owner->blocked) {
         session_resume_later(engine, owner);
         conn_set_reading(engine, &owner->conn, true);

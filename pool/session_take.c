@@ -63,10 +63,8 @@ static inline __attribute__((always_inline)) uint32_t take_with_link(
     struct link *link = session->link;
     uint8_t type = message[0];
     if (link->due.count >= LIMIT_DUE - DUE_SLACK) {
-        if (!session->blocked) {
-            session->blocked = true;
-            link_flush(engine, link);
-        }
+        session->blocked = true; /* link_after_reply comes back to it */
+        link_flush(engine, link);
         return 0;
     }
     if (link->lacks_settings && !apply_settings(engine, session, message, total, have, ret_whole)) {

@@ -381,9 +381,10 @@ void world_pump(struct world *world)
         struct action action;
         more = false;
         for (uint32_t i = 0; i < world->engine_count; i++) {
-            while (engine_next_todo(world->engines[i], &todo)) {
+            while (turn < TURNS_MAX && engine_next_todo(world->engines[i], &todo)) {
                 do_todo(world, i, todo);
                 more = true;
+                turn++;
             }
             while (engine_next_action(world->engines[i], &action)) {
                 do_action(world, i, &action);
@@ -400,7 +401,7 @@ void world_pump(struct world *world)
                 more = true;
             }
         }
-        if (turn == TURNS_MAX + world->actor_count) {
+        if (turn >= TURNS_MAX + world->actor_count) {
             world_problem(world, "the engine does not come to rest");
         }
     }

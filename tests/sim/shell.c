@@ -415,9 +415,10 @@ static void flush(struct shell *shell)
     uint32_t rounds = 0;
     do {
         more = false;
-        while (engine_next_todo(shell->engine, &todo)) {
+        while (rounds < 10000 && engine_next_todo(shell->engine, &todo)) {
             do_todo(shell, &todo);
             more = true;
+            rounds++;
         }
         while (engine_next_action(shell->engine, &action)) {
             act(shell, &action);
