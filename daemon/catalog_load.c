@@ -58,7 +58,8 @@ static const char size_query[] = "SELECT sum(least(octet_length(prosrc), 65536))
     "  ('sql', 'plpgsql', 'internal') THEN NULL" body                                   \
     "  WHEN octet_length(p.prosrc) <= 65536 THEN p.prosrc END,"                         \
     " (SELECT string_agg(split_part(c, '=', 1), ' ') FROM unnest(p.proconfig) AS c"     \
-    "  WHERE split_part(c, '=', 1) LIKE '%.%')"                                         \
+    "  WHERE split_part(c, '=', 1) LIKE '%.%'),"                                        \
+    " p.prokind <> 'p' AND p.pronargs > 0 AND p.pronargs - p.pronargdefaults <= 1"      \
     " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"                     \
     " JOIN pg_language l ON l.oid = p.prolang LIMIT 200001"
 
@@ -225,6 +226,7 @@ static int take_function(struct catalog_builder *builder, const PGresult *rows, 
         .is_aggregate = truth(rows, row, 6),
         .source = text_or_null(rows, row, 7),
         .customs = text_or_null(rows, row, 8),
+        .takes_one = truth(rows, row, 9),
     };
     return catalog_add_function(builder, &function);
 }

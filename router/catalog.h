@@ -34,6 +34,7 @@ struct catalog_effect {
 struct catalog_function {
     const char *name;
     struct catalog_effect effect;
+    bool takes_one; /* one of that name can be called with one argument, and so as t.f */
 };
 
 enum catalog_relation_flag {

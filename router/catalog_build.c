@@ -15,7 +15,7 @@
 struct function {
     uint32_t oid, name, source, customs;
     struct catalog_effect own;
-    bool reads_source, is_grouped;
+    bool reads_source, is_grouped, takes_one;
 };
 
 struct relation {
@@ -148,6 +148,7 @@ int catalog_add_function(struct catalog_builder *builder, const struct catalog_f
     function->own = catalog_own_effect(row);
     function->reads_source = catalog_reads_source(row);
     function->is_grouped = !row->is_system || function_find(row->name) == NULL;
+    function->takes_one = row->takes_one;
     function->name = add_text(builder, row->name);
     function->source = function->reads_source ? add_text(builder, row->source) : 0;
     function->customs = row->customs != NULL ? add_text(builder, row->customs) : 0;
@@ -732,7 +733,12 @@ static int make_catalog(const struct catalog_builder *builder, uint64_t serial,
     add_effect(&catalog->everywhere, everywhere->touches, everywhere->flags & CATALOG_WRITES);
     catalog->ddl = builder->nodes[ddl_node(builder)];
     for (uint32_t g = 0; g < builder->function_group_count; g++) {
+        const struct group *group = &builder->function_groups[g];
         catalog->functions[g].effect = builder->nodes[function_name_node(builder, g)];
+        for (uint32_t i = group->first; i < group->first + group->count; i++) {
+            catalog->functions[g].takes_one |=
+                function_at(builder, builder->functions_by_name[i])->takes_one;
+        }
         look_for_shadow(catalog, &catalog->functions[g]);
     }
     *ret_catalog = catalog;

@@ -48,6 +48,7 @@ struct catalog_function_row {
     bool is_system;       /* of pg_catalog */
     bool of_extension;
     bool is_aggregate;
+    bool takes_one; /* can be called with one argument */
 };
 
 struct catalog_builder;

@@ -300,6 +300,15 @@ static void current_setting(struct work *work, uint32_t call)
     work->touches |= name != NULL && control_is_ours(name) ? PLAN_TOUCH_HOWDAH : 0;
 }
 
+/* A function of PostgreSQL's own. */
+static void call_own(struct work *work, const struct function_fact *fact)
+{
+    bool takes = strstr(fact->name, "unlock") == NULL;
+    raise_class(work, fact->class);
+    work->touches |= fact->touches;
+    work->leaves |= takes ? fact->touches & PLAN_TOUCH_ADVISORY : 0;
+}
+
 static void call_function(struct work *work, uint32_t name_list)
 {
     const struct parse_tree *tree = work->tree;
@@ -315,17 +324,29 @@ static void call_function(struct work *work, uint32_t name_list)
         classify_name(&work->names, PLAN_NAME_FUNCTION, name);
         return;
     }
-    raise_class(work, fact->class);
     work->local |= classify_local_function(name);
     if (strcmp(name, "set_config") == 0) {
+        raise_class(work, fact->class);
         set_config(work, tree->nodes[name_list].parent);
-    } else {
-        work->touches |= fact->touches;
-        bool takes = strstr(name, "unlock") == NULL;
-        if (strcmp(name, "current_setting") == 0) {
-            current_setting(work, tree->nodes[name_list].parent);
-        }
-        work->leaves |= takes ? fact->touches & PLAN_TOUCH_ADVISORY : 0;
+        return;
+    }
+    call_own(work, fact);
+    if (strcmp(name, "current_setting") == 0) {
+        current_setting(work, tree->nodes[name_list].parent);
+    }
+}
+
+/* A text that may be the name of a column, and of a function. */
+static void look_at_column(struct work *work, uint32_t node)
+{
+    const char *name = classify_column(work->tree, node);
+    const struct function_fact *fact = name == NULL ? NULL : function_find(name);
+    if (fact != NULL) {
+        /* Not of those that are the same in a transaction: many columns are named age. */
+        work->local |= classify_local_function(name) & PLAN_LOCAL_SERVER;
+        call_own(work, fact);
+    } else if (name != NULL) {
+        classify_add_column(&work->names, name);
     }
 }
 
@@ -388,6 +409,9 @@ static void scan(struct work *work, uint32_t from, uint32_t end, bool runs)
         const struct parse_node *node = &tree->nodes[i];
         if (node->kind == PARSE_TEXT) {
             const char *text = node->value.text;
+            if (runs) {
+                look_at_column(work, i);
+            }
             work->drops_on_commit |= strcmp(text, "ONCOMMIT_DROP") == 0 && node->name != NULL &&
                                      strcasecmp(node->name, "oncommit") == 0;
             if (strncmp(text, "pg_temp", 7) == 0 ||
@@ -769,12 +793,7 @@ void classify_free(struct plan *plan)
     plan->settings_count = 0;
     plan->is_plain_setting = false;
     classify_free_steps(plan);
-    for (uint32_t i = 0; i < plan->names_count; i++) {
-        free(plan->names[i].name);
-    }
-    free(plan->names);
-    plan->names = NULL;
-    plan->names_count = 0;
+    classify_free_names(plan);
     classify_free_tables(plan);
     free(plan->database);
     plan->database = NULL;

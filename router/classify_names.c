@@ -25,6 +25,37 @@ void classify_name(struct classify_names *names, enum plan_name_kind kind, const
     names->items[names->count++] = (struct plan_name){.name = copy, .kind = (uint8_t)kind};
 }
 
+const char *classify_column(const struct parse_tree *tree, uint32_t node)
+{
+    uint32_t string = tree->nodes[node].parent, list = tree->nodes[string].parent;
+    const char *field = tree->nodes[node].name, *name = tree->nodes[list].name;
+    if (tree->nodes[list].kind != PARSE_LIST || name == NULL || field == NULL ||
+        strcmp(field, "sval") != 0) {
+        return NULL;
+    }
+    bool is_last = string > list + 1 && tree->nodes[string].end == tree->nodes[list].end;
+    bool is_behind = strcmp(name, "indirection") == 0 || (strcmp(name, "fields") == 0 && is_last);
+    return is_behind ? tree->nodes[node].value.text : NULL;
+}
+
+void classify_add_column(struct classify_names *names, const char *name)
+{
+    uint32_t bytes = (uint32_t)strlen(name) + 1;
+    if (names->columns_bytes + bytes + 1 > names->columns_room) {
+        uint32_t room = 2 * (names->columns_bytes + bytes + 1);
+        char *columns = realloc(names->columns, room);
+        if (columns == NULL) {
+            names->failed = true;
+            return;
+        }
+        names->columns = columns;
+        names->columns_room = room;
+    }
+    memcpy(names->columns + names->columns_bytes, name, bytes);
+    names->columns_bytes += bytes;
+    names->columns[names->columns_bytes] = '\0';
+}
+
 /* Whether the common table expression `cte` is what a name at `at` means. */
 static bool reaches(const struct parse_tree *tree, uint32_t cte, uint32_t at)
 {
@@ -100,6 +131,8 @@ int classify_names_keep(struct classify_names *names, struct plan *plan)
     if (names->failed) {
         return ERR_NO_MEMORY;
     }
+    plan->columns = names->columns;
+    names->columns = NULL;
     if (names->count == 0) {
         return 0;
     }
@@ -122,4 +155,18 @@ void classify_names_fini(struct classify_names *names)
         free(names->items[i].name);
     }
     names->count = 0;
+    free(names->columns);
+    names->columns = NULL;
+}
+
+void classify_free_names(struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->names_count; i++) {
+        free(plan->names[i].name);
+    }
+    free(plan->names);
+    plan->names = NULL;
+    plan->names_count = 0;
+    free(plan->columns);
+    plan->columns = NULL;
 }

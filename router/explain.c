@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "protocol/sql_lexer.h"
+#include "router/classify_names.h"
 #include "router/explain_facts.h"
 #include "router/facts.h"
 #include "router/functions.h"
@@ -217,6 +218,26 @@ static void add_function(const struct parse_tree *tree, uint32_t list,
     explanation_add(explanation, "calls", text, why);
 }
 
+/* What is written as a column and may call a function that changes something; false if it isn't. */
+static bool add_column(const struct parse_tree *tree, uint32_t node, const struct catalog *catalog,
+                       struct explanation *explanation)
+{
+    char text[EXPLAIN_FACT_BYTES] = "PostgreSQL's own: changes data or the session";
+    const char *name = tree->nodes[node].kind == PARSE_TEXT ? classify_column(tree, node) : NULL;
+    const struct function_fact *fact = name == NULL ? NULL : function_find(name);
+    bool calls = fact != NULL && fact->class != PLAN_READ;
+    if (name != NULL && fact == NULL && catalog != NULL) {
+        const struct catalog_function *function = catalog_find_function(catalog, name);
+        calls = function != NULL && function->takes_one &&
+                (function->effect.touches != 0 || function->effect.flags != 0);
+        explain_function(catalog, name, text);
+    }
+    if (calls) {
+        explanation_add(explanation, "may call", name, text);
+    }
+    return calls;
+}
+
 /* Whether a WITH of the statement has that name. */
 static bool is_with_query(const struct parse_tree *tree, const char *name)
 {
@@ -291,6 +312,8 @@ static void add_tree(const struct parse_tree *tree, const struct catalog *catalo
             add_relation(tree, i, catalog, explanation);
         } else if (is_function) {
             add_function(tree, i, catalog, explanation);
+        } else {
+            count += add_column(tree, i, catalog, explanation);
         }
     }
 }

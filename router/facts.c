@@ -1,6 +1,7 @@
 #include "router/facts.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "router/catalog_own.h"
@@ -34,6 +35,19 @@ static void add_name(const struct catalog *catalog, const struct plan_name *name
     UNREACHABLE();
 }
 
+/* Where `t` has a column f, `t.f` is that; it is not known which columns there are. */
+static void add_columns(const struct catalog *catalog, const struct plan *plan,
+                        struct catalog_effect *sum)
+{
+    const char *name = plan->columns == NULL ? "" : plan->columns;
+    for (; *name != '\0'; name += strlen(name) + 1) {
+        const struct catalog_function *function = catalog_find_function(catalog, name);
+        if (function != NULL && function->takes_one) {
+            add(sum, &function->effect);
+        }
+    }
+}
+
 bool facts_run(const struct plan *plan)
 {
     return plan->class == PLAN_READ || plan->class >= PLAN_WRITE || plan->names_count > 0;
@@ -63,6 +77,7 @@ void facts_find(const struct catalog *catalog, struct plan *plan)
     for (uint32_t i = 0; i < plan->names_count; i++) {
         add_name(catalog, &plan->names[i], &sum);
     }
+    add_columns(catalog, plan, &sum);
     bool is_read = plan->own_class == PLAN_READ && sum.touches == 0 && sum.flags == 0;
     uint8_t class = plan->own_class == PLAN_READ && !is_read ? PLAN_WRITE : plan->own_class;
     keep(plan, catalog->serial, sum.touches, class);
@@ -71,7 +86,7 @@ void facts_find(const struct catalog *catalog, struct plan *plan)
 struct facts facts_unknown(const struct plan *plan)
 {
     struct facts facts = {plan->touches, plan->class};
-    if (plan->names_count > 0) {
+    if (plan->names_count > 0 || plan->columns != NULL) {
         facts.touches |= PLAN_TOUCH_UNKNOWN;
         facts.class = plan->class == PLAN_READ ? PLAN_WRITE : plan->class;
     }

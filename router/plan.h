@@ -191,6 +191,7 @@ struct plan {
     bool many_names;    /* more than PLAN_NAMES_MAX: `names` has not all */
     uint32_t names_count;
     struct plan_name *names;
+    char *columns; /* what may be a function f, as t.f: each with its NUL, "" at last; or NULL */
 
     /* What router/facts.h found last, and in which catalog; 0: nothing yet. */
     uint64_t facts_serial;

@@ -32,6 +32,7 @@ CREATE FUNCTION wraps(int) RETURNS int STABLE LANGUAGE plpgsql AS 'BEGIN RETURN 
 CREATE FUNCTION nap(float8) RETURNS void STABLE LANGUAGE internal AS 'pg_sleep';
 CREATE VIEW plain AS SELECT * FROM t WHERE reads(id) > 0;
 CREATE FUNCTION locks() RETURNS text VOLATILE LANGUAGE sql AS 'SELECT pg_advisory_xact_lock(3)::text';
+CREATE FUNCTION locks_row(t) RETURNS text VOLATILE LANGUAGE sql AS 'SELECT pg_advisory_xact_lock(4)::text';
 CREATE VIEW locking AS SELECT locks();
 CREATE VIEW sly AS SELECT writes(id) FROM t WHERE id = 1;
 CREATE VIEW sly_too AS SELECT * FROM sly;
@@ -121,6 +122,9 @@ P SELECT * FROM sly
 P SELECT * FROM sly_too
 P SELECT 1 FROM (SELECT * FROM sly_too) x LIMIT 1
 P SELECT * FROM counted
+P SELECT t.locks_row FROM t WHERE id = 1
+P SELECT (x).locks_row FROM t x WHERE id = 1
+P SELECT (7).pg_advisory_xact_lock
 P SELECT last_value FROM s
 P SELECT table_to_xml('locking', true, true, '')
 P SELECT schema_to_xml('public', true, true, '')

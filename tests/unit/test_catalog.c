@@ -97,6 +97,18 @@ static void function(struct catalog_builder *builder, uint32_t oid, const char *
     cr_assert_eq(catalog_add_function(builder, &row), 0);
 }
 
+static void function_of_one(struct catalog_builder *builder, uint32_t oid, const char *name,
+                            char volatility, const char *source)
+{
+    const struct catalog_function_row row = {.oid = oid,
+                                             .name = name,
+                                             .language = "sql",
+                                             .source = source,
+                                             .volatility = volatility,
+                                             .takes_one = true};
+    cr_assert_eq(catalog_add_function(builder, &row), 0);
+}
+
 static struct catalog *build(struct catalog_builder *builder)
 {
     static uint64_t serial;
@@ -248,6 +260,38 @@ Test(catalog, languages_and_extensions)
         cr_expect_eq(catalog->custom_count, cases[i].row.customs != NULL ? 2 : 0);
         catalog_unref(catalog);
     }
+}
+
+/* t.f is f(t) where t has no column f. */
+Test(catalog, functions_are_called_as_columns)
+{
+    struct catalog_builder *builder = catalog_builder_new();
+    function_of_one(builder, 101, "of_row", 'v', "SELECT set_config('a.b', 'c', false)");
+    function(builder, 102, "of_none", 'v', "INSERT INTO t VALUES (1)");
+    function_of_one(builder, 103, "looks", 's', "SELECT 1");
+    function(builder, 104, "two", 'v', "INSERT INTO t VALUES (1)");
+    function_of_one(builder, 105, "two", 's', "SELECT 1");
+    catalog_add_relation(builder, 201, "t", CATALOG_TABLE);
+    struct catalog *catalog = build(builder);
+    facts_are(catalog, "select t.of_row from t", PLAN_WRITE, PLAN_TOUCH_SETTINGS);
+    facts_are(catalog, "select 1 from t order by s.t.of_row", PLAN_WRITE, PLAN_TOUCH_SETTINGS);
+    facts_are(catalog, "select (x).of_row from t x", PLAN_WRITE, PLAN_TOUCH_SETTINGS);
+    facts_are(catalog, "select (t.a[1].of_row).id from t", PLAN_WRITE, PLAN_TOUCH_SETTINGS);
+    facts_are(catalog, "select (select 1 from t where t.of_row)", PLAN_WRITE, PLAN_TOUCH_SETTINGS);
+    facts_are(catalog, "select (x).two from t x", PLAN_WRITE, 0);
+    facts_are(catalog, "select of_row, of_row.id, t.of_none, t.looks, t.id, t.* from t", PLAN_READ,
+              0);
+    facts_are(catalog, "select t.lower, (t).age, t.upper from t", PLAN_READ, 0);
+    facts_are(NULL, "select t.of_row from t", PLAN_READ, 0);
+    const struct plan_context context = {.standard_strings = true, .safe_encoding = true};
+    struct plan_cache cache;
+    cr_assert_eq(plan_cache_init(&cache, 1, 16), 0);
+    const char *text = "select (row(1)).of_row";
+    struct plan *plan = plan_of(&cache, &context, text, (uint32_t)strlen(text));
+    cr_expect_eq(facts_unknown(plan).class, PLAN_WRITE);
+    plan_unref(plan);
+    plan_cache_fini(&cache);
+    catalog_unref(catalog);
 }
 
 /* What is logged of a sequence is ahead of it, and a replica shows that. */
