@@ -16,6 +16,7 @@
 #include "pool/options.h"
 #include "pool/pid.h"
 #include "pool/pool.h"
+#include "pool/route.h"
 #include "pool/state.h"
 #include "pool/tomb.h"
 #include "protocol/frontend.h"
@@ -670,6 +671,7 @@ static void deliver(struct engine *engine, struct listener *listener, uint32_t p
     if (session->conn.closing || session->deaf) {
         return;
     }
+    route_heard(engine, session);
     if (hears_now(session)) {
         write_notification(&engine->scratch, pid, name, payload);
         engine_flush_scratch(engine, &session->conn);

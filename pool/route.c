@@ -460,6 +460,27 @@ void route_sent(struct session *session, uint32_t bytes)
     routing->left -= bytes;
 }
 
+/* The primary has told the session something. */
+static void told_by_primary(struct engine *engine, struct routing *routing,
+                            const struct topology *topology)
+{
+    causal_at_primary(&routing->causal, topology->ticks);
+    if (routing->reads) {
+        pool_nodes_want(engine, topology, routing->causal.need);
+    }
+}
+
+void route_heard(struct engine *engine, struct session *session)
+{
+    const struct topology *topology =
+        session->routing == NULL ? NULL : topology_of(engine, session->pool);
+    if (topology != NULL && topology->ticks != NULL) {
+        told_by_primary(engine, session->routing, topology);
+    } else if (session->routing != NULL) {
+        session->routing->unnoted = true;
+    }
+}
+
 static void note_answered(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
@@ -482,13 +503,10 @@ static void note_answered(struct engine *engine, struct link *link)
         }
         return;
     }
-    causal_at_primary(&routing->causal, topology->ticks);
+    told_by_primary(engine, routing, topology);
     /* With more due the flag may be of what comes next. */
     if (!owner->query_is_read || link->due.count > 1) {
         ticks_note_write(topology->ticks);
-    }
-    if (routing->reads) {
-        pool_nodes_want(engine, topology, routing->causal.need);
     }
 }
 

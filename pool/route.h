@@ -90,6 +90,9 @@ void route_sent(struct session *session, uint32_t bytes);
  * told: a read at a replica is outside of the transaction that the client is in. */
 uint8_t route_ready(struct engine *engine, struct link *link, uint8_t status);
 
+/* The session was told of a commit by a notification: what it reads from now on shows that. */
+void route_heard(struct engine *engine, struct session *session);
+
 /* The link's session is told an error: if it reads for a transaction, that has failed. */
 void route_erred(struct link *link);
 

@@ -115,6 +115,17 @@ def _():
         equal({row["reads_waited"] for row in rows(proxy)}, {"0"}, "reads that waited")
 
 
+@suite.check("a notification is followed by what it tells of")
+def _():
+    with proxied("0ms") as (proxy, client):
+        client.query("LISTEN told")
+        eventually(lambda: ran_on(client, "SELECT 1") == {1}, "the replica is read", 20)
+        with paused():
+            trio.sql("BEGIN; UPDATE t SET v = v + 1000; NOTIFY told; COMMIT")
+            equal(client.until("A")[-1].body[4:].split(b"\0")[0], b"told", "notification")
+            equal(client.query("SELECT v >= 1000 FROM t").rows, [("t",)], "rows")
+
+
 @suite.check("when time is up the primary answers")
 def _():
     with proxied("500ms") as (proxy, client), paused():
