@@ -504,8 +504,9 @@ static void note_answered(struct engine *engine, struct link *link)
         return;
     }
     told_by_primary(engine, routing, topology);
-    /* With more due the flag may be of what comes next. */
-    if (!owner->query_is_read || link->due.count > 1) {
+    /* With more due the flag may be of what comes next; what is bound without a Sync is committed
+     * by a query behind it. */
+    if (!owner->query_is_read || owner->batch_writes || link->due.count > 1) {
         ticks_note_write(topology->ticks);
     }
 }
