@@ -26,7 +26,8 @@ static bool ends_nothing(const char *text, uint32_t len)
     enum sql_verb verb = sql_verb_read(text, len);
     bool usual = sql_verb_is_row(verb) || verb == SQL_VERB_BEGIN ||
                  verb == SQL_VERB_START_TRANSACTION || verb == SQL_VERB_SAVEPOINT ||
-                 verb == SQL_VERB_RELEASE || verb == SQL_VERB_ROLLBACK_TO || verb == SQL_VERB_SET;
+                 verb == SQL_VERB_RELEASE || verb == SQL_VERB_ROLLBACK_TO || verb == SQL_VERB_SET ||
+                 verb == SQL_VERB_COPY;
     return usual && memchr(text, ';', len) == NULL;
 }
 
@@ -74,11 +75,14 @@ static bool only_reads(const struct session *session, struct under_way under_way
 }
 
 /* Whether the server can't have ended the last statement, since it does not have all of it: half a
- * message, or COPY data without its end. */
+ * message, or COPY data without its end. Of the same query as COPY a COMMIT may be done. */
 static bool is_incomplete(const struct link *link)
 {
     const struct session *session = link->owner;
-    return link->due.copy_in || (session->body_left > 0 && session->body_fate == BODY_FORWARD);
+    if (link->due.copy_in) {
+        return (session->ends & ENDS_MAYBE) == 0;
+    }
+    return session->body_left > 0 && session->body_fate == BODY_FORWARD;
 }
 
 enum outcome outcome_of(const struct link *link)
