@@ -125,10 +125,11 @@ static bool has_dot(const char *name)
 }
 
 /* SET LOCAL of what PostgreSQL itself defines leaves nothing behind. A custom setting does: where
- * it was NULL it is '' afterwards. */
+ * it was NULL it is '' afterwards. So may pg_temp in a search path, by what is made then. */
 static bool leaves_nothing(const struct plan *plan)
 {
-    return plan->is_plain_setting && plan->settings[0].local && !has_dot(plan->settings[0].name);
+    return plan->is_plain_setting && plan->settings[0].local && !has_dot(plan->settings[0].name) &&
+           (plan->touches & PLAN_TOUCH_TEMP) == 0;
 }
 
 const struct plan *state_by_facts(struct engine *engine, const struct session *session,
@@ -144,9 +145,22 @@ const struct plan *state_by_facts(struct engine *engine, const struct session *s
     return room;
 }
 
+/* Whether what the statement makes is temporary without saying so, as the search path has pg_temp
+ * in it; or may be, as its transaction has changed settings. */
+static bool makes_temp(const struct session *session, const struct plan *plan)
+{
+    if (plan->class != PLAN_DDL && (plan->class < PLAN_DDL || plan->statement_count == 1)) {
+        return false;
+    }
+    const char *path = settings_get(session->settings, "search_path");
+    return (path != NULL && strstr(path, "pg_temp") != NULL) ||
+           ((session->touched | plan->touches) & CUSTOM_TOUCHES) != 0;
+}
+
 void state_touch(struct engine *engine, struct session *session, const struct plan *plan)
 {
     uint32_t touches = plan->touches & STATE_TOUCHES;
+    touches |= makes_temp(session, plan) ? PLAN_TOUCH_TEMP : 0;
     outcome_note(session, plan);
     listen_touch(session, plan);
     if (plan->changes_facts) {
