@@ -58,6 +58,7 @@ static void remember_sent(struct engine *engine, struct session *session)
 {
     settings_unref(&engine->settings, session->restored);
     session->restored = session->restores;
+    session->restored_local = session->restores_local;
     settings_ref(session->restored);
 }
 
@@ -188,7 +189,9 @@ void restore_tell(struct engine *engine, struct link *link)
     if (owner->restores == NULL) {
         owner->restores_late = RESTORE_AT_ONCE;
     }
-    for (uint32_t i = 0; link->status != 'E' && i < link->baseline->count; i++) {
+    /* SET LOCAL without a transaction block has set nothing. */
+    bool none = link->status == 'E' || (link->status == 'I' && owner->restored_local);
+    for (uint32_t i = 0; !none && i < link->baseline->count; i++) {
         const struct setting *usual = &link->baseline->items[i];
         const char *value = settings_get(restored, usual->name);
         const char *told = settings_get(owner->settings, usual->name);

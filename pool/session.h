@@ -109,6 +109,7 @@ struct session {
     struct plan_modes begin_modes;
     bool resets_custom;      /* a custom setting was reset, or all, amid a query: pool/state.c */
     bool restores_local;     /* until the transaction ends */
+    bool restored_local;     /* the same of what was sent last */
     uint8_t restores_late;   /* enum restore_late: pool/restore.h */
     struct plan *plain_plan; /* of the unnamed statement, where none are kept; a reference */
     struct plan *set_alone;  /* of the one SET under way outside a transaction; a reference */
