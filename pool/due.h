@@ -75,7 +75,7 @@ struct due_entry {
     bool begins;       /* of a BEGIN that the client was told of: pool/deferred_begin.h */
     uint32_t catalog;  /* Describe: shared_catalog when it was sent */
     bool applies;      /* of settings that travel with a statement: pool/apply.h */
-    uint32_t used;     /* Bind of a name: its session_statement.used then */
+    uint32_t number;   /* Bind of a name: its session_statement.number */
     struct link_statement *prepared; /* Parse: what the link will have; may be NULL */
     /* Parse, Close, Describe: what the client has; NULL = none, or gone. */
     struct session_statement *named;

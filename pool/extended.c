@@ -683,7 +683,7 @@ uint32_t extended_bind(struct engine *engine, struct session *session, struct bl
     if (!link_due(engine, link, DUE_BIND, outdated ? DUE_SWALLOW : DUE_FORWARD, 0)) {
         return 0;
     }
-    due_at(&link->due, link->due.count - 1)->used = named == NULL ? 0 : named->used;
+    due_at(&link->due, link->due.count - 1)->number = named == NULL ? 0 : named->number;
     note_bound(engine, session, portal, statement, &reader, here == total);
     link->unsynced = true;
     session->body_left = total - here;

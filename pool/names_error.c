@@ -12,6 +12,9 @@
 /* ERRCODE_DUPLICATE_PSTATEMENT */
 #define DUPLICATE "42P05"
 
+/* exec_bind_message, postgres.c: the number of parameters is wrong */
+#define PROTOCOL_VIOLATION "08P01"
+
 /* The client's name of a statement that it has already, and that a PREPARE was to make again. */
 static const char *duplicate_name(const struct link *link)
 {
@@ -24,8 +27,15 @@ static const char *duplicate_name(const struct link *link)
     return NULL;
 }
 
-/* The client's name for what the link calls `by`; NULL when there is none. */
-static const char *client_name(const struct link *link, const char *by, size_t len)
+/* Whether it is what was bound where the error is. */
+static bool is_bound(const struct session_statement *named, const struct due_entry *head)
+{
+    return head != NULL && head->what == DUE_BIND && named->number == head->number;
+}
+
+/* The client's name for what the link calls `by`; NULL when there is none. `of_bind`: it is what
+ * was bound, though another form of the text may have taken its place since. */
+static const char *client_name(const struct link *link, const char *by, size_t len, bool of_bind)
 {
     const struct session *owner = link->owner;
     const struct link_statement *found = NULL;
@@ -38,13 +48,17 @@ static const char *client_name(const struct link *link, const char *by, size_t l
     /* It may have several names: the one that was bound there, else the last one used. */
     const struct due_entry *head = due_head(&link->due);
     const struct session_statement *last = NULL;
-    for (struct map_node *node = found == NULL ? NULL : map_walk(&owner->statements.by_name, NULL);
-         node != NULL; node = map_walk(&owner->statements.by_name, node)) {
+    for (struct map_node *node = map_walk(&owner->statements.by_name, NULL); node != NULL;
+         node = map_walk(&owner->statements.by_name, node)) {
         const struct session_statement *named = CONTAINER_OF(node, struct session_statement, node);
-        if (named->statement != found->statement && named->form_id != found->name_id) {
+        if (of_bind && is_bound(named, head)) {
+            return named->name;
+        }
+        if (found == NULL ||
+            (named->statement != found->statement && named->form_id != found->name_id)) {
             continue;
         }
-        if (head != NULL && named->used == head->used && head->used != 0) {
+        if (is_bound(named, head)) {
             return named->name;
         }
         last = last == NULL || named->used > last->used ? named : last;
@@ -63,7 +77,8 @@ static bool write_message(struct writer *writer, const struct link *link, const 
         const char *by = found + 1, *end = strchr(by, '"');
         const char *name = end == NULL ? NULL : duplicate;
         if (name == NULL && end != NULL) {
-            name = client_name(link, by, (size_t)(end - by));
+            bool of_bind = strcmp(sqlstate, PROTOCOL_VIOLATION) == 0;
+            name = client_name(link, by, (size_t)(end - by), of_bind);
         }
         const char *next = name == NULL ? by : end;
         writer_bytes(writer, text, (size_t)(by - text));

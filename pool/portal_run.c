@@ -71,6 +71,7 @@ static uint32_t bind(struct engine *engine, struct session *session, const uint8
     if (prepared == NULL || due_push_plain(&link->due, DUE_BIND, DUE_FORWARD, 0) != 0) {
         return 0;
     }
+    due_head(&link->due)->number = named->number;
     link_statement_used(&link->statements, prepared);
     named->form_id = 0;
     named->used = ++session->name_uses;

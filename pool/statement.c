@@ -230,7 +230,8 @@ struct session_statement *session_statement_add(struct session_statements *state
     if (entry == NULL) {
         return NULL;
     }
-    *entry = (struct session_statement){.statement = statement, .catalog = catalog};
+    *entry = (struct session_statement){
+        .statement = statement, .catalog = catalog, .number = ++statements->added};
     memcpy(entry->name, name, name_bytes);
     if (map_add(&statements->by_name, &entry->node, hash_bytes(hash_key, name, name_bytes - 1)) !=
         0) {

@@ -54,6 +54,7 @@ struct session_statement {
     bool pending_parse, pending_close;
     uint32_t catalog; /* shared_catalog when it was prepared */
     uint32_t used;    /* of the session's uses of names by Bind or EXECUTE the last one's number */
+    uint32_t number;  /* of those that the session has prepared; not 0 */
     uint64_t form_id; /* of a text with names: the name_id of its last form; else 0 */
     uint64_t columns; /* pool/columns.h: what the client was told; 0: nothing */
     uint32_t columns_catalog; /* shared_catalog when that was last known to hold, or not */
@@ -65,7 +66,8 @@ struct session_statement {
 
 struct session_statements {
     struct map by_name;
-    size_t bytes; /* of all, as session_statement_bytes counts them */
+    size_t bytes;   /* of all, as session_statement_bytes counts them */
+    uint32_t added; /* the last one's number */
 };
 
 enum { STATEMENT_NAME_BYTES = 32 };
