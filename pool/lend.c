@@ -176,8 +176,7 @@ static bool grant(struct engine *engine, struct pool *pool, struct link *link,
     link->query_timed_out = false;
     session->link = link;
     session->cancel_sent = false;
-    pid_lent(shared_pids(engine->shared), pool->host_account->number, session->pid,
-             link->backend_pid);
+    pid_lent(shared_pids(engine->shared), link->host, session->pid, link->backend_pid);
     pool->stats.wait_us += engine->now_us - session->wait_from_us;
     pool->stats.server_assignments++;
     link->lacks_settings = link->settings != session->settings;

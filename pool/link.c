@@ -49,6 +49,7 @@ struct link *link_dial(struct engine *engine, struct pool *pool, struct session 
     link->pool = pool;
     link->epoch = pool->epoch;
     link->term = pool->term;
+    link->host = pool->host_account->number;
     link->incarnation = pool_nodes_incarnation(engine, pool);
     link->status = 'I';
     link->replication = for_replication != NULL;
@@ -123,7 +124,7 @@ static void close_link(struct engine *engine, struct link *link)
         link->conn.tx.bytes == 0) {
         link_write(engine, link, terminate, sizeof(terminate));
     }
-    pid_ended(shared_pids(engine->shared), pool->host_account->number, link->backend_pid);
+    pid_ended(shared_pids(engine->shared), link->host, link->backend_pid);
     leave_lists(engine, link);
     lend_grant_lost(link);
     lend_unpinned(link);

@@ -81,6 +81,7 @@ struct link {
     bool sift;             /* with DUE_SIFT: the last CommandComplete was that of an UNLISTEN */
     uint32_t synthesised;  /* messages made up for the client in this lease */
     uint32_t epoch;
+    uint32_t host;        /* its server's account's number: a reload may give its pool another */
     uint32_t incarnation; /* of a replica, when it was dialed (router/nodes.h) */
     uint64_t term;        /* of its pool when it was dialed */
 

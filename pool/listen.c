@@ -715,8 +715,7 @@ bool listen_notification(struct engine *engine, struct link *link, const uint8_t
     if (reader.failed) {
         return false;
     }
-    uint32_t client =
-        pid_client_of(shared_pids(engine->shared), link->pool->host_account->number, pid);
+    uint32_t client = pid_client_of(shared_pids(engine->shared), link->host, pid);
     uint32_t told = client == 0 ? pid : client;
     if (link->hub != NULL) {
         fan_out(engine, link->hub, told, name, payload);

@@ -82,7 +82,7 @@ static void ask(struct engine *engine, const struct link *link, uint32_t virtual
 {
     uint32_t slot;
     struct pid_letter body = {.virtual_pid = virtual_pid,
-                              .host = link->pool->host_account->number,
+                              .host = link->host,
                               .serial = link->holds->serial,
                               .caller = link->conn.handle,
                               .caller_worker = engine->worker};
@@ -238,11 +238,12 @@ static struct session *client_of(struct engine *engine, const struct pid_letter 
         return NULL;
     }
     struct session *session = (struct session *)conn;
-    bool serves =
-        session->state == SESSION_READY && session->pool != NULL &&
-        (session->link != NULL ? session->link->pool : session->pool)->host_account->number ==
-            body->host;
-    return serves ? session : NULL;
+    if (session->state != SESSION_READY || session->pool == NULL) {
+        return NULL;
+    }
+    uint32_t host =
+        session->link != NULL ? session->link->host : session->pool->host_account->number;
+    return host == body->host ? session : NULL;
 }
 
 /* A link that is nobody's; NULL when there can be none. */

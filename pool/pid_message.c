@@ -19,7 +19,7 @@
 
 static uint32_t host_of(const struct session *session)
 {
-    return session->pool->host_account->number;
+    return session->link != NULL ? session->link->host : session->pool->host_account->number;
 }
 
 /* Moves the message that the scratch buffer holds into a block; NULL when memory is out: then the
