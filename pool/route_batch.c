@@ -17,6 +17,9 @@
 /* A batch that is longer is not taken apart. */
 enum { BATCH_BYTES_MAX = 64 * 1024 };
 
+/* No text that is longer is read as a time (MAXDATELEN and MAXDATEFIELDS in utils/datetime.h). */
+enum { TIME_BYTES_MAX = 128 + 25 };
+
 /* Statements that one batch may prepare. */
 enum { BATCH_PARSES_MAX = 8 };
 
@@ -58,22 +61,69 @@ static bool may_be_read(struct reading *reading, struct plan *plan)
     return route_batch_plan(reading->engine, reading->session, plan, reading->batch);
 }
 
-/* 'now'::timestamptz and its kin are the transaction's (datetime.c's special values), and literals
- * are no part of a plan. */
-static bool says_now(const char *text, uint32_t len)
+static bool is_letter(char c)
 {
-    static const char *const words[] = {"'now", "'today", "'tomorrow", "'yesterday"};
-    const char *quote = text;
-    while ((quote = memchr(quote, '\'', len - (size_t)(quote - text))) != NULL) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Whether one of the words stands there that mean the transaction's time in a literal
+ * ('now'::timestamptz, '04:05 today'; ParseDateTime in src/backend/utils/adt/datetime.c). */
+static bool has_now(const char *text, uint32_t len)
+{
+    static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+    for (uint32_t at = 0; at < len; at++) {
+        char first = (char)(text[at] | 0x20);
+        if ((first != 'n' && first != 't' && first != 'y') || (at > 0 && is_letter(text[at - 1]))) {
+            continue;
+        }
         for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-            size_t bytes = strlen(words[i]);
-            if (len - (size_t)(quote - text) >= bytes && strncasecmp(quote, words[i], bytes) == 0) {
+            uint32_t bytes = (uint32_t)strlen(words[i]);
+            if (len - at >= bytes && strncasecmp(text + at, words[i], bytes) == 0 &&
+                (len - at == bytes || !is_letter(text[at + bytes]))) {
                 return true;
             }
         }
-        quote++;
     }
     return false;
+}
+
+/* Where the first literal of a text begins, if there is one: at a quote, or a $ that begins no
+ * parameter. NULL: there is none. */
+static const char *first_literal(const char *text, uint32_t len)
+{
+    const char *quote = memchr(text, '\'', len), *dollar = text;
+    const char *end = quote == NULL ? text + len : quote;
+    while ((dollar = memchr(dollar, '$', (size_t)(end - dollar))) != NULL) {
+        dollar++;
+        if (dollar < text + len && (*dollar < '0' || *dollar > '9')) {
+            return dollar;
+        }
+    }
+    return quote;
+}
+
+/* Literals are no part of a plan. */
+static bool says_now(const char *text, uint32_t len)
+{
+    const char *from = first_literal(text, len);
+    return from != NULL && has_now(from, (uint32_t)(text + len - from));
+}
+
+/* Whether a value of a Bind is such a text; `reader` stands behind the names. */
+static bool binds_now(struct reader *reader)
+{
+    uint16_t formats = reader_u16(reader);
+    (void)reader_bytes(reader, 2 * (size_t)formats);
+    uint16_t count = reader_u16(reader);
+    for (uint16_t i = 0; i < count && !reader->failed; i++) {
+        uint32_t bytes = reader_u32(reader);
+        bool is_null = bytes == UINT32_MAX;
+        const uint8_t *value = is_null ? NULL : reader_bytes(reader, bytes);
+        if (value != NULL && bytes <= TIME_BYTES_MAX && has_now((const char *)value, bytes)) {
+            return true;
+        }
+    }
+    return reader->failed;
 }
 
 /* A text without its NUL. */
@@ -164,7 +214,8 @@ static bool bind_may_be_read(struct reading *reading, const uint8_t *body, uint3
     const char *portal = reader_cstr(&reader);
     const char *name = reader_cstr(&reader);
     reading->bind_count++;
-    return !reader.failed && (portal[0] == '\0' || !reading->batch->in_transaction) &&
+    bool alone = !reading->batch->in_transaction;
+    return !reader.failed && (alone || (portal[0] == '\0' && !binds_now(&reader))) &&
            statement_may_be_read(reading, name);
 }
 
