@@ -24,8 +24,8 @@ void session_end_of_input(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     /* Also while its notifications are on their way: the link is to be known as its own. */
-    bool busy = link != NULL && (link->setup || !due_empty(&link->due) || listen_waits(session) ||
-                                 pid_hold_awaits(link));
+    bool busy = link != NULL && (link->setup || !due_empty(&link->due) || link->body_left > 0 ||
+                                 listen_waits(session) || pid_hold_awaits(link));
     /* In line, late, or about to go on with what is held. */
     bool waits = session_is_waiting(session) || list_linked(&session->waiting);
     session->gone = true;
