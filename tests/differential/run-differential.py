@@ -462,6 +462,8 @@ PLAN_ERROR = "E S='ERROR' C='0A000' M='cached plan must not change result type'"
 ALT = [f"D {row!r}" for row in (b"\0\2\0\0\0\1" b"1\0\0\0\1" b"2", b"\0\2\0\0\0\1" b"3\0\0\0\1" b"4")]
 READY, FAILED = "Z b'I'", "Z b'E'"
 NO_VALUE = "E S='ERROR' C='55000' M='lastval is not yet defined in this session'"
+NO_LEVEL = "E S='ERROR' V='ERROR' C='0A000' M='a snapshot-importing transaction must have'"
+BEHIND_QUERY = "E S='ERROR' V='ERROR' C='25001' M='SET TRANSACTION SNAPSHOT must be called before any query'"
 EXCUSED = [
     ("healed", [[["Q", "EXECUTE s1"]]], [PLAN_ERROR, READY], [*ALT, "C b'SELECT 2'", READY], False),
     ("healed, a wrong row", [[["Q", "EXECUTE s1"]]], [PLAN_ERROR, READY], [ALT[1], "C b'SELECT 1'", READY], True),
@@ -471,6 +473,8 @@ EXCUSED = [
     ("asked", [[["Q", "SELECT lastval()"]]] * 2, ["T", "D 1", "C ''", READY], ["T", NO_VALUE, READY], True),
     ("a value for none", [[["Q", "SELECT lastval()"]]], ["T", NO_VALUE, READY], ["T", "D 1", "C ''", READY], True),
     ("two parameters at startup", [], ["E C='22023'"], ["E C='42704'"], True),
+    ("our snapshot", [[["Q", "SELECT 1"]]], [NO_LEVEL, READY], [BEHIND_QUERY, READY], False),
+    ("our snapshot, imported", [[["Q", "SELECT 1"]]], ["C b'SET\\x00'", READY], [BEHIND_QUERY, READY], True),
     ("a name", [[["Q", "SELECT 1"]]], ['E M=\'prepared statement "a"\''], ['E M=\'prepared statement "b"\''], True),
 ]
 
