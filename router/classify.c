@@ -197,35 +197,6 @@ static void set_config_arguments(const struct parse_tree *tree, uint32_t call, u
     }
 }
 
-/* Whether all that the text reads is pg_settings, once: the server is asked for those anyway. */
-static bool reads_settings_alone(const struct parse_tree *tree)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < tree->count; i++) {
-        const struct parse_node *node = &tree->nodes[i];
-        if (node->kind == PARSE_LIST && node->name != NULL &&
-            strcmp(node->name, "fromClause") == 0) {
-            bool alone = parse_child_count(tree, i) == 1 &&
-                         strcmp(parse_field_text(tree, i + 1, "relname"), "pg_settings") == 0;
-            count += alone ? 1 : 2;
-        }
-    }
-    return count == 1;
-}
-
-/* Whether the name of a setting stands in the text or, as a parameter, in what comes with it; or is
- * one of those that pg_settings shows. */
-static bool name_shows(const struct parse_tree *tree, uint32_t node)
-{
-    while (node != 0 && tree->nodes[node].type == PARSE_TYPE_CAST) {
-        node = parse_field(tree, node, "arg");
-    }
-    bool is_column = node != 0 && parse_field(tree, node, "fields") != 0;
-    return node != 0 &&
-           (tree->nodes[node].type == PARSE_A_CONST || tree->nodes[node].type == PARSE_PARAM_REF ||
-            (is_column && reads_settings_alone(tree)));
-}
-
 static void set_config(struct work *work, uint32_t call)
 {
     const struct parse_tree *tree = work->tree;
@@ -237,7 +208,7 @@ static void set_config(struct work *work, uint32_t call)
                          : 0;
     bool is_local = local != 0 && parse_field_number(tree, local, "boolval") != 0;
     if (name == NULL) {
-        uint32_t nameless = name_shows(tree, args[0]) ? 0 : PLAN_TOUCH_NAMELESS;
+        uint32_t nameless = classify_name_shows(tree, args[0]) ? 0 : PLAN_TOUCH_NAMELESS;
         work->touches |= PLAN_TOUCH_UNKNOWN | PLAN_TOUCH_LOCAL | PLAN_TOUCH_SETTINGS | nameless;
         work->leaves |= is_local ? 0 : nameless;
         return;
@@ -292,12 +263,15 @@ static void look_for_plain_set_config(struct work *work, uint32_t stmt)
 
 /* --- what stands in a statement -------------------------------------------------------------- */
 
-/* current_setting() of one of ours: no server knows it. */
+/* current_setting() of one of ours, which no server knows, or of what a replica says otherwise. */
 static void current_setting(struct work *work, uint32_t call)
 {
     uint32_t args = parse_field(work->tree, call, "args");
     const char *name = args == 0 ? NULL : literal_text(work->tree, args + 1);
-    work->touches |= name != NULL && control_is_ours(name) ? PLAN_TOUCH_HOWDAH : 0;
+    if (name != NULL) {
+        work->touches |= control_is_ours(name) ? PLAN_TOUCH_HOWDAH : 0;
+        work->local |= classify_local_setting(name);
+    }
 }
 
 /* A function of PostgreSQL's own. */

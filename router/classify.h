@@ -41,6 +41,10 @@ bool classify_has_option(const struct parse_tree *tree, uint32_t stmt, const cha
 int classify_set_value(const struct parse_tree *tree, uint32_t stmt, const char *name,
                        char **ret_value);
 
+/* Whether the name of a setting, the first argument of a set_config(), stands in the text or, as a
+ * parameter, in what comes with it; or is one of those that pg_settings shows. */
+bool classify_name_shows(const struct parse_tree *tree, uint32_t node);
+
 /* The control, chain and modes of a TransactionStmt that is a text's only statement. */
 void classify_control(const struct parse_tree *tree, uint32_t stmt, struct plan *plan);
 

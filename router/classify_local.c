@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 #include "router/plan.h"
 
@@ -89,4 +90,12 @@ uint8_t classify_local_relation(const char *name)
 {
     size_t count = sizeof(server_relations) / sizeof(server_relations[0]);
     return begins(server_relations, count, name) ? PLAN_LOCAL_SERVER : 0;
+}
+
+/* Of a replica they are "on", whoever asks. */
+uint8_t classify_local_setting(const char *name)
+{
+    bool differs =
+        strcasecmp(name, "transaction_read_only") == 0 || strcasecmp(name, "in_hot_standby") == 0;
+    return differs ? PLAN_LOCAL_SERVER : 0;
 }

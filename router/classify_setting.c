@@ -136,3 +136,30 @@ int classify_set_value(const struct parse_tree *tree, uint32_t stmt, const char 
     }
     return code;
 }
+
+/* Whether all that the text reads is pg_settings, once: the server is asked for those anyway. */
+static bool reads_settings_alone(const struct parse_tree *tree)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < tree->count; i++) {
+        const struct parse_node *node = &tree->nodes[i];
+        if (node->kind == PARSE_LIST && node->name != NULL &&
+            strcmp(node->name, "fromClause") == 0) {
+            bool alone = parse_child_count(tree, i) == 1 &&
+                         strcmp(parse_field_text(tree, i + 1, "relname"), "pg_settings") == 0;
+            count += alone ? 1 : 2;
+        }
+    }
+    return count == 1;
+}
+
+bool classify_name_shows(const struct parse_tree *tree, uint32_t node)
+{
+    while (node != 0 && tree->nodes[node].type == PARSE_TYPE_CAST) {
+        node = parse_field(tree, node, "arg");
+    }
+    bool is_column = node != 0 && parse_field(tree, node, "fields") != 0;
+    return node != 0 &&
+           (tree->nodes[node].type == PARSE_A_CONST || tree->nodes[node].type == PARSE_PARAM_REF ||
+            (is_column && reads_settings_alone(tree)));
+}

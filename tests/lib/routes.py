@@ -125,6 +125,8 @@ P SELECT * FROM counted
 P SELECT t.locks_row FROM t WHERE id = 1
 P SELECT (x).locks_row FROM t x WHERE id = 1
 P SELECT (7).pg_advisory_xact_lock
+P=off SELECT current_setting('transaction_read_only')
+P=off SELECT current_setting('In_Hot_Standby', true)
 P SELECT last_value FROM s
 P SELECT table_to_xml('locking', true, true, '')
 P SELECT schema_to_xml('public', true, true, '')

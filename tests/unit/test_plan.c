@@ -61,6 +61,9 @@ Test(plan, says_what_only_one_server_or_transaction_can_say)
         {"select a, current_date from t", PLAN_LOCAL_TRANSACTION},
         {"select now(), pg_is_in_recovery()", PLAN_LOCAL_SERVER | PLAN_LOCAL_TRANSACTION},
         {"select 1; select localtime", PLAN_LOCAL_TRANSACTION},
+        {"select current_setting('Transaction_Read_Only')", PLAN_LOCAL_SERVER},
+        {"select current_setting('in_hot_standby', true)", PLAN_LOCAL_SERVER},
+        {"select current_setting('work_mem')", 0},
     };
     struct plan_cache cache;
     cr_assert_eq(plan_cache_init(&cache, 1, 1000), 0);
