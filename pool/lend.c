@@ -468,7 +468,9 @@ bool lend_ask(struct engine *engine, struct session *session)
     if (refuse_at_once(engine, session)) {
         return false;
     }
-    list_remove(&session->waiting);
+    if (list_linked(&session->waiting)) {
+        list_remove(&session->waiting);
+    }
     bool none_suits = false;
     if (pool->idle_count > 0 && pool->stopped == 0 && atomic_load(&pool->account->tickets) == 0) {
         struct link *link = take_suitable(engine, pool, session->settings);

@@ -379,10 +379,11 @@ bool listen_holds(const struct session *session)
 
 bool listen_delays(const struct session *session, uint8_t type)
 {
-    bool copies = session->link->due.copy_in || type == FRONTEND_COPY_DATA ||
-                  type == FRONTEND_COPY_DONE || type == FRONTEND_COPY_FAIL;
-    return session->notifies && !copies && listen_holds(session) &&
-           extended_status_is_open(session->link);
+    if (!session->notifies || session->link->due.copy_in || type == FRONTEND_COPY_DATA ||
+        type == FRONTEND_COPY_DONE || type == FRONTEND_COPY_FAIL) {
+        return false;
+    }
+    return listen_holds(session) && extended_status_is_open(session->link);
 }
 
 bool listen_send_query(struct engine *engine, struct session *session, const char *text,

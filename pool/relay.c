@@ -16,8 +16,9 @@
 #include "protocol/message.h"
 
 /* Bytes of the server's go to the client, if there is one that hears them. */
-static void pass_on(struct engine *engine, struct link *link, struct block *block, uint8_t *bytes,
-                    uint32_t len)
+static inline __attribute__((always_inline)) void pass_on(struct engine *engine, struct link *link,
+                                                          struct block *block, uint8_t *bytes,
+                                                          uint32_t len)
 {
     struct session *owner = link->owner;
     if (owner != NULL && owner->deaf) {

@@ -158,7 +158,8 @@ static inline bool asks(struct engine *engine, struct session *session)
 }
 
 /* Gives the link back if nothing of the session is on it any more. */
-static bool give_back(struct engine *engine, struct session *session)
+static inline __attribute__((always_inline)) bool give_back(struct engine *engine,
+                                                            struct session *session)
 {
     struct link *link = session->link;
     bool stays = half_sent(session) || keeps_link(session);

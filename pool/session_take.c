@@ -157,7 +157,8 @@ static uint32_t take_without_link(struct engine *engine, struct session *session
 }
 
 /* As PostgreSQL: an unknown type is told, a length that can't be is not worth an answer. */
-static void refuse_message(struct engine *engine, struct session *session, uint8_t type)
+static __attribute__((noinline)) void refuse_message(struct engine *engine, struct session *session,
+                                                     uint8_t type)
 {
     char text[64];
     bool known = type != FRONTEND_PASSWORD && message_frontend_bounds[type].body_end > 0;
@@ -249,18 +250,6 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
     return take_with_link(engine, session, block, at, total, have, ret_whole);
 }
 
-/* What doesn't go the usual way, to the primary. */
-static __attribute__((noinline)) uint32_t take_detour(struct engine *engine,
-                                                      struct session *session, struct block *block,
-                                                      uint8_t *at, uint32_t have,
-                                                      uint32_t *ret_whole)
-{
-    if (session->admin != NULL) {
-        return admin_take(engine, session, at, have, ret_whole);
-    }
-    return take_routed(engine, session, block, at, have, ret_whole);
-}
-
 static uint32_t take_body(struct engine *engine, struct session *session, struct block *block,
                           uint8_t *at, uint32_t have)
 {
@@ -275,19 +264,20 @@ static uint32_t take_body(struct engine *engine, struct session *session, struct
     return now;
 }
 
-/* Takes one thing from the front of the client's bytes; 0 = nothing can be taken now. */
-static uint32_t take(struct engine *engine, struct session *session, struct block *block,
-                     uint8_t *at, uint32_t have, uint32_t *ret_whole)
+/* What is not the next message of a session that is READY, to the primary. */
+static __attribute__((noinline)) uint32_t take_other(struct engine *engine, struct session *session,
+                                                     struct block *block, uint8_t *at,
+                                                     uint32_t have, uint32_t *ret_whole)
 {
     switch (session->state) {
     case SESSION_READY:
         if (session->body_left > 0) {
             return take_body(engine, session, block, at, have);
         }
-        if (session->detours && (session->admin != NULL || session->link != NULL)) {
-            return take_detour(engine, session, block, at, have, ret_whole);
+        if (session->admin != NULL) {
+            return admin_take(engine, session, at, have, ret_whole);
         }
-        return take_ready(engine, session, block, at, have, ret_whole);
+        return take_routed(engine, session, block, at, have, ret_whole);
     case SESSION_STARTUP:
         return login_take_packet(engine, session, at, have, ret_whole);
     case SESSION_AUTH:
@@ -299,6 +289,16 @@ static uint32_t take(struct engine *engine, struct session *session, struct bloc
         return 0;
     }
     UNREACHABLE();
+}
+
+/* Takes one thing from the front of the client's bytes; 0 = nothing can be taken now. */
+static inline uint32_t take(struct engine *engine, struct session *session, struct block *block,
+                            uint8_t *at, uint32_t have, uint32_t *ret_whole)
+{
+    bool detours = session->detours && (session->admin != NULL || session->link != NULL);
+    return session->state == SESSION_READY && session->body_left == 0 && !detours
+               ? take_ready(engine, session, block, at, have, ret_whole)
+               : take_other(engine, session, block, at, have, ret_whole);
 }
 
 static void watch_held(struct engine *engine, struct session *session, uint32_t whole)
