@@ -11,6 +11,7 @@
 #include "pool/options.h"
 #include "pool/own.h"
 #include "pool/pool.h"
+#include "pool/route.h"
 #include "pool/session.h"
 #include "protocol/frontend.h"
 #include "protocol/message.h"
@@ -207,7 +208,8 @@ bool deferred_begin_send(struct engine *engine, struct session *session)
     write_begin(&engine->scratch, &session->begin_modes);
     link->unsynced = true;
     link->begun = true;
-    link->heal.incomplete = true; /* what is sent again would find the transaction failed */
+    link->heal.incomplete |= /* what is sent again would find the transaction failed */
+        session->lender == session->pool;
     link_unnamed_unknown(engine, link);
     engine_flush_scratch(engine, &link->conn);
     return !session->conn.closing;
@@ -217,6 +219,10 @@ void deferred_begin_failed(struct engine *engine, struct link *link, const uint8
                            uint32_t total)
 {
     struct session *session = link->owner;
+    if (route_survives(engine, link)) {
+        link_end(engine, link);
+        return;
+    }
     bool asked = extended_status_is_open(link);
     conn_write(engine, &session->conn, message, total);
     if (session->own != NULL) {

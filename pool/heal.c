@@ -148,8 +148,8 @@ bool heal_can(const struct link *link, uint32_t *ret_at)
     uint8_t type = type_of(head);
     if (owner == NULL || owner->healed || owner->state != SESSION_READY || owner->body_left > 0 ||
         owner->deaf || link->status != 'I' || link->due.skipping || link->due.copy_in ||
-        heal->incomplete || awaited == 0 || !count_messages(heal, &count) || awaited > count ||
-        !find_message(heal, count - awaited, &at)) {
+        heal->incomplete || link->begun || awaited == 0 || !count_messages(heal, &count) ||
+        awaited > count || !find_message(heal, count - awaited, &at)) {
         return false;
     }
     /* A query must be one EXECUTE or DEALLOCATE and nothing else: one name. */

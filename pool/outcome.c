@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "pool/link.h"
+#include "pool/pool.h"
 #include "pool/session.h"
 #include "protocol/report.h"
 #include "protocol/sql_verb.h"
@@ -94,8 +95,8 @@ enum outcome outcome_of(const struct link *link)
     if (none) {
         return inside ? OUTCOME_ROLLED_BACK : OUTCOME_NOTHING;
     }
-    if (!link->conn.handed) {
-        return OUTCOME_ROLLED_BACK;
+    if (!link->conn.handed || (inside && link->pool->target != POOL_PRIMARY)) {
+        return OUTCOME_ROLLED_BACK; /* a standby commits nothing */
     }
     if (is_incomplete(link) && under_way.statements + under_way.syncs == 1) {
         return OUTCOME_ROLLED_BACK;

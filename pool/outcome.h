@@ -7,7 +7,8 @@
  *    nothing is under way, or only what is proven to read      NOTHING      08006
  *    in a transaction, and no COMMIT was sent, or not a byte
  *    of all that is under way was handed to the socket, or the
- *    only statement has not been sent to its end (COPY data)   ROLLED_BACK  08006, with a HINT
+ *    only statement has not been sent to its end (COPY data),
+ *    or the transaction is a replica's                         ROLLED_BACK  08006, with a HINT
  *    else                                                      UNKNOWN      08007
  *
  * "COMMIT" is whatever may end a transaction by the statements' plans (PREPARE TRANSACTION, several

@@ -17,6 +17,7 @@
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/route.h"
+#include "pool/route_whole.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
@@ -43,11 +44,12 @@ static bool error_replaced(struct relay *relay, const struct due_entry *head,
         return true;
     }
     if (head != NULL && (head->refused != 0 || columns_misfit(head, fields))) {
-        struct report report =
-            head->refused == OWN_REFUSED                             ? own_refusal(link->owner)
-            : head->refused == COLUMNS_REFUSED || head->refused == 0 ? columns_report()
-            : head->refused == STATEMENTS_REFUSED                    ? statement_limit_report()
-                                                  : pin_limit_report(head->refused);
+        struct report report = head->refused == OWN_REFUSED ? own_refusal(link->owner)
+                               : head->refused == COLUMNS_REFUSED || head->refused == 0
+                                   ? columns_report()
+                               : head->refused == STATEMENTS_REFUSED ? statement_limit_report()
+                               : head->refused == WHOLE_REFUSED      ? route_whole_report(link)
+                                                                : pin_limit_report(head->refused);
         replace_error(relay, &report);
         return true;
     }

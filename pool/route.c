@@ -17,6 +17,7 @@
 #include "pool/pool_nodes.h"
 #include "pool/route_batch.h"
 #include "pool/route_wait.h"
+#include "pool/route_whole.h"
 #include "pool/session.h"
 #include "pool/settings.h"
 #include "pool/statement.h"
@@ -230,7 +231,8 @@ static enum route decide(struct engine *engine, struct session *session,
     if (session->owns_link) {
         return ROUTE_SESSION;
     }
-    batch->in_transaction = session->begin != BEGIN_NONE;
+    batch->whole = route_whole_may(session);
+    batch->in_transaction = session->begin != BEGIN_NONE && !batch->whole;
     enum route why = route_batch_read(engine, session, at, have, batch);
     if (batch->need > have) {
         return why;
@@ -286,6 +288,7 @@ bool route_ask(struct engine *engine, struct session *session, const uint8_t *at
     bool waits;
     session->lender = session->pool;
     session->detours = false;
+    routing->whole = routing->ending = false;
     enum route route = decide_or_wait(engine, session, topology, at, have, &batch, &waits);
     if (waits) {
         route_wait_begin(engine, session);
@@ -308,6 +311,7 @@ bool route_ask(struct engine *engine, struct session *session, const uint8_t *at
         session->lender = pool_of_replica(engine, session->pool, routing->node);
         routing->left = batch.bytes;
         routing->checked = false;
+        routing->whole = batch.whole;
         causal_ask_replica(&routing->causal, topology->ticks, routing->node);
     }
     note_route(session, route);
@@ -516,6 +520,9 @@ uint8_t route_ready(struct engine *engine, struct link *link, uint8_t status)
     if (status == 'I') {
         note_answered(engine, link);
     }
+    if (link->due.count == 1) { /* this one's */
+        route_whole_ready(link->owner, status);
+    }
     return link->pool->target == POOL_PRIMARY || status != 'I'
                ? status
                : (uint8_t)deferred_begin_status(link->owner);
@@ -581,12 +588,22 @@ static void forget_parsed(struct engine *engine, struct link *link)
 
 void route_again(struct engine *engine, struct link *link)
 {
-    struct routing *routing = link->owner->routing;
+    struct session *owner = link->owner;
+    struct routing *routing = owner->routing;
     routing->again = true;
     routing->mute = link->synthesised;
     forget_parsed(engine, link);
-    heal_again(engine, link, 0);
-    link->owner->healed = false;
+    if (!routing->whole) {
+        heal_again(engine, link, 0);
+        owner->healed = false;
+    } else if (heal_put_back(engine, link, 0)) {
+        route_whole_again(owner);
+        session_unlink(owner);
+        link_abandon(engine, link); /* the transaction is rolled back there */
+        session_resume_later(engine, owner);
+    } else {
+        link_fail(engine, link, ERR_NO_MEMORY, NULL);
+    }
 }
 
 bool route_survives(struct engine *engine, struct link *link)
@@ -602,6 +619,7 @@ bool route_survives(struct engine *engine, struct link *link)
     }
     owner->routing->again = true;
     owner->routing->mute = link->synthesised;
+    route_whole_again(owner);
     session_unlink(owner);
     session_resume_later(engine, owner);
     return true;

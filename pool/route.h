@@ -18,7 +18,8 @@
  * READ COMMITTED has a snapshot for each (routing.transaction_reads, and READ ONLY). No server
  * knows of the transaction then; the first statement that is anything else sends its BEGIN to the
  * primary, and it stays there. What would show the difference stays away from replicas: now() and
- * its kin, cursors, portals that outlive their batch.
+ * its kin, cursors, portals that outlive their batch. REPEATABLE READ READ ONLY is a replica's as a
+ * whole (pool/route_whole.h).
  *
  * A replica can fail where a primary would not: it cancels reads that hold up its replay (40001),
  * ends (57P01), or lacks what is not replicated (unlogged tables: 0A000). If the client has heard
@@ -55,6 +56,9 @@ struct routing {
     bool again;    /* the primary is to answer what a replica couldn't */
     bool reads;    /* it reads, so where a replica has to be is asked for at each write */
     bool unnoted;  /* it has seen something while nobody counted */
+    bool whole;    /* its transaction is the replica's: pool/route_whole.h */
+    bool ending;   /* what may end that was sent */
+    bool strays;   /* such a transaction has had to fail: the next ones are the primary's */
     enum route last;
 };
 

@@ -7,6 +7,7 @@
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
+#include "pool/route_whole.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "pool/statement.h"
@@ -43,7 +44,8 @@ bool route_batch_plan(struct engine *engine, const struct session *session, stru
     }
     batch->writes |= plan->own_class == PLAN_WRITE || plan->own_class == PLAN_DDL ||
                      (plan->touches & PLAN_TOUCH_COPY_FROM) != 0;
-    if (facts.class != PLAN_READ || facts.touches != 0 || session->pins != 0 ||
+    bool reads = facts.class == PLAN_READ && facts.touches == 0;
+    if ((!reads && !(batch->whole && route_whole_declares(plan, &facts))) || session->pins != 0 ||
         (plan->local & local) != 0) {
         return false;
     }

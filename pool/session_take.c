@@ -18,6 +18,7 @@
 #include "pool/pool.h"
 #include "pool/portal_run.h"
 #include "pool/route.h"
+#include "pool/route_whole.h"
 #include "pool/session.h"
 #include "pool/session_pass.h"
 #include "pool/session_query.h"
@@ -70,7 +71,8 @@ static inline __attribute__((always_inline)) uint32_t take_with_link(
     if (link->lacks_settings && !apply_settings(engine, session, message, total, have, ret_whole)) {
         return 0;
     }
-    if (session->begin == BEGIN_DEFERRED && session->lender == session->pool &&
+    if (session->begin == BEGIN_DEFERRED &&
+        (session->lender == session->pool || session->routing->whole) &&
         !deferred_begin_send(engine, session)) {
         return 0;
     }
@@ -250,6 +252,38 @@ static uint32_t take_ready(struct engine *engine, struct session *session, struc
     return take_with_link(engine, session, block, at, total, have, ret_whole);
 }
 
+/* In a transaction that is a replica's: as take_ready with a link, which is not called for it since
+ * that is inlined where it is called once. */
+static uint32_t take_whole(struct engine *engine, struct session *session, struct block *block,
+                           uint8_t *at, uint32_t have, uint32_t *ret_whole)
+{
+    uint32_t body_bytes, taken;
+    if (have < MESSAGE_HEADER_BYTES || session->blocked || session->ready_held ||
+        session->link->setup) {
+        return 0;
+    }
+    if (!message_header(message_frontend_bounds, at, &body_bytes) || at[0] == FRONTEND_PASSWORD) {
+        refuse_message(engine, session, at[0]);
+        return 0;
+    }
+    uint32_t total = MESSAGE_HEADER_BYTES + body_bytes, here = have < total ? have : total;
+    if (at[0] == FRONTEND_TERMINATE) {
+        session->terminated = true;
+        session_end_of_input(engine, session);
+        return 0;
+    }
+    enum route_whole look = route_whole_look(engine, session, at, have, &taken, ret_whole);
+    if (look == WHOLE_TAKEN || (own_may_concern(session, at, here) &&
+                                own_take(engine, session, at, total, here, &taken, ret_whole))) {
+        return taken;
+    }
+    taken = take_with_link(engine, session, block, at, total, here, ret_whole);
+    if (look == WHOLE_ENDS && taken > 0) {
+        route_whole_ends(session);
+    }
+    return taken;
+}
+
 static uint32_t take_body(struct engine *engine, struct session *session, struct block *block,
                           uint8_t *at, uint32_t have)
 {
@@ -276,6 +310,9 @@ static __attribute__((noinline)) uint32_t take_other(struct engine *engine, stru
         }
         if (session->admin != NULL) {
             return admin_take(engine, session, at, have, ret_whole);
+        }
+        if (route_whole_is_on(session)) {
+            return take_whole(engine, session, block, at, have, ret_whole);
         }
         return take_routed(engine, session, block, at, have, ret_whole);
     case SESSION_STARTUP:

@@ -533,8 +533,8 @@ static void look_closer(struct work *work, enum parse_type type, uint32_t stmt)
     } else if (type == PARSE_DISCARD_STMT) {
         discard(work, stmt);
     } else if (type == PARSE_COPY_STMT) {
-        bool is_from = parse_field_number(tree, stmt, "is_from") != 0;
-        work->touches |= is_from ? PLAN_TOUCH_COPY_FROM : 0;
+        work->touches |= parse_field_number(tree, stmt, "is_from") != 0 ? PLAN_TOUCH_COPY_FROM : 0;
+        work->local |= parse_field(tree, stmt, "filename") != 0 ? PLAN_LOCAL_SERVER : 0;
     } else if (type == PARSE_DECLARE_CURSOR_STMT) {
         bool holds = (parse_field_number(tree, stmt, "options") & CURSOR_HOLD) != 0;
         work->touches |= holds ? PLAN_TOUCH_HOLD : 0;

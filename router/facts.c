@@ -53,10 +53,12 @@ bool facts_run(const struct plan *plan)
     return plan->class == PLAN_READ || plan->class >= PLAN_WRITE || plan->names_count > 0;
 }
 
-static void keep(struct plan *plan, uint64_t serial, uint32_t touches, uint8_t class)
+static void keep(struct plan *plan, uint64_t serial, const struct catalog_effect *effect,
+                 uint8_t class)
 {
     plan->facts_serial = serial;
-    plan->facts_touches = touches;
+    plan->facts_touches = effect->touches;
+    plan->facts_flags = effect->flags;
     plan->facts_class = class;
 }
 
@@ -64,7 +66,9 @@ void facts_find(const struct catalog *catalog, struct plan *plan)
 {
     struct catalog_effect sum = {.touches = plan->own_touches};
     if (plan->class == PLAN_OPAQUE || !facts_run(plan)) {
-        keep(plan, catalog->serial, plan->touches, plan->class);
+        sum.touches = plan->touches;
+        sum.flags = facts_run(plan) ? catalog_worst.flags : 0;
+        keep(plan, catalog->serial, &sum, plan->class);
         return;
     }
     add(&sum, &catalog->everywhere);
@@ -80,12 +84,12 @@ void facts_find(const struct catalog *catalog, struct plan *plan)
     add_columns(catalog, plan, &sum);
     bool is_read = plan->own_class == PLAN_READ && sum.touches == 0 && sum.flags == 0;
     uint8_t class = plan->own_class == PLAN_READ && !is_read ? PLAN_WRITE : plan->own_class;
-    keep(plan, catalog->serial, sum.touches, class);
+    keep(plan, catalog->serial, &sum, class);
 }
 
 struct facts facts_unknown(const struct plan *plan)
 {
-    struct facts facts = {plan->touches, plan->class};
+    struct facts facts = {.touches = plan->touches, .class = plan->class};
     if (plan->names_count > 0 || plan->columns != NULL) {
         facts.touches |= PLAN_TOUCH_UNKNOWN;
         facts.class = plan->class == PLAN_READ ? PLAN_WRITE : plan->class;

@@ -22,6 +22,7 @@
 struct facts {
     uint32_t touches; /* enum plan_touch */
     uint8_t class;    /* enum plan_class */
+    uint8_t flags;    /* enum catalog_effect_flag, of what it runs; 0 without a catalog */
 };
 
 /* Whether the plan runs anything that a catalog can say something of. */
@@ -34,12 +35,12 @@ void facts_find(const struct catalog *catalog, struct plan *plan);
 static inline struct facts facts_of(const struct catalog *catalog, struct plan *plan)
 {
     if (catalog == NULL) {
-        return (struct facts){plan->touches, plan->class};
+        return (struct facts){.touches = plan->touches, .class = plan->class};
     }
     if (plan->facts_serial != catalog->serial) {
         facts_find(catalog, plan);
     }
-    return (struct facts){plan->facts_touches, plan->facts_class};
+    return (struct facts){plan->facts_touches, plan->facts_class, plan->facts_flags};
 }
 
 /* The worst, for when the facts are being found: whatever the statement names may do anything. */

@@ -96,6 +96,12 @@ def _():
         all_rows(proxy, routes.script_rows(routes.READ_ONLY))
 
 
+@suite.check("transactions with one snapshot, and read only")
+def _():
+    with proxied() as proxy:
+        all_rows(proxy, routes.script_rows(routes.REPEATABLE))
+
+
 @suite.check("howdah.route and howdah.consistency")
 def _():
     # With check_state the connection stays the session's for a moment, and the next read goes there.

@@ -234,9 +234,6 @@ SCRIPTS = {
 READ_ONLY = {
     "a read-only transaction is a replica's":
         "- BEGIN READ ONLY ;; R SELECT * FROM t ;; R=7 SELECT 7 ;; - COMMIT ;; R SELECT 1",
-    "repeatable, and read only":
-        "- START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY ;; P TABLE t ;;"
-        " P SELECT count(*) FROM t ;; - END",
     "a standby cannot be serializable":
         "- BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY ;; T SELECT count(*) FROM t ;; P SELECT 1 ;; - COMMIT",
     "nor defer": "- BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE ;; T SELECT count(*) FROM t ;;"
@@ -248,6 +245,56 @@ READ_ONLY = {
     "a read-only transaction may ask for an id": "- BEGIN READ ONLY ;; T SELECT txid_current() > 0 ;; - COMMIT",
     "a read-only transaction may lock": "- BEGIN READ ONLY ;; T SELECT pg_advisory_xact_lock(5) ;; - COMMIT",
     "a read-only transaction may notify": "- BEGIN READ ONLY ;; T SELECT pg_notify('c', 'x') ;; - COMMIT",
+}
+
+# REPEATABLE READ READ ONLY: as a whole on a replica, or on the primary.
+SNAPSHOT = "- BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY ;; "
+AGAIN = f" ;; -!25P02 TABLE t ;; - ROLLBACK ;; {SNAPSHOT}P TABLE t ;; P TABLE t ;; - COMMIT"
+REPEATABLE = {
+    "all of it": f"{SNAPSHOT}R TABLE t ;; R SELECT count(*) FROM t ;; R=7 SELECT 7 ;; R COMMIT ;; R SELECT 1 ;;"
+        " P UPDATE t SET v = v WHERE id = 11",
+    "as START TRANSACTION": "- START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY ;; R TABLE t ;;"
+        " R SELECT count(*) FROM t ;; R END",
+    "given up": f"{SNAPSHOT}R TABLE t ;; R ROLLBACK ;; R SELECT 1",
+    "nothing in it": f"{SNAPSHOT}- COMMIT ;; R SELECT 1",
+    "by the session's defaults": "- SET default_transaction_isolation = 'repeatable read' ;;"
+        " - SET default_transaction_read_only = on ;; R SELECT 1 ;; - BEGIN ;; R TABLE t ;; R TABLE t ;; R COMMIT",
+    "by its characteristics": "- SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        " ;; R SELECT 1 ;; - BEGIN ;; R TABLE t ;; R SELECT 1 ;; R COMMIT ;; - BEGIN READ WRITE ;; P TABLE t ;; - END",
+    "what shows the transaction's moment or server": f"{SNAPSHOT}R SELECT now() ;; R SELECT pg_current_snapshot() ;;"
+        " R=t SELECT pg_is_in_recovery() ;; R COMMIT",
+    "a cursor": f"{SNAPSHOT}R DECLARE c CURSOR FOR TABLE t ;; R FETCH 2 FROM c ;; R MOVE 1 FROM c ;; R CLOSE c ;;"
+        " R COMMIT",
+    "a cursor over what writes": f"{SNAPSHOT}P DECLARE c CURSOR FOR SELECT writes(1) ;; P!25006 FETCH c ;;"
+        " - ROLLBACK",
+    "a cursor that outlives it": f"{SNAPSHOT}P DECLARE c CURSOR WITH HOLD FOR TABLE t ;; P CLOSE c ;; - COMMIT",
+    "settings": f"{SNAPSHOT}R TABLE t ;; R SET LOCAL work_mem = '1MB' ;; R=1MB SELECT current_setting('work_mem') ;;"
+        " R SET statement_timeout = '7s' ;; R COMMIT ;; -=4MB SHOW work_mem ;; -=7s SHOW statement_timeout",
+    "savepoints": f"{SNAPSHOT}R TABLE t ;; R SAVEPOINT a ;; R!22012 SELECT 1/0 ;; R!25P02 SELECT 1 ;;"
+        " R ROLLBACK TO a ;; R TABLE t ;; R RELEASE a ;; R COMMIT",
+    "SHOW, EXPLAIN": f"{SNAPSHOT}R TABLE t ;; R=on SHOW transaction_read_only ;; R EXPLAIN TABLE t ;; R COMMIT",
+    "another one behind it": f"{SNAPSHOT}R TABLE t ;; R COMMIT AND CHAIN ;; R TABLE t ;; R ROLLBACK",
+    "no SQL": f"{SNAPSHOT}R TABLE t ;; -!42601 SELEC 1 ;; -!25P02 SELECT 1 ;; - COMMIT ;; R SELECT 1",
+    "an error first": f"{SNAPSHOT}R!22012 SELECT 1/0 ;; R!25P02 SELECT 1 ;; - COMMIT ;; R SELECT 1",
+    "a write": f"{SNAPSHOT}R TABLE t ;; R!25006 UPDATE t SET v = v ;; R!25P02 TABLE t ;; - ROLLBACK ;; R SELECT 1",
+    "a row lock": f"{SNAPSHOT}R TABLE t ;; R!25006 SELECT * FROM t FOR UPDATE ;; - ROLLBACK",
+    "DDL": f"{SNAPSHOT}R TABLE t ;; R!25006 CREATE TABLE made (a int) ;; - ROLLBACK",
+    "what a replica lacks": f"{SNAPSHOT}T TABLE unlogged ;; P TABLE t ;; - COMMIT ;; R SELECT 1",
+    "a lock first": f"{SNAPSHOT}P SELECT pg_advisory_xact_lock(5) ;; P TABLE t ;; - COMMIT ;; R SELECT 1 ;;"
+        f" {SNAPSHOT}R TABLE t ;; R COMMIT",
+    "a setting first": f"{SNAPSHOT}P SET LOCAL work_mem = '1MB' ;; P TABLE t ;; - COMMIT",
+    "made a read-write one": f"{SNAPSHOT}- SET TRANSACTION READ WRITE ;; P UPDATE t SET v = v WHERE id = 3 ;; - COMMIT",
+    "howdah.route": f"- SET howdah.route = 'primary' ;; {SNAPSHOT}P TABLE t ;; P TABLE t ;; - COMMIT",
+    "a hint": f"{SNAPSHOT}P /* howdah: route=primary */ TABLE t ;; P TABLE t ;; - COMMIT",
+    "a lock later": f"{SNAPSHOT}R TABLE t ;; -!40001 SELECT pg_advisory_xact_lock(5){AGAIN}",
+    "a listener": f"{SNAPSHOT}R TABLE t ;; -!40001 LISTEN c{AGAIN}",
+    "a transaction id": f"{SNAPSHOT}R TABLE t ;; -!40001 SELECT txid_current(){AGAIN}",
+    "a snapshot for others": f"{SNAPSHOT}R TABLE t ;; -!40001 SELECT pg_export_snapshot(){AGAIN}",
+    "a table lock": f"{SNAPSHOT}R TABLE t ;; -!40001 LOCK TABLE t IN ACCESS SHARE MODE{AGAIN}",
+    "a function that may write": f"{SNAPSHOT}R TABLE t ;; -!40001 SELECT wraps(1){AGAIN}",
+    "a cursor over such": f"{SNAPSHOT}R TABLE t ;; -!40001 DECLARE c CURSOR FOR SELECT writes(1){AGAIN}",
+    "a procedure": f"{SNAPSHOT}R TABLE t ;; -!40001 CALL proc(){AGAIN}",
+    "more behind its end": f"{SNAPSHOT}R TABLE t ;; -!40001 COMMIT; UPDATE t SET v = v WHERE id = 3{AGAIN}",
 }
 
 # What the session itself asks for.
