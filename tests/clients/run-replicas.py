@@ -158,6 +158,84 @@ for one in DRIVERS:
     check_driver(one)
 
 
+# --- one snapshot, read only, by the drivers' own means --------------------------------------------
+
+
+def by_psycopg2(dsn, sqls):
+    conn = psycopg2.connect(dsn)
+    conn.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    with conn, conn.cursor() as cursor:
+        for sql in sqls:
+            cursor.execute(sql)
+            cursor.fetchall()
+    with conn, conn.cursor("named") as cursor:  # by DECLARE and FETCH
+        cursor.execute(sqls[0])
+        cursor.fetchall()
+    conn.close()
+
+
+def by_psycopg(dsn, sqls):
+    with psycopg.connect(dsn) as conn:
+        conn.isolation_level, conn.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+        for sql in sqls:
+            conn.execute(sql).fetchall()
+        conn.commit()
+        with conn.cursor("named") as cursor:
+            cursor.execute(sqls[0])
+            cursor.fetchall()
+        conn.commit()
+        with conn.transaction():
+            conn.execute(sqls[0], prepare=True).fetchall()
+            with conn.pipeline():
+                cursors = [conn.execute(sql) for sql in sqls]
+            for cursor in cursors:
+                cursor.fetchall()
+
+
+def by_asyncpg(dsn, sqls):
+    async def play():
+        conn = await asyncpg.connect(dsn)
+        async with conn.transaction(isolation="repeatable_read", readonly=True):
+            for sql in sqls:
+                await conn.fetch(sql)
+            async for _ in conn.cursor(sqls[0], prefetch=7):
+                pass
+        await conn.close()
+
+    asyncio.run(play())
+
+
+def by_sqlalchemy(dsn, sqls):
+    engine = sa.create_engine(dsn.replace("postgres:", "postgresql+psycopg:", 1))
+    with engine.connect() as conn:
+        conn.rollback()
+        conn = conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        for _ in range(2):
+            for sql in sqls:
+                conn.execute(sa.text(sql)).fetchall()
+            conn.commit()
+    engine.dispose()
+
+
+def check_snapshot(name, play):
+    @suite.check(f"{name}: REPEATABLE READ READ ONLY, as the driver says it, is a replica's")
+    def _():
+        with proxied(wait_for_replica="20s") as proxy:
+            def at_replicas():
+                marks, sqls = zip(*(where.marked(sql) for sql in ("TABLE t", "SELECT count(*) FROM t", "SELECT now()")))
+                play(proxy.dsn("postgres", "app"), sqls)
+                places = set().union(*map(where.ran, marks))
+                return places and places <= {1, 2}
+
+            # Each worker reads the catalog for itself, at its first statement.
+            for _ in range(3):
+                eventually(at_replicas, "all of it runs at replicas", 20)
+
+
+for one in (by_psycopg2, by_psycopg, by_asyncpg, by_sqlalchemy):
+    check_snapshot(one.__name__[3:], one)
+
+
 # --- SQLAlchemy -----------------------------------------------------------------------------------
 
 

@@ -50,7 +50,7 @@ def proxied(wait=LONG, check_state=True):
     """A Howdah that knows the servers and the catalog, and a client of it that has read at the replica.
     With check_state a connection stays its session's for a moment, and a BEGIN goes there."""
     trio.caught_up(1)
-    config = trio.config(replicas=(1,), workers=2, routing={"wait_for_replica": wait, "max_lag": "60s"},
+    config = trio.config(replicas=(1,), workers=1, routing={"wait_for_replica": wait, "max_lag": "60s"},
                          pool={"check_state": check_state})
     with Heartbeat(trio), Howdah(config=config) as proxy:
         all_up(proxy, 2)
