@@ -346,27 +346,29 @@ static void check_replicas(const struct check *check, const struct json_node *no
     }
 }
 
-/* Rules see what is looked at, which in session mode is next to nothing. */
+static bool has_route_to_replica(const struct rules *rules)
+{
+    bool has = false;
+    for (uint32_t i = 0; i < rules->count; i++) {
+        has = has || rules->items[i].action == RULE_REPLICA;
+    }
+    return has;
+}
+
+/* In session mode a session has the primary's connection, and without names nobody knows what a
+ * Bind runs. What is refused, is so at its Parse. */
 static void check_rules(const struct check *check, const struct json_node *node, const char *path,
                         const struct database_options *database)
 {
     char below[OPTION_PATH_BYTES + 32];
     const struct options *options = check->options;
-    if (database->rules == NULL) {
+    if (database->rules == NULL || !has_route_to_replica(database->rules)) {
         return;
     }
     snprintf(below, sizeof(below), "%s.routing.rules", path);
-    for (uint32_t i = 0; i < database->rules->count; i++) {
-        if (database->rules->items[i].action == RULE_REJECT) {
-            config_errors_add(check->errors, place_below(node, "routing.rules"), below,
-                              "rule %u has \"reject\", but this version refuses no statements yet, "
-                              "allowed: \"route\"",
-                              i);
-        }
-    }
     if (database->pool.mode == POOL_SESSION || database->pool.prepared_statements == 0) {
         config_errors_add(check->errors, place_below(node, "routing.rules"), below,
-                          "statements are not looked at with pool.mode \"session\" or "
+                          "no statement goes to a replica with pool.mode \"session\" or "
                           "pool.prepared_statements 0, allowed: without these");
     }
     for (uint32_t i = 0; i < options->user_count; i++) {
@@ -374,7 +376,7 @@ static void check_rules(const struct check *check, const struct json_node *node,
         if (user->has_mode && user->mode == POOL_SESSION) {
             config_errors_add(
                 check->errors, place_below(node, "routing.rules"), below,
-                "statements of \"%.60s\" are not looked at, by users.<name>.pool.mode "
+                "no statement of \"%.60s\" goes to a replica, by users.<name>.pool.mode "
                 "\"session\", allowed: without that",
                 user->name);
         }

@@ -70,10 +70,10 @@ struct due_entry {
     uint8_t flags;
     int8_t shift;      /* DUE_NAME: how many characters it is longer than the client's */
     uint32_t shift_at; /* the position of its first, from 1 */
-    uint8_t refused;   /* what stands in its place must fail: pool/pin_limit.h, own.h */
+    uint8_t refused;   /* what stands in its place must fail: pool/refusal.h */
     bool sequences;    /* Execute: others' values are gone then (pool/sequence.h) */
     bool begins;       /* of a BEGIN that the client was told of: pool/deferred_begin.h */
-    uint32_t catalog;  /* Describe: shared_catalog when it was sent */
+    uint32_t catalog;  /* Describe: shared_catalog when it was sent; refused by a rule: of which */
     bool applies;      /* of settings that travel with a statement: pool/apply.h */
     uint32_t number;   /* Bind of a name: its session_statement.number */
     struct link_statement *prepared; /* Parse: what the link will have; may be NULL */

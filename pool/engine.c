@@ -14,6 +14,7 @@
 #include "pool/cancel.h"
 #include "pool/conn.h"
 #include "pool/core.h"
+#include "pool/firewall.h"
 #include "pool/follow.h"
 #include "pool/lend.h"
 #include "pool/link.h"
@@ -399,6 +400,7 @@ static void take_options(struct engine *engine, struct options *options)
     engine->tls_available = options->tls.mode != TLS_DISABLE && options->tls.cert != NULL;
     pool_nodes_forget(engine);
     pools_reload(engine);
+    firewall_reloaded(engine);
     route_wait_all_ask(engine, NULL);
     options_unref(before);
 }

@@ -12,6 +12,7 @@
 #include "pool/admin.h"
 #include "pool/cancel.h"
 #include "pool/core.h"
+#include "pool/firewall.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/options.h"
@@ -631,6 +632,7 @@ void login_authenticated(struct engine *engine, struct session *session)
     session->virtual_names = !session->owns_link && pool->limits.prepared_statements > 0;
     session->checks_state = !session->owns_link && pool->limits.check_state;
     pool->client_count++;
+    firewall_begin(session);
     if (!route_begin(session)) {
         session_no_memory(engine, session);
         return;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "pool/core.h"
+#include "pool/firewall.h"
 #include "pool/own.h"
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
@@ -18,6 +19,10 @@
 #include "router/facts.h"
 #include "router/hint.h"
 #include "router/plan.h"
+#include "router/rules.h"
+
+/* Of what is said of a rule; more is cut off. */
+enum { RULE_BYTES = 256 };
 
 /* What holds for the statement, and who says so. */
 static const char *value_of(const struct own_explain *facts, const struct plan *plan,
@@ -59,7 +64,8 @@ static void add_route(const struct own_explain *facts, struct plan *plan,
                     route_why(route));
 }
 
-static void add_node(const struct own_explain *facts, struct plan *plan,
+/* `rule`: the one that refuses it, or NULL. */
+static void add_node(const struct own_explain *facts, struct plan *plan, const struct rule *rule,
                      struct explanation *explanation)
 {
     const char *source, *route = value_of(facts, plan, CONTROL_ROUTE, &source);
@@ -67,6 +73,11 @@ static void add_node(const struct own_explain *facts, struct plan *plan,
         explanation_add(explanation, "node", "none", "its hint is malformed: it is refused");
     } else if (plan->is_ours) {
         explanation_add(explanation, "node", "none", "Howdah answers it itself");
+    } else if (rule != NULL) {
+        char which[RULE_BYTES];
+        rule_describe(rule, which, sizeof(which));
+        explanation_add(explanation, "node", "none", "a rule refuses it");
+        explanation_add(explanation, "refused", rule->reject, which);
     } else if ((plan->touches & PLAN_TOUCHES_OURS) != 0) {
         explanation_add(explanation, "node", "none",
                         "refused: what Howdah answers cannot be mixed with what a server runs");
@@ -155,11 +166,14 @@ int own_explain(struct plan_cache *plans, const struct plan_context *context,
         return ERR_SYNTAX;
     }
     struct plan seen = seen_plan(facts, plan);
+    const struct rule *rule = facts->session == NULL
+                                  ? NULL
+                                  : firewall_rule(facts->engine, facts->session, plan, text, len);
     code =
         explain_text(context, &seen, facts->catalog, text, len, facts->server_major, explanation);
     if (code == 0) {
         add_catalog(facts, explanation);
-        add_node(facts, &seen, explanation);
+        add_node(facts, &seen, rule, explanation);
         add_mode(facts, explanation);
         add_pins(facts, &seen, explanation);
         add_settings(facts, &seen, explanation);

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "pool/account.h"
 #include "pool/core.h"
+#include "pool/firewall.h"
 #include "pool/follow.h"
 #include "pool/lend.h"
 #include "pool/link.h"
@@ -144,6 +145,7 @@ static void set_options(struct engine *engine, struct pool *pool,
     pool->routes =
         pool->target == POOL_PRIMARY && (database->server_count > 1 || database->discovers);
     take_limits(engine, pool);
+    firewall_options(pool);
     pool_facts_options(pool);
 }
 

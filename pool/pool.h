@@ -73,6 +73,8 @@ struct pool {
         *replicas[LIMIT_NODES];        /* the primary's: those of the same name and user, or NULL */
     uint32_t turn;                     /* the primary's: balance_choose's */
     bool routes;                       /* likewise: what reads may go to others */
+    bool refuses;                      /* some statements, by a rule (pool/firewall.h) */
+    uint64_t rules_of_user;            /* which of the database's rules may hold */
     uint64_t routed[ROUTE_COUNT];      /* statements, or batches of them, by where and why */
     uint64_t waited;                   /* of these, for a replica first: pool/route_wait.h */
     struct pool_options limits;        /* the database's, with the user's overrides */

@@ -13,15 +13,12 @@
 #include "pool/names.h"
 #include "pool/options.h"
 #include "pool/own.h"
-#include "pool/own_answer.h"
-#include "pool/pin_limit.h"
 #include "pool/pool.h"
+#include "pool/refusal.h"
 #include "pool/route.h"
-#include "pool/route_whole.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
-#include "pool/statement_limit.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 
@@ -44,12 +41,8 @@ static bool error_replaced(struct relay *relay, const struct due_entry *head,
         return true;
     }
     if (head != NULL && (head->refused != 0 || columns_misfit(head, fields))) {
-        struct report report = head->refused == OWN_REFUSED ? own_refusal(link->owner)
-                               : head->refused == COLUMNS_REFUSED || head->refused == 0
-                                   ? columns_report()
-                               : head->refused == STATEMENTS_REFUSED ? statement_limit_report()
-                               : head->refused == WHOLE_REFUSED      ? route_whole_report(link)
-                                                                : pin_limit_report(head->refused);
+        char detail[REFUSAL_DETAIL_BYTES];
+        struct report report = refusal_report(link->owner, head, detail);
         replace_error(relay, &report);
         return true;
     }

@@ -36,7 +36,7 @@ struct reading {
 bool route_batch_plan(struct engine *engine, const struct session *session, struct plan *plan,
                       struct route_batch *batch)
 {
-    const struct rules *rules = session->pool->database->rules;
+    const struct pool *pool = session->pool;
     struct facts facts = pool_facts_of(engine, session, plan);
     uint8_t local = PLAN_LOCAL_SERVER | (batch->in_transaction ? PLAN_LOCAL_TRANSACTION : 0);
     if (plan->hint != NULL) {
@@ -50,9 +50,7 @@ bool route_batch_plan(struct engine *engine, const struct session *session, stru
         return false;
     }
     const struct rule *rule =
-        rules == NULL
-            ? NULL
-            : rules_decide(rules, rules_of_user(rules, session->pool->user), plan, facts.class);
+        rules_decide(pool->database->rules, pool->rules_of_user, plan, facts.class);
     batch->rule_primary |= rule != NULL && rule->action == RULE_PRIMARY;
     batch->rule_replica |= rule != NULL && rule->action == RULE_REPLICA;
     return true;

@@ -90,6 +90,7 @@ struct session {
     bool blocked;       /* the ledger is full */
     bool gone;          /* the client has closed: finish what it asked for, then end */
     bool skipping;      /* no link, and an error was told: skip to Sync */
+    bool guarded;       /* rules may refuse what it says: its pool's `refuses` */
     bool refused;       /* with skipping: the first message held is the one that was refused */
     bool terminated;    /* it has said Terminate */
     bool detours;       /* with a link: a replica's; or it is of the admin database */
@@ -132,8 +133,9 @@ struct session {
     uint16_t plan_slot;               /* where the plan of its last query was found: plan_known */
     uint64_t connected_us, active_us; /* active: of the last message */
     uint64_t wait_from_us, query_from_us, transaction_from_us, gone_us;
-    uint64_t pinned_us; /* since when it is pinned; 0 = it is not */
-    char *vacates;      /* the database that its statement wants to be left; NULL = none */
+    uint64_t pinned_us;    /* since when it is pinned; 0 = it is not */
+    uint64_t rules_serial; /* of the rules at its login: pool/firewall.h */
+    char *vacates;         /* the database that its statement wants to be left; NULL = none */
     uint64_t vacates_from_us;
 };
 

@@ -18,6 +18,7 @@
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
+#include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "protocol/sql_verb.h"
 #include "router/plan.h"
@@ -201,6 +202,27 @@ uint32_t session_query_pass(struct engine *engine, struct session *session, stru
     begin(engine, session);
     session_forward(engine, session, block, message, total, total);
     return total;
+}
+
+uint32_t session_query_refuse(struct engine *engine, struct session *session,
+                              const struct due_entry *due, const char *text, uint32_t total,
+                              uint32_t have)
+{
+    struct link *link = session->link;
+    bool in_batch = link->unsynced;
+    session->ahead = false;
+    session->query_is_read = false;
+    session_query_drop_unnamed(engine, session);
+    if (!link_due_entry(engine, link, due)) {
+        return 0;
+    }
+    begin(engine, session);
+    frontend_query(&engine->scratch, text);
+    engine_flush_scratch(engine, &link->conn);
+    if (session->restores != NULL && !restore_send(engine, session, in_batch)) {
+        return 0;
+    }
+    return session_discard(session, total, have);
 }
 
 /* A query that may undo what was set here waits until nothing is due. */

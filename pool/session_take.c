@@ -10,6 +10,7 @@
 #include "pool/apply.h"
 #include "pool/core.h"
 #include "pool/deferred_begin.h"
+#include "pool/firewall.h"
 #include "pool/link.h"
 #include "pool/listen.h"
 #include "pool/own.h"
@@ -80,6 +81,12 @@ static inline __attribute__((always_inline)) uint32_t take_with_link(
         session->blocked = true; /* link_after_reply comes back to it */
         return 0;
     }
+    if (session->guarded && !link->due.skipping) {
+        uint32_t taken;
+        if (firewall_stops(engine, session, message, total, have, &taken, ret_whole)) {
+            return taken;
+        }
+    }
     if (type != FRONTEND_QUERY) {
         uint32_t run = portal_run_take(engine, session, block, message, have);
         if (run > 0) {
@@ -126,8 +133,12 @@ static uint32_t take_without_link(struct engine *engine, struct session *session
                                   uint32_t *ret_whole)
 {
     uint8_t type = message[0];
-    if (session->skipping) {
+    if (session->skipping || (session->guarded && !session->waits &&
+                              firewall_tells(engine, session, message, total, have, ret_whole))) {
         return take_skipping(engine, session, type, total, have);
+    }
+    if (*ret_whole > have) {
+        return 0;
     }
     uint32_t taken =
         session->waits ? 0 : deferred_begin_take(engine, session, message, total, have, ret_whole);
@@ -184,7 +195,8 @@ static inline bool is_select(const uint8_t *at, uint32_t have)
 /* Whether take_without_link has nothing to do with such a query. */
 static inline bool needs_but_a_link(const struct session *session)
 {
-    return !session->skipping && session->begin == BEGIN_NONE && !pin_limit_is_reached(session);
+    return !session->skipping && !session->guarded && session->begin == BEGIN_NONE &&
+           !pin_limit_is_reached(session);
 }
 
 /* With a replica's link: no more than what it was lent for. Out of line, as most have none. */

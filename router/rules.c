@@ -150,6 +150,15 @@ uint64_t rules_of_user(const struct rules *rules, const char *user)
     return found;
 }
 
+bool rules_may_reject(const struct rules *rules, uint64_t of_user)
+{
+    bool may = false;
+    for (uint32_t i = 0; rules != NULL && i < rules->count; i++) {
+        may = may || ((of_user & UINT64_C(1) << i) != 0 && rules->items[i].action == RULE_REJECT);
+    }
+    return may;
+}
+
 /* What is held against the rules at one time. */
 struct part {
     uint32_t class;                 /* enum plan_class; CLASS_ANY: it may be of any */

@@ -82,6 +82,9 @@ bool rule_add_class(struct rule *rule, const char *word);
 /* Those whose condition on users holds, a bit each: found once for a session. 0 without rules. */
 uint64_t rules_of_user(const struct rules *rules, const char *user);
 
+/* Whether one of those refuses. */
+bool rules_may_reject(const struct rules *rules, uint64_t of_user);
+
 /* Finds and keeps in the plan which rule counts: use rules_decide. */
 void rules_find(const struct rules *rules, uint64_t of_user, struct plan *plan, uint8_t class);
 

@@ -8,10 +8,7 @@ answers: `R=7 SELECT 7`, `P!42601 SELEC`: an SQLSTATE. A row is a list of them, 
 """
 
 import re
-import sys
 import time
-
-from check import Skip
 
 SETUP = """
 CREATE TABLE t (id int PRIMARY KEY, v int DEFAULT 0);
@@ -361,17 +358,6 @@ STEP = re.compile(r"([PRNT-])(?:=(\S+)|!(\w{5}))? (.*)", re.S)
 
 SHOWN_S = 3  # within which a replica shows what the session has seen, on a busy machine too
 BEGINS, ENDS = re.compile("BEGIN|START"), re.compile("COMMIT|END|ROLLBACK$")
-
-
-# What this version does not do yet: reasons to skip, which go with what mends them. A check that is
-# named on the command line runs all the same.
-NO_RULES = "routing.rules are not obeyed yet"
-
-
-def not_yet(reason):
-    """Skips the check for this reason."""
-    if not sys.argv[1:]:
-        raise Skip(reason)
 
 
 # --- playing it -----------------------------------------------------------------------------------

@@ -65,7 +65,6 @@ Test(config, rules_by_their_words)
     options_unref(options);
 }
 
-/* What refuses is read, but not allowed yet: config/check.c. */
 Test(config, rules_that_reject)
 {
     static const char text[] = "[{\"match\": {\"tables\": [\"secrets\"], \"class\": [\"ddl\"]}, "
@@ -91,11 +90,24 @@ Test(config, rules_that_reject)
     free(written);
     rules_free(database.rules);
     config_errors_fini(&errors);
+}
 
-    char *findings;
-    cr_assert_null(load_text(RULES("[{\"route\": \"primary\"}, {\"reject\": \"no\"}]"), &findings));
-    cr_assert_not_null(strstr(findings, "routing.rules: rule 1 has \"reject\", but this version"));
-    free(findings);
+/* A session that has a server for itself is refused the same, and so is one whose statements have
+ * their own names. */
+Test(config, rules_that_reject_in_every_pool)
+{
+    static const char *const texts[] = {
+        RULES("[{\"route\": \"replica\"}, {\"reject\": \"no\"}]"),
+        APP("\"routing\": {\"rules\": [{\"reject\": \"no\"}]}, \"pool\": {\"mode\": "
+            "\"session\"}"),
+        APP("\"routing\": {\"rules\": [{\"reject\": \"no\"}, {\"route\": \"primary\"}]}, "
+            "\"pool\": {\"prepared_statements\": 0}"),
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct options *options = expect_options(texts[i]);
+        cr_assert_not_null(rules_of(options));
+        options_unref(options);
+    }
 }
 
 Test(config, rules_by_a_flag)
@@ -160,16 +172,16 @@ Test(config, rules_that_cannot_be)
         {RULES("[{\"route\": \"primary\", \"route\": \"replica\"}]"), "given twice"},
         {RULES("[{\"route\": \"primary\", \"match\": {\"user\": \"a\", \"user\": \"b\"}}]"),
          "given twice"},
-        {APP("\"routing\": {\"rules\": [{\"route\": \"primary\"}]}, \"pool\": {\"mode\": "
+        {APP("\"routing\": {\"rules\": [{\"route\": \"replica\"}]}, \"pool\": {\"mode\": "
              "\"session\"}"),
-         "databases.app.routing.rules: statements are not looked at with pool.mode \"session\""},
-        {APP("\"routing\": {\"rules\": [{\"route\": \"primary\"}]}, \"pool\": "
+         "databases.app.routing.rules: no statement goes to a replica with pool.mode \"session\""},
+        {APP("\"routing\": {\"rules\": [{\"route\": \"replica\"}]}, \"pool\": "
              "{\"prepared_statements\": 0}"),
-         "databases.app.routing.rules: statements are not looked at"},
+         "databases.app.routing.rules: no statement goes to a replica"},
         {"{\"users\": {\"bob\": {\"pool\": {\"mode\": \"session\"}}}, "
          "\"databases\": {\"app\": {\"primary\": \"host=a\", \"routing\": {\"rules\": "
-         "[{\"reject\": \"no\"}]}}}}",
-         "databases.app.routing.rules: statements of \"bob\" are not looked at"},
+         "[{\"route\": \"replica\"}]}}}}",
+         "databases.app.routing.rules: no statement of \"bob\" goes to a replica"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *findings;

@@ -96,9 +96,19 @@ Test(rules, without_rules_nothing_holds)
     struct plan *plan = plan_of(&cache, &usual, "select 1", 8);
     cr_assert_eq(rules_of_user(NULL, "bob"), 0);
     cr_assert_null(rules_decide(NULL, 0, plan, plan->class));
+    cr_assert_not(rules_may_reject(NULL, 0));
     plan_unref(plan);
     expect("route=primary", "select 1", 0);
     expect("reject=no", "select 1", 0);
+}
+
+Test(rules, some_users_may_be_refused)
+{
+    struct rules *rules = make("user=bob route=primary; user=eve reject=no");
+    cr_assert_not(rules_may_reject(rules, rules_of_user(rules, "bob")));
+    cr_assert_not(rules_may_reject(rules, rules_of_user(rules, "ann")));
+    cr_assert(rules_may_reject(rules, rules_of_user(rules, "eve")));
+    rules_free(rules);
 }
 
 Test(rules, all_conditions_of_a_rule_must_hold)
