@@ -75,9 +75,12 @@ static const char relations_query[] =
     " WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S') AND c.relpersistence <> 't'"
     " AND n.nspname <> 'pg_toast' LIMIT 200001";
 
-/* What stands in expressions: how, whose, f or r, which. The first letter is a row of `hows`. */
+/* What stands in expressions: how, whose, f or r, which. The first letter is a row of `hows`.
+ * CURRENT_DATE to LOCALTIMESTAMP (SQLValueFunctionOp, src/include/nodes/primnodes.h) are told as
+ * calls of now(). */
 #define TREES(bodies)                                                                            \
-    "SELECT DISTINCT t.how, t.whose, CASE m[1] WHEN 'relid' THEN 'r' ELSE 'f' END, m[2] FROM ("  \
+    "SELECT DISTINCT t.how, t.whose, CASE m[1] WHEN 'relid' THEN 'r' ELSE 'f' END,"              \
+    " coalesce(m[2], 'now()'::regprocedure::oid::text) FROM ("                                   \
     "SELECT CASE WHEN r.ev_type <> '1' THEN 'r' WHEN c.relkind = 'm' THEN 'm' ELSE 'v' END how," \
     "  r.ev_class AS whose, concat(r.ev_action, ' ', r.ev_qual) AS tree"                         \
     "  FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.oid" USERS_OWN            \
@@ -96,7 +99,8 @@ static const char relations_query[] =
     " UNION ALL SELECT 'b', oid, proargdefaults::text FROM pg_proc"                              \
     "  WHERE proargdefaults IS NOT NULL AND oid" USERS_OWN bodies                                \
     ") AS t, LATERAL regexp_matches(t.tree,"                                                     \
-    " ':(funcid|opfuncid|aggfnoid|winfnoid|relid) (\\d+)', 'g') AS m LIMIT 2000001"
+    " ':(funcid|opfuncid|aggfnoid|winfnoid|relid) (\\d+)|SQLVALUEFUNCTION :op [0-8] ', 'g')"     \
+    " AS m LIMIT 2000001"
 
 static const char trees_query[] =
     TREES(" UNION ALL SELECT 'b', oid, prosqlbody::text FROM pg_proc WHERE prosqlbody IS NOT NULL"

@@ -46,7 +46,7 @@ bool route_batch_plan(struct engine *engine, const struct session *session, stru
                      (plan->touches & PLAN_TOUCH_COPY_FROM) != 0;
     bool reads = facts.class == PLAN_READ && facts.touches == 0;
     if ((!reads && !(batch->whole && route_whole_declares(plan, &facts))) || session->pins != 0 ||
-        (plan->local & local) != 0) {
+        (facts.local & local) != 0) {
         return false;
     }
     const struct rule *rule =

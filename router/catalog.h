@@ -28,6 +28,7 @@ enum catalog_effect_flag {
 struct catalog_effect {
     uint32_t touches; /* enum plan_touch; PLAN_TOUCH_UNKNOWN: suspected of changing the session */
     uint8_t flags;
+    uint8_t local; /* enum plan_local: what only one server, or one transaction, can say */
 };
 
 /* A function or procedure that isn't PostgreSQL's own. */

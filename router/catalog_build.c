@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "router/catalog_own.h"
 #include "router/catalog_source.h"
+#include "router/classify_local.h"
 #include "router/functions.h"
 #include "router/plan.h"
 
@@ -426,6 +427,7 @@ static void read_sources(struct catalog_builder *builder)
             }
             effect->touches |= found.touches;
             effect->flags |= (uint8_t)(found.writes ? CATALOG_WRITES : 0);
+            effect->local |= found.local;
         }
         if ((effect->touches & SETS) != 0 && (function->reads_source || function->customs != 0)) {
             take_customs(builder, function);
@@ -532,6 +534,8 @@ static void connect_names(struct catalog_builder *builder)
             if ((relation_at(builder, relation)->flags & CATALOG_SEQUENCE) != 0) {
                 builder->nodes[read_node(builder, relation)].flags |= CATALOG_VOLATILE;
             }
+            builder->nodes[read_node(builder, relation)].local |=
+                classify_local_relation(builder->text + group->name);
             add_edge(builder, read_name_node(builder, g), read_node(builder, relation));
             add_edge(builder, write_name_node(builder, g), write_node(builder, relation));
             if (strcmp(builder->text + group->name, "pg_settings") == 0) {
@@ -545,10 +549,9 @@ static void connect_names(struct catalog_builder *builder)
 static bool take_effect(struct catalog_effect *effect, const struct catalog_effect *from)
 {
     uint32_t touches = effect->touches | from->touches;
-    uint8_t flags = effect->flags | from->flags;
-    bool grows = touches != effect->touches || flags != effect->flags;
-    effect->touches = touches;
-    effect->flags = flags;
+    uint8_t flags = effect->flags | from->flags, local = effect->local | from->local;
+    bool grows = touches != effect->touches || flags != effect->flags || local != effect->local;
+    *effect = (struct catalog_effect){touches, flags, local};
     return grows;
 }
 

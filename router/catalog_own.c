@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "router/classify_local.h"
 #include "router/functions.h"
 #include "router/plan.h"
 
@@ -75,7 +76,9 @@ struct catalog_effect catalog_own_effect(const struct catalog_function_row *row)
     bool in_c = row->of_extension &&
                 (strcmp(row->language, "c") == 0 || strcmp(row->language, "internal") == 0);
     if (row->is_system) {
-        return system_effect(row);
+        effect = system_effect(row);
+        effect.local = classify_local_function(row->name);
+        return effect;
     }
     if (row->customs != NULL) {
         effect.touches |= PLAN_TOUCH_UNKNOWN;

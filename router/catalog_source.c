@@ -5,6 +5,7 @@
 
 #include "protocol/sql_lexer.h"
 #include "router/catalog_own.h"
+#include "router/classify_local.h"
 #include "router/functions.h"
 #include "router/plan.h"
 
@@ -108,7 +109,11 @@ static void look_at_word(struct source_reader *reader, bool is_keyword,
     const struct function_fact *fact = function_find(reader->word);
     if (fact != NULL) {
         found->touches |= catalog_followed(fact->touches);
+        found->local |= classify_local_function(reader->word);
         found->writes |= fact->class != PLAN_READ;
+    }
+    if (is_keyword) {
+        found->local |= classify_local_keyword(reader->word);
     }
     for (size_t i = 0; is_keyword && i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcmp(words[i].word, reader->word) == 0) {

@@ -15,6 +15,7 @@
 
 struct catalog_source {
     uint32_t touches; /* enum plan_touch; of the functions that are PostgreSQL's own, too */
+    uint8_t local;    /* enum plan_local; likewise */
     bool writes;      /* has INSERT, UPDATE, CREATE ..., or calls such a function */
 };
 

@@ -65,6 +65,10 @@ static const char *const moment_functions[] = {
     "transaction_timestamp",
 };
 
+static const char *const moment_keywords[] = {
+    "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp",
+};
+
 static bool begins(const char *const *starts, size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++) {
@@ -75,12 +79,26 @@ static bool begins(const char *const *starts, size_t count, const char *name)
     return false;
 }
 
+static bool is_in(const char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint8_t classify_local_keyword(const char *word)
+{
+    size_t count = sizeof(moment_keywords) / sizeof(moment_keywords[0]);
+    return is_in(moment_keywords, count, word) ? PLAN_LOCAL_TRANSACTION : 0;
+}
+
 uint8_t classify_local_function(const char *name)
 {
-    for (size_t i = 0; i < sizeof(moment_functions) / sizeof(moment_functions[0]); i++) {
-        if (strcmp(name, moment_functions[i]) == 0) {
-            return PLAN_LOCAL_TRANSACTION;
-        }
+    if (is_in(moment_functions, sizeof(moment_functions) / sizeof(moment_functions[0]), name)) {
+        return PLAN_LOCAL_TRANSACTION;
     }
     size_t count = sizeof(server_functions) / sizeof(server_functions[0]);
     return begins(server_functions, count, name) ? PLAN_LOCAL_SERVER : 0;

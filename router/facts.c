@@ -10,6 +10,7 @@ static void add(struct catalog_effect *sum, const struct catalog_effect *effect)
 {
     sum->touches |= effect->touches;
     sum->flags |= effect->flags;
+    sum->local |= effect->local;
 }
 
 /* What is named and not known may do anything: it was made since the facts were. */
@@ -59,12 +60,13 @@ static void keep(struct plan *plan, uint64_t serial, const struct catalog_effect
     plan->facts_serial = serial;
     plan->facts_touches = effect->touches;
     plan->facts_flags = effect->flags;
+    plan->facts_local = effect->local;
     plan->facts_class = class;
 }
 
 void facts_find(const struct catalog *catalog, struct plan *plan)
 {
-    struct catalog_effect sum = {.touches = plan->own_touches};
+    struct catalog_effect sum = {.touches = plan->own_touches, .local = plan->local};
     if (plan->class == PLAN_OPAQUE || !facts_run(plan)) {
         sum.touches = plan->touches;
         sum.flags = facts_run(plan) ? catalog_worst.flags : 0;
@@ -89,7 +91,7 @@ void facts_find(const struct catalog *catalog, struct plan *plan)
 
 struct facts facts_unknown(const struct plan *plan)
 {
-    struct facts facts = {.touches = plan->touches, .class = plan->class};
+    struct facts facts = {.touches = plan->touches, .class = plan->class, .local = plan->local};
     if (plan->names_count > 0 || plan->columns != NULL) {
         facts.touches |= PLAN_TOUCH_UNKNOWN;
         facts.class = plan->class == PLAN_READ ? PLAN_WRITE : plan->class;

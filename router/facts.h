@@ -6,6 +6,7 @@
  *   touches = what the statement itself touches + what the functions and relations that it names
  *             may touch + what any statement may run (operators, casts ...)
  *   class   = read only if all of that neither writes nor is volatile nor touches anything
+ *   local   = what the statement itself, or what it names, says of one server or transaction alone
  *
  * The outcome is kept in the plan for the last catalog that asked, so a known statement costs one
  * comparison. Facts that may be out of date (DDL under way) are not asked: facts_unknown().
@@ -23,6 +24,7 @@ struct facts {
     uint32_t touches; /* enum plan_touch */
     uint8_t class;    /* enum plan_class */
     uint8_t flags;    /* enum catalog_effect_flag, of what it runs; 0 without a catalog */
+    uint8_t local;    /* enum plan_local */
 };
 
 /* Whether the plan runs anything that a catalog can say something of. */
@@ -35,12 +37,13 @@ void facts_find(const struct catalog *catalog, struct plan *plan);
 static inline struct facts facts_of(const struct catalog *catalog, struct plan *plan)
 {
     if (catalog == NULL) {
-        return (struct facts){.touches = plan->touches, .class = plan->class};
+        return (struct facts){.touches = plan->touches, .class = plan->class, .local = plan->local};
     }
     if (plan->facts_serial != catalog->serial) {
         facts_find(catalog, plan);
     }
-    return (struct facts){plan->facts_touches, plan->facts_class, plan->facts_flags};
+    return (struct facts){plan->facts_touches, plan->facts_class, plan->facts_flags,
+                          plan->facts_local};
 }
 
 /* The worst, for when the facts are being found: whatever the statement names may do anything. */

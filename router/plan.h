@@ -198,6 +198,7 @@ struct plan {
     uint32_t facts_touches;
     uint8_t facts_class;
     uint8_t facts_flags;
+    uint8_t facts_local;
 
     /* Of a text that is one SET, RESET or SELECT set_config('name', 'value', literal) and nothing
      * else: it, with settings_count 1. Of others: the names alone (value NULL) of custom settings

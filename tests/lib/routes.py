@@ -33,6 +33,12 @@ CREATE FUNCTION locks_row(t) RETURNS text VOLATILE LANGUAGE sql AS 'SELECT pg_ad
 CREATE VIEW locking AS SELECT locks();
 CREATE VIEW sly AS SELECT writes(id) FROM t WHERE id = 1;
 CREATE VIEW sly_too AS SELECT * FROM sly;
+CREATE VIEW activity AS SELECT pid FROM pg_stat_activity;
+CREATE VIEW activity_too AS SELECT count(*) FROM activity;
+CREATE VIEW role AS SELECT pg_is_in_recovery();
+CREATE FUNCTION held() RETURNS bigint STABLE LANGUAGE sql AS 'SELECT count(*) FROM pg_locks';
+CREATE VIEW moment AS SELECT CURRENT_TIMESTAMP AS at, * FROM t;
+CREATE FUNCTION since(timestamptz) RETURNS interval STABLE LANGUAGE sql AS 'SELECT now() - $1';
 CREATE VIEW counted AS SELECT nextval('s') FROM t WHERE id = 1;
 CREATE POLICY p ON guarded USING (writes(id) > 0);
 ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
@@ -73,6 +79,8 @@ R SELECT * FROM parted
 R SELECT * FROM ONLY t
 R SELECT * FROM plain
 R SELECT * FROM mv
+R SELECT * FROM moment
+R SELECT since('2020-01-01')
 R SELECT reads(1)
 R SELECT adds(1, 2)
 R SELECT now(), current_date, localtimestamp
@@ -124,6 +132,10 @@ P SELECT (x).locks_row FROM t x WHERE id = 1
 P SELECT (7).pg_advisory_xact_lock
 P=off SELECT current_setting('transaction_read_only')
 P=off SELECT current_setting('In_Hot_Standby', true)
+P SELECT * FROM activity
+P SELECT * FROM activity_too
+P SELECT * FROM role
+P SELECT held()
 P SELECT last_value FROM s
 P SELECT table_to_xml('locking', true, true, '')
 P SELECT schema_to_xml('public', true, true, '')
@@ -318,6 +330,8 @@ UNTIL_WRITE = {
         "- BEGIN ;; - SET TRANSACTION ISOLATION LEVEL REPEATABLE READ ;; P TABLE t ;; - COMMIT",
     "now() is the transaction's": "- BEGIN ;; P SELECT now() ;; P TABLE t ;; - COMMIT",
     "current_timestamp": "- BEGIN ;; R TABLE t ;; P SELECT current_timestamp ;; P TABLE t ;; - COMMIT",
+    "now() in a view": "- BEGIN ;; R TABLE t ;; P SELECT count(*) FROM moment ;; P TABLE t ;; - COMMIT",
+    "now() in a function": "- BEGIN ;; P SELECT since('2020-01-01') ;; P TABLE t ;; - COMMIT",
     "current_date": "- BEGIN ;; P SELECT current_date ;; - COMMIT",
     "'now'::timestamptz": "- BEGIN ;; P SELECT 'now'::timestamptz ;; - COMMIT",
     "$$now$$::timestamptz": "- BEGIN ;; P SELECT $$now$$::timestamptz ;; - COMMIT",

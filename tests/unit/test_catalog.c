@@ -210,6 +210,55 @@ Test(catalog, names_of_common_table_expressions_are_no_relations_as_far_as_they_
     catalog_unref(catalog);
 }
 
+static void local_is(const struct catalog *catalog, const char *text, uint8_t local)
+{
+    const struct plan_context context = {.standard_strings = true, .safe_encoding = true};
+    struct plan_cache cache;
+    cr_assert_eq(plan_cache_init(&cache, 1, 16), 0);
+    struct plan *plan = plan_of(&cache, &context, text, (uint32_t)strlen(text));
+    for (int pass = 0; pass < 2; pass++) {
+        struct facts facts = facts_of(catalog, plan);
+        cr_expect_eq(facts.class, PLAN_READ, "%s: class %d", text, facts.class);
+        cr_expect_eq(facts.local, local, "%s: local %d", text, facts.local);
+    }
+    plan_unref(plan);
+    plan_cache_fini(&cache);
+}
+
+Test(catalog, what_one_server_or_one_transaction_says_is_seen_through_views_and_functions)
+{
+    static const struct catalog_function_row recovery = {
+        .oid = 10, .name = "pg_is_in_recovery", .volatility = 'v', .is_system = true};
+    struct catalog_builder *builder = catalog_builder_new();
+    cr_assert_eq(catalog_add_function(builder, &recovery), 0);
+    function(builder, 101, "role", 's', "SELECT pg_is_in_recovery()");
+    function(builder, 102, "moment", 's', "SELECT CURRENT_TIMESTAMP - x FROM plain");
+    function(builder, 103, "busy", 's', "SELECT count(*) FROM pg_locks");
+    function(builder, 104, "pure", 's', "SELECT current_user, clock FROM plain");
+    catalog_add_relation(builder, 201, "plain", CATALOG_TABLE);
+    catalog_add_relation(builder, 202, "pg_locks", CATALOG_VIEW | CATALOG_SYSTEM);
+    catalog_add_relation(builder, 203, "locks", CATALOG_VIEW);
+    catalog_add_relation(builder, 204, "locks_too", CATALOG_VIEW);
+    catalog_add_relation(builder, 205, "roles", CATALOG_VIEW);
+    catalog_add_relation(builder, 206, "guarded", CATALOG_TABLE);
+    catalog_add_use(builder, USE_READS, 203, 202);
+    catalog_add_use(builder, USE_READS, 204, 203);
+    catalog_add_use(builder, USE_READ_CALLS, 205, 10);
+    catalog_add_use(builder, USE_READ_CALLS, 206, 102);
+    struct catalog *catalog = build(builder);
+    local_is(catalog, "select pure() from plain", 0);
+    local_is(catalog, "select * from pg_locks", PLAN_LOCAL_SERVER);
+    local_is(catalog, "select * from locks", PLAN_LOCAL_SERVER);
+    local_is(catalog, "select * from plain, locks_too", PLAN_LOCAL_SERVER);
+    local_is(catalog, "select * from roles", PLAN_LOCAL_SERVER);
+    local_is(catalog, "select role()", PLAN_LOCAL_SERVER);
+    local_is(catalog, "select busy()", PLAN_LOCAL_SERVER);
+    local_is(catalog, "select moment()", PLAN_LOCAL_TRANSACTION);
+    local_is(catalog, "select * from guarded", PLAN_LOCAL_TRANSACTION);
+    local_is(catalog, "select now(), busy()", PLAN_LOCAL_TRANSACTION | PLAN_LOCAL_SERVER);
+    catalog_unref(catalog);
+}
+
 Test(catalog, languages_and_extensions)
 {
     static const struct {
