@@ -17,7 +17,6 @@
 #include "protocol/report.h"
 #include "protocol/sql_verb.h"
 #include "router/plan.h"
-#include "router/syntax.h"
 
 /* --- what a text says ------------------------------------------------------------------------- */
 
@@ -157,10 +156,8 @@ static struct report judge(struct engine *engine, const struct session *session,
 {
     struct report report = {.code = 0};
     struct plan *plan = state_plan(engine, session, text, len);
-    struct plan_context context = state_plan_context(session);
     if (plan->class == PLAN_OPAQUE) {
-        if (syntax_check(&context, text, len, pool_server_major(session->pool), error) ==
-            ERR_SYNTAX) {
+        if (state_is_no_sql(session, text, len, error)) {
             report = (struct report){
                 .code = ERR_SYNTAX, .message = error->message, .position = error->position};
         }

@@ -17,7 +17,6 @@
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "router/plan.h"
-#include "router/syntax.h"
 
 /* --- which transactions ----------------------------------------------------------------------- */
 
@@ -90,15 +89,6 @@ static bool is_harmless(const struct session *session, struct plan *plan)
     return is_kind && facts.flags == 0 && (facts.touches & ~(uint32_t)ALLOWED) == 0;
 }
 
-/* Whether every server says that it is no SQL. */
-static bool is_no_sql(const struct session *session, const char *text, uint32_t len)
-{
-    struct plan_context context = state_plan_context(session);
-    struct syntax_error error;
-    return syntax_check(&context, text, len, pool_server_major(session->pool), &error) ==
-           ERR_SYNTAX;
-}
-
 enum verdict { PASSES, ENDS, REFUSED };
 
 static enum verdict judge(const struct session *session, struct plan *plan, const char *text,
@@ -109,7 +99,8 @@ static enum verdict judge(const struct session *session, struct plan *plan, cons
         return ENDS;
     }
     if (plan->class == PLAN_OPAQUE) {
-        return is_no_sql(session, text, len) ? PASSES : REFUSED;
+        struct syntax_error error; /* the server tells it */
+        return state_is_no_sql(session, text, len, &error) ? PASSES : REFUSED;
     }
     if (link->status == 'E' && due_empty(&link->due)) { /* 25P02, but for what ends it */
         return (plan->touches & PLAN_TOUCH_END) != 0 ? REFUSED : PASSES;

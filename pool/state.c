@@ -209,6 +209,14 @@ struct plan_context state_plan_context(const struct session *session)
     return context_of(session);
 }
 
+bool state_is_no_sql(const struct session *session, const char *text, uint32_t len,
+                     struct syntax_error *ret_error)
+{
+    const struct plan_context context = context_of(session);
+    uint32_t major = pool_server_major(session->pool);
+    return major > 0 && syntax_check(&context, text, len, major, ret_error) == ERR_SYNTAX;
+}
+
 struct plan *state_plan(struct engine *engine, const struct session *session, const char *text,
                         uint32_t len)
 {

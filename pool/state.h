@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "pool/session.h"
+#include "router/syntax.h"
 
 struct engine;
 struct link;
@@ -53,6 +54,11 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
 
 /* How the session's server reads texts. */
 struct plan_context state_plan_context(const struct session *session);
+
+/* Whether the session's server would refuse the text as no SQL; *ret_error says why. False, too,
+ * where that is not known: it is of a later version, or none has logged in yet. */
+bool state_is_no_sql(const struct session *session, const char *text, uint32_t len,
+                     struct syntax_error *ret_error);
 
 /* The plan of a text, as the session's server will read it; a reference. */
 struct plan *state_plan(struct engine *engine, const struct session *session, const char *text,
