@@ -61,19 +61,30 @@ static void release(struct engine *engine, struct pool *pool)
     lend_keep_warm(engine, pool);
 }
 
-/* A replica's is always the same server. */
+/* A replica's pool stays with its node. */
 static bool follows(const struct pool *pool)
 {
     return pool->database->discovers && pool->target == POOL_PRIMARY;
 }
 
+/* The term of a pool that stays with its node is the node's incarnation. */
+static uint64_t incarnation_of(const struct pool *pool, const struct topology *topology)
+{
+    uint32_t node = pool->target == POOL_PRIMARY ? 0 : pool->target - POOL_REPLICA;
+    return topology->nodes.nodes[node].incarnation;
+}
+
 void follow_begin(struct engine *engine, struct pool *pool)
 {
-    const struct topology *topology = follows(pool) ? topology_of(engine, pool->database) : NULL;
-    pool->term = topology == NULL ? 0 : topology->term;
+    const struct topology *topology = pool_nodes_of(engine, pool->database->name);
     pool->held = false;
-    if (follows(pool) && !answers(topology)) {
-        hold(engine, pool);
+    if (follows(pool)) {
+        pool->term = topology == NULL ? 0 : topology->term;
+        if (!answers(topology)) {
+            hold(engine, pool);
+        }
+    } else if (topology != NULL) { /* else it is soon */
+        pool->term = incarnation_of(pool, topology);
     }
 }
 
@@ -115,13 +126,28 @@ static void take_news(struct engine *engine, struct pool *pool, const struct top
     }
 }
 
+/* The node is another server by now, or another run of it. What is under way may end where it is:
+ * a link that was dialed since, by the same name, is not known from one before. */
+static void take_incarnation(struct engine *engine, struct pool *pool, uint64_t incarnation)
+{
+    if (pool->term != incarnation) {
+        pool->term = incarnation;
+        pool_drop_links(engine, pool);
+    }
+}
+
 void follow_news(struct engine *engine, const struct topology *topology)
 {
     LIST_EACH (&engine->pool_list, node) {
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
-        if (!pool->orphaned && pool->options == engine->options && follows(pool) &&
-            pool_nodes_are_of(topology, pool)) {
+        if (pool->orphaned || pool->options != engine->options ||
+            !pool_nodes_are_of(topology, pool)) {
+            continue;
+        }
+        if (follows(pool)) {
             take_news(engine, pool, topology);
+        } else {
+            take_incarnation(engine, pool, incarnation_of(pool, topology));
         }
     }
 }

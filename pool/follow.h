@@ -1,5 +1,5 @@
 /* A pool that follows its primary (`hosts` in the configuration): which server it goes to, and what
- * happens while there is none.
+ * happens while there is none; and links that lead to where a server was.
  *
  * The shell finds out who the primary is (router/nodes.h) and tells every engine. Each leadership
  * has a *term*, a number of this process; links carry the term that they were dialed in.
@@ -12,6 +12,10 @@
  *               failover_wait, then all are refused with 57P03, until there is a primary again
  *   a dial is refused, before the shell knows
  *               held as well, until it is told again
+ *
+ * A pool that stays with one node, a replica's or that of a `primary`, has the node's incarnation
+ * for its term (router/nodes.h): where a name means another address, idle links to the old one
+ * close, and others as soon as they are free.
  *
  * Workers hear of a term one after the other; a link that moves to another worker meanwhile is
  * compared there, and closed.

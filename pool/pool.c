@@ -491,6 +491,11 @@ void pool_take_server(struct engine *engine, struct pool *pool)
     free(pool->failure);
     pool->failure = NULL;
     pool->retry_at_us = 0;
+    pool_drop_links(engine, pool);
+}
+
+void pool_drop_links(struct engine *engine, struct pool *pool)
+{
     close_dialing(engine, pool);
     listen_end(engine, pool);
     close_old(engine, pool);

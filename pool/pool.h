@@ -178,6 +178,10 @@ void pool_change_server(struct engine *engine, struct pool *pool);
 /* The same where the pool follows its primary, and links are told apart by their term. */
 void pool_take_server(struct engine *engine, struct pool *pool);
 
+/* The pool has another epoch or term: what is being dialed, the hub and idle links of others close
+ * at once. */
+void pool_drop_links(struct engine *engine, struct pool *pool);
+
 /* The configuration has changed: pools whose options changed retire, their links drain. */
 void pools_reload(struct engine *engine);
 

@@ -19,6 +19,7 @@ from check import Skip, Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
 from pgcluster import Replica, free_port  # noqa: E402
 from trio import START_S, Trio, all_up, delay_apply, pause_replay, rows  # noqa: E402
+from wire import Wire  # noqa: E402
 
 suite = Suite("nodes", check_limit_s=120)
 
@@ -297,6 +298,32 @@ def _():
         becomes(proxy, 1, "gone", NAME_S, "replica.test")
         names.say("127.0.0.1 replica.test\n127.0.0.2 replica.test\n")
         becomes(proxy, 1, "up", BACK_S)
+
+
+@suite.check("connections lead to where a name leads now, also for eventual reads")
+def _():
+    if os.geteuid() != 0:
+        raise Skip("a name service of its own needs root")
+    with contextlib.ExitStack() as stack:
+        here = stack.enter_context(Replica(trio[0], {"cluster_name": "here", "listen_addresses": "127.0.0.1"}))
+        there = {"cluster_name": "there", "listen_addresses": "127.0.0.2", "port": here.port}
+        stack.enter_context(Replica(trio[0], there))
+        names = stack.enter_context(Names())
+        names.say("127.0.0.1 replica.test\n")
+        both = trio.config(replicas=(), routing={"consistency": "eventual", "max_lag": "60s"})
+        both["databases"]["app"]["replicas"] = [f"postgres://postgres@replica.test:{here.port}/postgres"]
+        proxy = stack.enter_context(Howdah(config=both, wrapper=names.wrapper))
+        client = stack.enter_context(Wire(proxy.port))
+        client.login("postgres", "app")
+
+        def asked():
+            return client.scalar("SELECT current_setting('cluster_name')")
+
+        all_up(proxy, 2)
+        eventually(lambda: asked() == "here", "the replica is read", NAME_S)
+        names.say("127.0.0.2 replica.test\n")
+        proxy.wait_for_log("its name means 127.0.0.2 now", NAME_S)
+        eventually(lambda: asked() == "there", "the other is read", NAME_S)
 
 
 @suite.check("a promoted replica and the old primary are told apart, and no server is written to by mistake")

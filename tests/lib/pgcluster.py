@@ -129,7 +129,7 @@ class Cluster:
             if self.ssl:
                 self.cert, self.key = self_signed_cert(self.dir)
                 self._own(self.key)
-            self.port = free_port()
+            self.port = self.options.get("port") or free_port()
             self._write_config()
             self.resume()
         except BaseException:
