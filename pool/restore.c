@@ -140,17 +140,26 @@ bool restore_waits(struct engine *engine, struct session *session)
     if (session->restores_late < RESTORE_AWAITED) {
         return false;
     }
-    if (!due_empty(&session->link->due)) {
+    struct link *link = session->link;
+    if (!due_empty(&link->due)) {
         session->blocked = true; /* link_after_reply comes back to it */
+        link_flush(engine, link);
         return true;
     }
     if (session->restores_late == RESTORE_BEHIND) {
         return !write_noted(engine, session, true);
     }
-    restore_forget(engine, session);
-    settings_unref(&engine->settings, session->restored);
-    session->restored = NULL;
+    restore_ready(engine, session);
     return false;
+}
+
+void restore_ready(struct engine *engine, struct session *session)
+{
+    if (session->restores_late == RESTORE_AWAITED) {
+        restore_forget(engine, session);
+        settings_unref(&engine->settings, session->restored);
+        session->restored = NULL;
+    }
 }
 
 void restore_forget(struct engine *engine, struct session *session)

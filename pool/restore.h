@@ -54,6 +54,9 @@ bool restore_discarded(struct engine *engine, struct session *session);
 /* Whether a message must wait for the end of a DISCARD ALL, or the session is closing. */
 bool restore_waits(struct engine *engine, struct session *session);
 
+/* The ReadyForQuery of the Sync behind a DISCARD ALL has come, and that was not done. */
+void restore_ready(struct engine *engine, struct session *session);
+
 /* What was noted is not to be sent: its statement was not executed, or nobody knows whether. */
 void restore_forget(struct engine *engine, struct session *session);
 
