@@ -182,11 +182,10 @@ static bool waits_for_end(struct engine *engine, struct session *session, uint8_
         type == FRONTEND_CLOSE || type == FRONTEND_FLUSH) {
         return false;
     }
+    session->blocked = true; /* link_after_reply comes back to it */
     if (!due_empty(&link->due)) {
         link_flush(engine, link);
-        session->blocked = true;
-    } else {
-        session->routing->whole = session->routing->ending = false;
+    } else { /* its ReadyForQuery says whether it is over: route_whole_ready */
         link_swallow_sync(engine, link);
     }
     return true;
