@@ -276,14 +276,21 @@ static PGresult *run(struct session *s, enum statement what, const uint32_t *par
     return NULL;
 }
 
+/* A transaction with one snapshot is one server's, and fails with that as statements do. */
 static void control(struct session *s, const char *sql)
 {
     PGresult *result = s->style == STYLE_SIMPLE
                            ? PQexec(s->writes, sql)
                            : PQexecParams(s->writes, sql, 0, NULL, NULL, NULL, NULL, 0);
 
-    if (PQresultStatus(result) != PGRES_COMMAND_OK)
-        die(sql, PQerrorMessage(s->writes));
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        if (!s->frozen || !may_fail(s, result))
+            die(sql, PQerrorMessage(s->writes));
+        PQclear(result);
+        s->world->errors++;
+        session_reconnect(s);
+        return;
+    }
     if (strcmp(sql, "COMMIT") == 0 && strcmp(PQcmdStatus(result), "COMMIT") != 0)
         die(sql, PQcmdStatus(result));
     PQclear(result);
@@ -428,8 +435,8 @@ static void read_in_transaction(struct session *s)
             return;
         s->frozen = kind == 2;
     }
-    s->in_transaction = s->frozen = false;
     control(s, "COMMIT");
+    s->in_transaction = s->frozen = false;
 }
 
 /* The number of the next write, which is going to change these things. */
