@@ -19,10 +19,11 @@ from stage import Stage  # noqa: E402
 from wire import Closed, ServerError, Wire, query  # noqa: E402
 
 SPACE = f"howdah{os.getpid()}"
+PREFIXES = {"server": "hs", "client": "hc"}
 # Of each pair the end outside, the end inside, and their addresses.
 SIDES = {
-    "server": (f"hs{os.getpid()}", "toserver", "10.231.1.1", "10.231.1.2"),
-    "client": (f"hc{os.getpid()}", "toclient", "10.231.2.1", "10.231.2.2"),
+    "server": (f"{PREFIXES['server']}{os.getpid()}", "toserver", "10.231.1.1", "10.231.1.2"),
+    "client": (f"{PREFIXES['client']}{os.getpid()}", "toclient", "10.231.2.1", "10.231.2.2"),
 }
 
 suite = Suite("network", check_limit_s=120)
@@ -40,7 +41,17 @@ def ip(*arguments, space=None):
         raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
+def remove_left_behind():
+    """Of a run that was killed: its interfaces have the addresses of ours."""
+    with contextlib.suppress(FileNotFoundError):
+        for space in os.listdir("/run/netns"):
+            pid = space.removeprefix("howdah")
+            if pid != space and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+                remove(space, [prefix + pid for prefix in PREFIXES.values()])
+
+
 def make_space():
+    remove_left_behind()
     ip("netns", "add", SPACE)
     ip("link", "set", "lo", "up", space=SPACE)
     for outer, inner, outer_address, inner_address in SIDES.values():
@@ -51,12 +62,16 @@ def make_space():
         ip("link", "set", inner, "up", space=SPACE)
 
 
-def remove_space():
+def remove(space, interfaces):
     with contextlib.suppress(OSError):
-        ip("netns", "del", SPACE)  # the interfaces go with it
-    for outer, *_ in SIDES.values():
+        ip("netns", "del", space)  # the interfaces go with it
+    for interface in interfaces:
         with contextlib.suppress(OSError):
-            ip("link", "del", outer)
+            ip("link", "del", interface)
+
+
+def remove_space():
+    remove(SPACE, [outer for outer, *_ in SIDES.values()])
 
 
 def silence(side, silent=True):
