@@ -245,7 +245,8 @@ static struct actor *dialed(struct world *world, uint32_t engine, struct handle 
     actor->handle = handle;
     actor->open = true;
     const struct server_options *server = engine_server(world->engines[engine], handle);
-    line(world, actor, server->host[0] == 'r' ? "dialed, a replica" : "dialed");
+    bool replica = server != NULL && server->host[0] == 'r'; /* NULL: it is closing already */
+    line(world, actor, replica ? "dialed, a replica" : "dialed");
     if (!world->server_manual) {
         actor->dialed = true;
         step(world, actor, (struct event){.kind = EVENT_DIALED});
