@@ -117,7 +117,8 @@ def errors(proxy):
 def admin(proxy):
     pool = next(row for row in proxy.admin("SHOW POOLS") if row["database"] == "app")
     servers = int(pool["sv_active"]) + int(pool["sv_idle"]) + int(pool["sv_used"])
-    true(1 <= servers <= POOL_SIZE, f"SHOW POOLS counts {servers} servers: {pool}")
+    # Reads may have opened as many at the replica.
+    true(1 <= servers <= 2 * POOL_SIZE, f"SHOW POOLS counts {servers} servers: {pool}")
     return f"SHOW POOLS: {servers} servers in mode {pool['pool_mode']}"
 
 
@@ -141,9 +142,8 @@ def reads(proxy):
         for n in range(100):
             client.rows(f"INSERT INTO written VALUES ({n})")
             equal(client.scalar("SELECT max(n) FROM written"), str(n), "what was written last")
-        # A server in recovery has all transactions read only, whatever its client has set.
-        where = "SELECT current_setting('transaction_read_only')"
-        eventually(lambda: client.scalar(where) == "on", "a read runs at the replica")
+        where = "SELECT current_setting('cluster_name')"
+        eventually(lambda: client.scalar(where) == "replica", "a read runs at the replica")
     primary, replica = (int(row["reads"]) for row in proxy.admin("SHOW REPLICAS"))
     return f"SHOW REPLICAS: {replica} reads there, {primary} at the primary, none of them stale"
 
@@ -184,9 +184,9 @@ def stay(proxy):
 
 
 def run(check, keep):
-    cluster = Cluster()
+    cluster = Cluster(options={"cluster_name": "primary"})
     cluster.start()
-    standby = Replica(cluster)
+    standby = Replica(cluster, {"cluster_name": "replica"})
     proxy = None
     try:
         cluster.psql("CREATE DATABASE app")
