@@ -346,15 +346,6 @@ static void check_replicas(const struct check *check, const struct json_node *no
     }
 }
 
-static bool has_route_to_replica(const struct rules *rules)
-{
-    bool has = false;
-    for (uint32_t i = 0; i < rules->count; i++) {
-        has = has || rules->items[i].action == RULE_REPLICA;
-    }
-    return has;
-}
-
 /* In session mode a session has the primary's connection, and without names nobody knows what a
  * Bind runs. What is refused, is so at its Parse. */
 static void check_rules(const struct check *check, const struct json_node *node, const char *path,
@@ -362,7 +353,7 @@ static void check_rules(const struct check *check, const struct json_node *node,
 {
     char below[OPTION_PATH_BYTES + 32];
     const struct options *options = check->options;
-    if (database->rules == NULL || !has_route_to_replica(database->rules)) {
+    if (!rules_have(database->rules, RULES_OF_ANYBODY, RULE_REPLICA)) {
         return;
     }
     snprintf(below, sizeof(below), "%s.routing.rules", path);

@@ -386,7 +386,7 @@ static void take_query(struct engine *engine, struct session *session, const uin
     const char *text = (const char *)body;
     size_t bytes = message_text_bytes(text, body_bytes);
     if (is_blank(text, bytes)) {
-        writer_end(&engine->scratch, writer_begin(&engine->scratch, BACKEND_EMPTY_QUERY_RESPONSE));
+        session_write_empty(engine, BACKEND_EMPTY_QUERY_RESPONSE);
         admin_write_ready(engine, session);
         return;
     }

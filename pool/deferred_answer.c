@@ -33,8 +33,7 @@ static bool is_ascii(const char *text, uint32_t len)
  * check_transaction_read_only, variable.c). */
 static bool is_certain(const struct pool *pool, const struct plan_modes *modes)
 {
-    const char *standby =
-        pool->baseline == NULL ? NULL : settings_get(pool->baseline, "in_hot_standby");
+    const char *standby = pool_reported(pool, "in_hot_standby");
     return (standby != NULL && strcmp(standby, "off") == 0) ||
            (modes->isolation != PLAN_SERIALIZABLE && modes->read_only != PLAN_CHOICE_NO);
 }

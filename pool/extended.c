@@ -25,6 +25,7 @@
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/prepare.h"
+#include "pool/refusal.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
 #include "pool/state.h"
@@ -437,7 +438,7 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
     if (name[0] != '\0' && statement_limit_is_reached(session, strlen(name), statement_bytes)) {
         statement_unref(&engine->statements, statement);
         statement_unref(&engine->statements, form);
-        return pin_limit_send_parse(engine, session->link, STATEMENTS_REFUSED);
+        return refusal_send_parse(engine, session->link, STATEMENTS_REFUSED);
     }
     bool taken;
     if (name[0] == '\0') {

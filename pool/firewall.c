@@ -11,6 +11,7 @@
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
 #include "pool/prepare.h"
+#include "pool/refusal.h"
 #include "pool/restore.h"
 #include "pool/session.h"
 #include "pool/session_query.h"
@@ -22,9 +23,6 @@
 #include "protocol/sql_names.h"
 #include "router/plan.h"
 #include "router/rules.h"
-
-/* No state of a server makes sense of this text; its log tells what it stands for. */
-static const char refused_text[] = "refused by Howdah: routing.rules";
 
 /* A Bind's front may be as long as two names. */
 enum { NAMES_BYTES_MAX = 2 * LIMIT_STATEMENT_NAME_BYTES };
@@ -39,7 +37,7 @@ void firewall_options(struct pool *pool)
 {
     const struct rules *rules = pool->database->rules;
     pool->rules_of_user = rules_of_user(rules, pool->user);
-    pool->refuses = rules_may_reject(rules, pool->rules_of_user);
+    pool->refuses = rules_have(rules, pool->rules_of_user, RULE_REJECT);
 }
 
 void firewall_begin(struct session *session)
@@ -341,9 +339,9 @@ static const struct rule *look_at(struct look *look)
 
 /* --- refusing --------------------------------------------------------------------------------- */
 
-static struct report report_of(const struct rule *rule, char *detail, size_t bytes)
+static struct report report_of(const struct rule *rule, char *detail)
 {
-    rule_describe(rule, detail, bytes);
+    rule_describe(rule, detail, RULE_TEXT_BYTES);
     return (struct report){
         .code = ERR_PRIVILEGE,
         .message = rule->reject,
@@ -353,7 +351,7 @@ static struct report report_of(const struct rule *rule, char *detail, size_t byt
 }
 
 struct report firewall_report(const struct session *session, const struct due_entry *entry,
-                              char *detail, size_t bytes)
+                              char *detail)
 {
     const struct rules *rules = session->pool->database->rules;
     uint32_t number = entry->refused - FIREWALL_REFUSED;
@@ -363,7 +361,7 @@ struct report firewall_report(const struct session *session, const struct due_en
                                .detail = "A rule has refused the statement; the rules have been "
                                          "changed since."};
     }
-    return report_of(&rules->items[number], detail, bytes);
+    return report_of(&rules->items[number], detail);
 }
 
 /* A Parse that ends what was there of that name. */
@@ -391,7 +389,8 @@ static uint32_t refuse_extended(const struct look *look, struct due_entry due)
         statement_unref(&look->engine->statements, due.unnamed_before);
         return 0;
     }
-    frontend_parse(&look->engine->scratch, unnamed ? "" : STATEMENT_NAME_PREFIX, refused_text);
+    frontend_parse(&look->engine->scratch, unnamed ? "" : STATEMENT_NAME_PREFIX,
+                   refusal_text(due.refused));
     prepare_flush(look->engine, link);
     return session_discard(session, look->total, look->here);
 }
@@ -418,8 +417,7 @@ static uint32_t refuse(const struct look *look, const struct rule *rule)
                             .catalog = (uint32_t)serial_of(look->session)};
     switch (look->message[0]) {
     case FRONTEND_QUERY:
-        return session_query_refuse(look->engine, look->session, &due, refused_text, look->total,
-                                    look->here);
+        return session_query_refuse(look->engine, look->session, &due, look->total, look->here);
     case FRONTEND_FUNCTION_CALL:
         return refuse_call(look, due);
     }
@@ -457,11 +455,10 @@ bool firewall_tells(struct engine *engine, struct session *session, const uint8_
     if (rule == NULL) {
         return false;
     }
-    char detail[256];
-    struct report report = report_of(rule, detail, sizeof(detail));
+    char detail[RULE_TEXT_BYTES];
+    struct report report = report_of(rule, detail);
     if (message[0] == FRONTEND_QUERY || is_unnamed_parse(message)) {
-        statement_unref(&engine->statements, session->unnamed);
-        session->unnamed = NULL;
+        session_drop_unnamed(engine, session);
     }
     session_refuse(engine, session, &report, NULL, 0);
     return true;

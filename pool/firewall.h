@@ -8,9 +8,7 @@
  *    FunctionCall      a large object's function as if SQL called it; of others nothing is known
  *
  * So it does not matter how a session's pool works, or whether it keeps statements. A session
- * without a link is told at once. With one, the server is made to fail in the message's place, and
- * only its error is put right (pool/refusal.h): so a transaction fails and a batch is skipped
- * exactly as behind any other error.
+ * without a link is told at once, one with a link through its server (pool/refusal.h).
  *
  * What is not known counts as opaque, which every rule that refuses refuses: texts that are too
  * large, and what was prepared where Howdah keeps no statements, if the rules have changed since
@@ -20,7 +18,6 @@
 #define POOL_FIREWALL_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct due_entry;
@@ -59,8 +56,8 @@ const struct rule *firewall_rule(struct engine *engine, const struct session *se
                                  struct plan *plan, const char *text, uint32_t len);
 
 /* What the client is told in place of the error of an entry that is FIREWALL_REFUSED. `detail` is
- * room for `bytes`, and lives as long as the report. */
+ * room of RULE_TEXT_BYTES, and lives as long as the report. */
 struct report firewall_report(const struct session *session, const struct due_entry *entry,
-                              char *detail, size_t bytes);
+                              char *detail);
 
 #endif

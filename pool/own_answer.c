@@ -224,7 +224,7 @@ void own_describe(struct engine *engine, const struct plan_step *step, uint16_t 
     uint32_t count = own_columns(step, names);
     struct writer *writer = &engine->scratch;
     if (count == 0) {
-        writer_end(writer, writer_begin(writer, BACKEND_NO_DATA));
+        session_write_empty(engine, BACKEND_NO_DATA);
         return;
     }
     uint32_t mark = writer_begin(writer, BACKEND_ROW_DESCRIPTION);
@@ -389,7 +389,7 @@ bool own_run(struct engine *engine, struct session *session, const struct plan_s
         UNREACHABLE();
     }
     if (done && answer->suspends) {
-        writer_end(&engine->scratch, writer_begin(&engine->scratch, BACKEND_PORTAL_SUSPENDED));
+        session_write_empty(engine, BACKEND_PORTAL_SUSPENDED);
     } else if (done) {
         session_write_tag(engine, tag);
     }

@@ -21,9 +21,6 @@
 #include "router/plan.h"
 #include "router/rules.h"
 
-/* Of what is said of a rule; more is cut off. */
-enum { RULE_BYTES = 256 };
-
 /* What holds for the statement, and who says so. */
 static const char *value_of(const struct own_explain *facts, const struct plan *plan,
                             enum control control, const char **ret_source)
@@ -74,7 +71,7 @@ static void add_node(const struct own_explain *facts, struct plan *plan, const s
     } else if (plan->is_ours) {
         explanation_add(explanation, "node", "none", "Howdah answers it itself");
     } else if (rule != NULL) {
-        char which[RULE_BYTES];
+        char which[RULE_TEXT_BYTES];
         rule_describe(rule, which, sizeof(which));
         explanation_add(explanation, "node", "none", "a rule refuses it");
         explanation_add(explanation, "refused", rule->reject, which);

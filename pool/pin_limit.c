@@ -5,15 +5,12 @@
 
 #include "base/assert.h"
 #include "base/error.h"
-#include "base/writer.h"
 #include "pool/account.h"
-#include "pool/core.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/pool.h"
 #include "pool/session.h"
 #include "pool/state.h"
-#include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "router/plan.h"
@@ -109,25 +106,4 @@ struct report pin_limit_report(uint8_t refused)
     ASSERT(refused > 0 && refused <= sizeof(texts) / sizeof(texts[0]));
     return (struct report){
         .code = ERR_PINNED, .detail = texts[refused - 1].detail, .hint = texts[refused - 1].hint};
-}
-
-/* No state of a server makes sense of this text; its log tells what it stands for. */
-static const char refused_text[] = "refused by Howdah: pool.max_pinned";
-
-void pin_limit_send_query(struct engine *engine, struct link *link)
-{
-    frontend_query(&engine->scratch, refused_text);
-    engine_flush_scratch(engine, &link->conn);
-}
-
-bool pin_limit_send_parse(struct engine *engine, struct link *link, uint8_t refused)
-{
-    struct due_entry due = {.what = DUE_PARSE, .kind = DUE_FORWARD, .refused = refused};
-    if (!link_due_entry(engine, link, &due)) {
-        return false;
-    }
-    frontend_parse(&engine->scratch, "", refused_text);
-    engine_flush_scratch(engine, &link->conn);
-    link->unsynced = true;
-    return true;
 }

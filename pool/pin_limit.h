@@ -2,11 +2,10 @@
  * refused with 53300 and not run; the session lives on.
  *
  * Refused is what a plan shows before: temporary objects, locks, cursors WITH HOLD and the like. A
- * session without a link is told at once. With one, the server is made to fail in the statement's
- * place, and only its error is put right: so a transaction fails and a pipeline is skipped exactly
- * as behind any other error. A statement that is let through takes a place of the limit for its
- * link before it runs (lend_may_pin). What a function does shows only afterwards, and is not bound;
- * but beyond the limit its link counts in pool.size on (lend_pinned).
+ * session without a link is told at once, one with a link through its server (pool/refusal.h). A
+ * statement that is let through takes a place of the limit for its link before it runs
+ * (lend_may_pin). What a function does shows only afterwards, and is not bound; but beyond the
+ * limit its link counts in pool.size on (lend_pinned).
  */
 #ifndef POOL_PIN_LIMIT_H
 #define POOL_PIN_LIMIT_H
@@ -15,7 +14,6 @@
 #include <stdint.h>
 
 struct engine;
-struct link;
 struct plan;
 struct report;
 struct session;
@@ -43,11 +41,5 @@ uint32_t pin_limit_pins(uint32_t leaves);
 
 /* What the client is told; `refused` is what pin_limit_refuses has returned. Static texts. */
 struct report pin_limit_report(uint8_t refused);
-
-/* Sends a Query that fails; its entry is in the ledger. */
-void pin_limit_send_query(struct engine *engine, struct link *link);
-
-/* Sends a Parse that fails, and enters it. False when the link has failed. */
-bool pin_limit_send_parse(struct engine *engine, struct link *link, uint8_t refused);
 
 #endif

@@ -233,10 +233,14 @@ static void forget_replica(const struct engine *engine, const struct pool *pool)
     }
 }
 
+const char *pool_reported(const struct pool *pool, const char *name)
+{
+    return pool->baseline == NULL ? NULL : settings_get(pool->baseline, name);
+}
+
 uint32_t pool_server_major(const struct pool *pool)
 {
-    const char *version =
-        pool->baseline == NULL ? NULL : settings_get(pool->baseline, "server_version");
+    const char *version = pool_reported(pool, "server_version");
     return version == NULL ? 0 : (uint32_t)strtoul(version, NULL, 10);
 }
 

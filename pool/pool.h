@@ -149,6 +149,9 @@ struct pool *pool_find(const struct engine *engine, const char *database, const 
  * of how to log in. NULL when memory is out, or there is no such server. */
 struct pool *pool_of_replica(struct engine *engine, struct pool *primary, uint32_t node);
 
+/* What its servers report of a setting as they log in; NULL: nothing, or none has logged in yet. */
+const char *pool_reported(const struct pool *pool, const char *name);
+
 /* The major version of its servers; 0: none has logged in yet. */
 uint32_t pool_server_major(const struct pool *pool);
 

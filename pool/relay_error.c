@@ -21,6 +21,7 @@
 #include "pool/state.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
+#include "router/rules.h"
 
 static void replace_error(struct relay *relay, const struct report *report)
 {
@@ -41,7 +42,7 @@ static bool error_replaced(struct relay *relay, const struct due_entry *head,
         return true;
     }
     if (head != NULL && (head->refused != 0 || columns_misfit(head, fields))) {
-        char detail[REFUSAL_DETAIL_BYTES];
+        char detail[RULE_TEXT_BYTES];
         struct report report = refusal_report(link->owner, head, detail);
         replace_error(relay, &report);
         return true;

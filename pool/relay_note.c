@@ -117,11 +117,13 @@ static void take_ready(struct relay *relay, uint8_t *at)
         relay_is_forwarded(due_head(&link->due))) {
         own_ready(relay->engine, link->owner, (char)status);
     }
-    if (link->owner != NULL && link->owner->restored != NULL && restore_is_next(link)) {
-        relay_end_run(relay, at);
-        restore_tell(relay->engine, link);
-    } else if (link->owner != NULL && link->owner->restored != NULL && link->due.count == 1) {
-        restore_ready(relay->engine, link->owner);
+    if (link->owner != NULL && link->owner->restored != NULL) {
+        if (restore_is_next(link)) {
+            relay_end_run(relay, at);
+            restore_tell(relay->engine, link);
+        } else if (link->due.count == 1) {
+            restore_ready(relay->engine, link->owner);
+        }
     }
     if (status != 'I' && link->owner != NULL && link->pool->limits.mode == POOL_STATEMENT) {
         refuse_transaction(relay, at);

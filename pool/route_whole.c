@@ -8,12 +8,12 @@
 #include "pool/core.h"
 #include "pool/deferred_begin.h"
 #include "pool/pool.h"
+#include "pool/refusal.h"
 #include "pool/session_pass.h"
 #include "pool/session_query.h"
 #include "pool/settings.h"
 #include "pool/state.h"
 #include "pool/statement.h"
-#include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "router/plan.h"
@@ -24,8 +24,8 @@
 static const char *setting(const struct session *session, const char *name)
 {
     const char *value = settings_get(session->settings, name);
-    if (value == NULL && session->pool->baseline != NULL) {
-        value = settings_get(session->pool->baseline, name);
+    if (value == NULL) {
+        value = pool_reported(session->pool, name);
     }
     return value == NULL ? "" : value;
 }
@@ -143,30 +143,21 @@ static enum verdict judge_statement(struct engine *engine, const struct session 
 
 /* --- a message -------------------------------------------------------------------------------- */
 
-/* The server fails in the message's place (pool/pin_limit.h), and the session's next transactions
- * are the primary's. Returns the bytes taken. */
+/* The server fails in the message's place (pool/refusal.h), and the session's next transactions are
+ * the primary's. Returns the bytes taken. */
 static uint32_t refuse(struct engine *engine, struct session *session, uint8_t type, uint32_t total,
                        uint32_t have)
 {
-    static const char stand_in[] = "refused by Howdah: not at a replica";
-    struct link *link = session->link;
-    bool queries = type == FRONTEND_QUERY || type == FRONTEND_FUNCTION_CALL;
-    const struct due_entry due = {
-        .what = queries ? DUE_QUERY : DUE_PARSE, .kind = DUE_FORWARD, .refused = WHOLE_REFUSED};
-    if (!link_due_entry(engine, link, &due)) {
-        return 0;
+    session->routing->strays = true;
+    if (type == FRONTEND_QUERY || type == FRONTEND_FUNCTION_CALL) {
+        const struct due_entry due = {
+            .what = DUE_QUERY, .kind = DUE_FORWARD, .refused = WHOLE_REFUSED};
+        return session_query_refuse(engine, session, &due, total, have);
     }
     session_query_drop_unnamed(engine, session); /* the server's is gone by what is sent */
-    if (queries) {
-        session_query_begins(engine, session);
-        frontend_query(&engine->scratch, stand_in);
-    } else {
-        frontend_parse(&engine->scratch, "", stand_in);
-    }
-    engine_flush_scratch(engine, &link->conn);
-    link->unsynced = !queries;
-    session->routing->strays = true;
-    return session_discard(session, total, have);
+    return refusal_send_parse(engine, session->link, WHOLE_REFUSED)
+               ? session_discard(session, total, have)
+               : 0;
 }
 
 /* The transaction's end is sent: what is not of its batch waits until that is answered, as it is

@@ -9,6 +9,7 @@
 #include "pool/own_answer.h"
 #include "pool/pid_message.h"
 #include "pool/pin_limit.h"
+#include "pool/refusal.h"
 #include "pool/restore.h"
 #include "pool/session.h"
 #include "pool/session_query.h"
@@ -122,7 +123,7 @@ static uint32_t take_large_parse(struct engine *engine, struct session *session,
     uint8_t refused = pin_limit_refuses_large(session);
     if (refused != 0) {
         session_query_drop_unnamed(engine, session); /* the server's is gone by what is sent */
-        return pin_limit_send_parse(engine, session->link, refused)
+        return refusal_send_parse(engine, session->link, refused)
                    ? session_discard(session, total, have)
                    : 0;
     }

@@ -14,6 +14,7 @@
 #include "pool/pin_limit.h"
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
+#include "pool/refusal.h"
 #include "pool/restore.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
@@ -205,8 +206,7 @@ uint32_t session_query_pass(struct engine *engine, struct session *session, stru
 }
 
 uint32_t session_query_refuse(struct engine *engine, struct session *session,
-                              const struct due_entry *due, const char *text, uint32_t total,
-                              uint32_t have)
+                              const struct due_entry *due, uint32_t total, uint32_t have)
 {
     struct link *link = session->link;
     bool in_batch = link->unsynced;
@@ -217,8 +217,7 @@ uint32_t session_query_refuse(struct engine *engine, struct session *session,
         return 0;
     }
     begin(engine, session);
-    frontend_query(&engine->scratch, text);
-    engine_flush_scratch(engine, &link->conn);
+    refusal_send_query(engine, link, due->refused);
     if (session->restores != NULL && !restore_send(engine, session, in_batch)) {
         return 0;
     }
@@ -275,8 +274,8 @@ uint32_t session_query_take(struct engine *engine, struct session *session, stru
     bool in_batch = link->unsynced;
     begin(engine, session);
     if (session->refused_pin != 0) {
+        refusal_send_query(engine, link, session->refused_pin);
         session->refused_pin = 0;
-        pin_limit_send_query(engine, link);
     } else if (!sent) {
         session_forward(engine, session, block, message, total, have);
     }

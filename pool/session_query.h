@@ -36,11 +36,10 @@ bool session_query_is_plain(struct engine *engine, struct session *session, cons
 uint32_t session_query_pass(struct engine *engine, struct session *session, struct block *block,
                             uint8_t *message, uint32_t total);
 
-/* In the place of a Query goes this text, which no server understands; `due` is its entry. Returns
- * the bytes taken; 0: the session is closing. */
+/* A Query is refused (pool/refusal.h); `due` is its entry. Returns the bytes taken; 0: the session
+ * is closing. */
 uint32_t session_query_refuse(struct engine *engine, struct session *session,
-                              const struct due_entry *due, const char *text, uint32_t total,
-                              uint32_t have);
+                              const struct due_entry *due, uint32_t total, uint32_t have);
 
 /* Neither the session nor its link has an unnamed statement any more: a simple query ends it
  * (exec_simple_query, postgres.c). */

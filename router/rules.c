@@ -150,13 +150,13 @@ uint64_t rules_of_user(const struct rules *rules, const char *user)
     return found;
 }
 
-bool rules_may_reject(const struct rules *rules, uint64_t of_user)
+bool rules_have(const struct rules *rules, uint64_t of_user, enum rule_action action)
 {
-    bool may = false;
+    bool has = false;
     for (uint32_t i = 0; rules != NULL && i < rules->count; i++) {
-        may = may || ((of_user & UINT64_C(1) << i) != 0 && rules->items[i].action == RULE_REJECT);
+        has = has || ((of_user & UINT64_C(1) << i) != 0 && rules->items[i].action == action);
     }
-    return may;
+    return has;
 }
 
 /* What is held against the rules at one time. */

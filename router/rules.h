@@ -82,8 +82,11 @@ bool rule_add_class(struct rule *rule, const char *word);
 /* Those whose condition on users holds, a bit each: found once for a session. 0 without rules. */
 uint64_t rules_of_user(const struct rules *rules, const char *user);
 
-/* Whether one of those refuses. */
-bool rules_may_reject(const struct rules *rules, uint64_t of_user);
+/* All rules, whoever they are for. */
+#define RULES_OF_ANYBODY UINT64_MAX
+
+/* Whether one of those has that action. `rules` may be NULL. */
+bool rules_have(const struct rules *rules, uint64_t of_user, enum rule_action action);
 
 /* Finds and keeps in the plan which rule counts: use rules_decide. */
 void rules_find(const struct rules *rules, uint64_t of_user, struct plan *plan, uint8_t class);
@@ -102,6 +105,9 @@ static inline const struct rule *rules_decide(const struct rules *rules, uint64_
     }
     return plan->rules_found == 0 ? NULL : &rules->items[plan->rules_found - 1];
 }
+
+/* Room for the words of most rules. */
+enum { RULE_TEXT_BYTES = 256 };
 
 /* Where it stands and when it holds: "routing.rules[2]: tables secrets, class ddl"; cut off where
  * there is no room. */

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
-from trio import Heartbeat, Trio, all_up, delay_apply  # noqa: E402
+from trio import Heartbeat, Trio, all_up, delayed  # noqa: E402
 from whereabouts import LOGGED, Whereabouts  # noqa: E402
 from wire import (  # noqa: E402
     Result,
@@ -57,7 +57,7 @@ def proxied(wait=LONG, check_state=True):
         with client_of(proxy) as client:
             eventually(lambda: ("catalog", "known") in [found[:2] for found in client.rows("EXPLAIN (HOWDAH) TABLE t")],
                        "the catalog is known", 20)
-            eventually(lambda: ran_on(client, "SELECT 1") == {1}, "the replica is read", 20)
+            eventually(lambda: where.ran_on(client, "SELECT 1") == {1}, "the replica is read", 20)
             yield proxy, client
 
 
@@ -68,25 +68,10 @@ def client_of(proxy):
         yield client
 
 
-@contextlib.contextmanager
-def delayed(delay):
-    delay_apply(trio[1], delay)
-    try:
-        yield
-    finally:
-        delay_apply(trio[1], None)
-
-
-def ran_on(client, sql):
-    mark, sql = where.marked(sql)
-    equal(client.query(sql).errors, [], sql)
-    return where.ran(mark)
-
-
 def begin(client):
     """The client's transaction is the replica's."""
     equal(client.query(BEGIN).status, "T")
-    equal(ran_on(client, "TABLE t"), {1}, "place")
+    equal(where.ran_on(client, "TABLE t"), {1}, "place")
 
 
 @suite.check("all statements of a transaction see one moment, while others commit")
@@ -130,7 +115,7 @@ def _():
 @suite.check("it begins with what its session has written, at a replica that waits for that or at the primary")
 def _():
     for wait, delay, rounds in ((LONG, "100ms", 8), ("0ms", "100ms", 15), (LONG, None, 30)):
-        with delayed(delay), proxied(wait, check_state=False) as (_, client):
+        with delayed(trio[1], delay), proxied(wait, check_state=False) as (_, client):
             for value in range(rounds):
                 equal(client.query(f"UPDATE written SET v = {value}").tags, ["UPDATE 1"])
                 client.query(BEGIN)
@@ -233,7 +218,7 @@ def _():
         for name, (step, count) in ways.items():
             with client_of(proxy) as client:
                 client.send(parse("lock", lock), sync()).ready()
-                eventually(lambda c=client: ran_on(c, "SELECT 1") == {1}, "the replica is read", 20)
+                eventually(lambda c=client: where.ran_on(c, "SELECT 1") == {1}, "the replica is read", 20)
                 begin(client)
                 result = Result(client.send(step).ready(count))
                 equal([error["C"] for error in result.errors], ["40001", "25P02"][:1 + (count > 1)], name)
@@ -241,7 +226,7 @@ def _():
                 equal(client.query("SELECT 1").sqlstate, "25P02", name)
                 equal(client.query("COMMIT").tags, ["ROLLBACK"], name)
                 client.query(BEGIN)
-                equal(ran_on(client, "TABLE t"), {0}, f"{name}: place of the next one")
+                equal(where.ran_on(client, "TABLE t"), {0}, f"{name}: place of the next one")
                 equal(client.query(lock).errors, [], name)
                 equal(client.query("COMMIT").tags, ["COMMIT"], name)
         equal(trio.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", 1), "0", "locks at the replica")
@@ -259,7 +244,7 @@ def _():
         equal(client.query("SELECT 1").sqlstate, "25P02")
         equal(client.query("ROLLBACK").tags, ["ROLLBACK"])
         with client_of(proxy) as other:
-            eventually(lambda: ran_on(other, "SELECT 1") == {1}, "the replica is read", 20)
+            eventually(lambda: where.ran_on(other, "SELECT 1") == {1}, "the replica is read", 20)
             begin(other)
         eventually(lambda: trio.sql("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%'", 1) == "0",
                    "no transaction is left at the replica", 20)
@@ -283,11 +268,11 @@ def _():
         result = Result(client.ready())
         equal((result.errors, len(result.rows), result.status), ([], 1, "T"), "first statement")
         equal(where.ran(mark), {0, 1}, "places")
-        equal(ran_on(client, "TABLE t"), {0}, "the next one's place")
+        equal(where.ran_on(client, "TABLE t"), {0}, "the next one's place")
         equal(client.query("COMMIT").tags, ["COMMIT"])
         for last in "TABLE t", "COMMIT":
             with client_of(proxy) as other:
-                eventually(lambda o=other: ran_on(o, "SELECT 1") == {1}, "the replica is read", 20)
+                eventually(lambda o=other: where.ran_on(o, "SELECT 1") == {1}, "the replica is read", 20)
                 begin(other)
                 mark, sql = where.marked("TABLE t")
                 other.query(sql)

@@ -67,6 +67,20 @@ def refused(result, what, text="ask the DBA", detail=DETAIL):
     equal(result.errors[0].get("D"), detail, f"{what}: detail")
 
 
+def clients(proxy):
+    """One that is idle, and one whose transaction is at a server."""
+    for within in (False, True):
+        client = stage.client(proxy)
+        if within:
+            client.query("BEGIN; SELECT 1")
+        yield client, within
+
+
+def begin_again(client):
+    equal(client.query("ROLLBACK").tags, ["ROLLBACK"])
+    equal(client.query("BEGIN; SELECT 1").rows, [("1",)])
+
+
 def hear(client, data, count=1):
     client.send(data)
     return Result(client.ready(count))
@@ -191,36 +205,26 @@ def _():
 @suite.check("a message in pieces")
 def _():
     with proxied() as proxy:
-        for within in (False, True):
-            client = stage.client(proxy)
-            if within:
-                client.query("BEGIN")
-                client.query("SELECT 1")
+        for client, within in clients(proxy):
             for data in (query("SELECT * FROM secrets"), one_shot("SELECT * FROM secrets", name="x") + sync()):
                 client.drip(data)
                 refused(Result(client.ready()), "in pieces")
                 if within:
-                    equal(client.query("ROLLBACK").tags, ["ROLLBACK"])
-                    equal(client.query("BEGIN; SELECT 1").rows, [("1",)])
+                    begin_again(client)
 
 
 @suite.check("what is too large to be looked at")
 def _():
     with proxied() as proxy:
-        for within in (False, True):
-            client, mark = stage.client(proxy), next(marks)
-            literal = "x" * LARGE
-            if within:
-                client.query("BEGIN")
-                client.query("SELECT 1")
+        for client, within in clients(proxy):
+            mark, literal = next(marks), "x" * LARGE
             for data in (query(f"SELECT '{mark}', '{literal}'"),
                          one_shot(f"SELECT '{mark}', '{literal * 20}'") + sync(),
                          one_shot(f"SELECT '{mark}', '{literal * 20}'", name="large") + sync()):
                 refused(hear(client, data), "large")
                 true(not arrived(mark), "it has arrived")
                 if within:
-                    client.query("ROLLBACK")
-                    client.query("BEGIN; SELECT 1")
+                    begin_again(client)
     with proxied([{"match": {"user": "postgres"}, "route": "primary"}, SECRETS]) as proxy:
         equal(stage.client(proxy).query(f"SELECT length('{literal}')").rows, [(str(LARGE),)], "who may do all")
         refused(stage.client(proxy, user="web").query(f"SELECT length('{literal}')"), "who may not",
@@ -265,11 +269,7 @@ def _():
 @suite.check("function calls of the protocol: large objects' by the rules for what writes, others' as opaque")
 def _():
     with proxied() as proxy:
-        for within in (False, True):
-            client = stage.client(proxy)
-            if within:
-                client.query("BEGIN")
-                client.query("SELECT 1")
+        for client, within in clients(proxy):
             made = hear(client, function_call(LO_CREAT, [struct.pack("!i", -1)], (1,), 1))
             equal((made.errors, made.status), ([], "T" if within else "I"), "lo_creat")
             if within:

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
-from trio import Heartbeat, Trio, all_up, delay_apply, pause_replay, rows  # noqa: E402
+from trio import Heartbeat, Trio, all_up, delayed, pause_replay, paused, rows  # noqa: E402
 from whereabouts import LOGGED, Whereabouts  # noqa: E402
 from wire import Result, Wire, one_shot, query, sync  # noqa: E402
 
@@ -40,32 +40,8 @@ def proxied(wait, **routing):
             client.login("postgres", "app")
             eventually(lambda: ("catalog", "known") in [found[:2] for found in client.rows("EXPLAIN (HOWDAH) TABLE t")],
                        "the catalog is known", 20)
-            eventually(lambda: ran_on(client, "SELECT 1") == {1}, "the replica is read", 20)
+            eventually(lambda: where.ran_on(client, "SELECT 1") == {1}, "the replica is read", 20)
             yield proxy, client
-
-
-@contextlib.contextmanager
-def delayed():
-    delay_apply(trio[1], DELAY)
-    try:
-        yield
-    finally:
-        delay_apply(trio[1], None)
-
-
-@contextlib.contextmanager
-def paused():
-    pause_replay(trio[1])
-    try:
-        yield
-    finally:
-        pause_replay(trio[1], False)
-
-
-def ran_on(client, sql):
-    mark, sql = where.marked(sql)
-    equal(client.query(sql).errors, [], sql)
-    return where.ran(mark)
 
 
 def write(client, value):
@@ -88,7 +64,7 @@ def begin_wait(proxy, client, value):
 
 @suite.check("what follows its session's write is read from the replica once that shows it")
 def _():
-    with delayed(), proxied(LONG) as (proxy, client):
+    with delayed(trio[1], DELAY), proxied(LONG) as (proxy, client):
         for value in range(1, 4):
             write(client, value)
             mark, sql = where.marked("SELECT v FROM t")
@@ -109,9 +85,9 @@ def _():
 
 @suite.check("without wait_for_replica nothing waits")
 def _():
-    with proxied("0ms") as (proxy, client), paused():
+    with proxied("0ms") as (proxy, client), paused(trio[1]):
         write(client, 1)
-        equal(ran_on(client, "SELECT v FROM t"), {0}, "place")
+        equal(where.ran_on(client, "SELECT v FROM t"), {0}, "place")
         equal({row["reads_waited"] for row in rows(proxy)}, {"0"}, "reads that waited")
 
 
@@ -119,8 +95,8 @@ def _():
 def _():
     with proxied("0ms") as (proxy, client):
         client.query("LISTEN told")
-        eventually(lambda: ran_on(client, "SELECT 1") == {1}, "the replica is read", 20)
-        with paused():
+        eventually(lambda: where.ran_on(client, "SELECT 1") == {1}, "the replica is read", 20)
+        with paused(trio[1]):
             trio.sql("BEGIN; UPDATE t SET v = v + 1000; NOTIFY told; COMMIT")
             equal(client.until("A")[-1].body[4:].split(b"\0")[0], b"told", "notification")
             equal(client.query("SELECT v >= 1000 FROM t").rows, [("t",)], "rows")
@@ -128,7 +104,7 @@ def _():
 
 @suite.check("when time is up the primary answers")
 def _():
-    with proxied("500ms") as (proxy, client), paused():
+    with proxied("500ms") as (proxy, client), paused(trio[1]):
         for value in range(2):
             write(client, value)
             begun = time.monotonic()
@@ -142,17 +118,17 @@ def _():
 
 @suite.check("in transactions that may read from replicas, too")
 def _():
-    with delayed(), proxied(LONG, transaction_reads="until_write") as (_, client):
+    with delayed(trio[1], DELAY), proxied(LONG, transaction_reads="until_write") as (_, client):
         for begin in "BEGIN", "BEGIN READ ONLY":
             write(client, 7)
             client.query(begin)
-            equal(ran_on(client, "SELECT v FROM t"), {1}, f"place behind {begin}")
+            equal(where.ran_on(client, "SELECT v FROM t"), {1}, f"place behind {begin}")
             equal(client.query("COMMIT").tags, ["COMMIT"], "tag")
 
 
 @suite.check("strong: for what others have written")
 def _():
-    with delayed(), proxied(LONG, consistency="strong") as (proxy, client), Wire(proxy.port) as other:
+    with delayed(trio[1], DELAY), proxied(LONG, consistency="strong") as (proxy, client), Wire(proxy.port) as other:
         other.login("postgres", "app")
         for value in range(10, 13):
             write(other, value)
@@ -173,7 +149,7 @@ def _():
             faults += [str(result.errors)] if result.errors else []
             over.append(mark)
 
-    with delayed(), proxied(LONG) as (proxy, client):
+    with delayed(trio[1], DELAY), proxied(LONG) as (proxy, client):
         faults, over = [], []
         threads = [threading.Thread(target=one, args=(proxy.port, faults, over)) for _ in range(12)]
         for thread in threads:
@@ -190,17 +166,17 @@ def _():
 
 @suite.check("a cancel request ends it at once")
 def _():
-    with proxied(LONG) as (proxy, client), paused():
+    with proxied(LONG) as (proxy, client), paused(trio[1]):
         mark = begin_wait(proxy, client, 1)
         client.cancel()
         equal(Result(client.ready()).sqlstate, "57014", "SQLSTATE")
         equal(where.ran(mark), set(), "place")
-        equal(ran_on(client, "/* howdah: route=primary */ SELECT 1"), {0}, "and on")
+        equal(where.ran_on(client, "/* howdah: route=primary */ SELECT 1"), {0}, "and on")
 
 
 @suite.check("the client goes: what it sent is not lost, and it waits for nobody")
 def _():
-    with proxied(LONG) as (proxy, client), paused():
+    with proxied(LONG) as (proxy, client), paused(trio[1]):
         begin_wait(proxy, client, 1)
         client.send(query("UPDATE t SET v = 77"))
         client.close()
@@ -211,7 +187,7 @@ def _():
 
 @suite.check("KILL, PAUSE and RESUME, RELOAD")
 def _():
-    with proxied(LONG) as (proxy, client), paused():
+    with proxied(LONG) as (proxy, client), paused(trio[1]):
         begin_wait(proxy, client, 2)
         proxy.admin("PAUSE app")
         true(waits(proxy), "it waits on")

@@ -154,6 +154,26 @@ def pause_replay(replica, paused=True):
     replica.psql(f"SELECT pg_wal_replay_{'pause' if paused else 'resume'}()")
 
 
+@contextlib.contextmanager
+def delayed(replica, delay):
+    """delay_apply for a while."""
+    delay_apply(replica, delay)
+    try:
+        yield
+    finally:
+        delay_apply(replica, None)
+
+
+@contextlib.contextmanager
+def paused(replica):
+    """pause_replay for a while."""
+    pause_replay(replica)
+    try:
+        yield
+    finally:
+        pause_replay(replica, False)
+
+
 def stop_receiver(replica, stopped=True):
     """The replica's walreceiver hangs: nothing comes in any more, and no connection breaks."""
     replica.signal_child("walreceiver", signal.SIGSTOP if stopped else signal.SIGCONT)
@@ -200,11 +220,9 @@ class Lag:
     def _make_late(self, replica, kind, chance):
         with contextlib.ExitStack() as undo:
             if kind == "delay":
-                undo.callback(delay_apply, replica, None)
-                delay_apply(replica, f"{chance.choice([20, 100, 500, 1500])}ms")
+                undo.enter_context(delayed(replica, f"{chance.choice([20, 100, 500, 1500])}ms"))
             elif kind == "pause":
-                undo.callback(pause_replay, replica, False)
-                pause_replay(replica)
+                undo.enter_context(paused(replica))
             elif kind == "receiver":
                 undo.callback(stop_receiver, replica, False)
                 stop_receiver(replica)

@@ -5,6 +5,7 @@
     mark, sql = where.marked("SELECT 1")
     ...
     where.ran(mark)             {0}: at the primary; {1, 2}: at either replica
+    where.ran_on(client, "SELECT 1")    the same of a simple query that a Wire sends now
 
 The mark is a comment in the statement, so it works through every driver.
 """
@@ -13,6 +14,8 @@ import itertools
 import os
 import re
 import time
+
+from check import equal
 
 LOGGED = {"log_statement": "all", "log_min_error_statement": "panic", "log_line_prefix": "[%p %a] "}
 RAN = re.compile(r"LOG:  (?:statement|execute [^:]*|fastpath[^:]*): (.*)")
@@ -39,6 +42,12 @@ class Whereabouts:
             time.sleep(0.05)
             self._read()
         return self.found.get(mark, set())
+
+    def ran_on(self, client, sql):
+        """The client sends it as a simple query, which works: the servers that ran it."""
+        mark, sql = self.marked(sql)
+        equal(client.query(sql).errors, [], sql)
+        return self.ran(mark)
 
     def _read(self):
         for at in range(self.count):

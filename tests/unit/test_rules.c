@@ -96,7 +96,7 @@ Test(rules, without_rules_nothing_holds)
     struct plan *plan = plan_of(&cache, &usual, "select 1", 8);
     cr_assert_eq(rules_of_user(NULL, "bob"), 0);
     cr_assert_null(rules_decide(NULL, 0, plan, plan->class));
-    cr_assert_not(rules_may_reject(NULL, 0));
+    cr_assert_not(rules_have(NULL, 0, RULE_REJECT));
     plan_unref(plan);
     expect("route=primary", "select 1", 0);
     expect("reject=no", "select 1", 0);
@@ -105,9 +105,9 @@ Test(rules, without_rules_nothing_holds)
 Test(rules, some_users_may_be_refused)
 {
     struct rules *rules = make("user=bob route=primary; user=eve reject=no");
-    cr_assert_not(rules_may_reject(rules, rules_of_user(rules, "bob")));
-    cr_assert_not(rules_may_reject(rules, rules_of_user(rules, "ann")));
-    cr_assert(rules_may_reject(rules, rules_of_user(rules, "eve")));
+    cr_assert_not(rules_have(rules, rules_of_user(rules, "bob"), RULE_REJECT));
+    cr_assert_not(rules_have(rules, rules_of_user(rules, "ann"), RULE_REJECT));
+    cr_assert(rules_have(rules, rules_of_user(rules, "eve"), RULE_REJECT));
     rules_free(rules);
 }
 
