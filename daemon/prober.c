@@ -462,7 +462,8 @@ static void begin_polls(struct group *group, struct ticks *ticks)
 {
     group->look_us = POLLS_NEVER;
     if (group->database->server_count > 1) {
-        polls_init(&group->polls, ticks != NULL ? ticks_ref(ticks) : ticks_new());
+        polls_init(&group->polls,
+                   ticks != NULL ? ticks_ref(ticks) : ticks_new(group->prober->worker_count));
     }
     if (group->polls.ticks != NULL) {
         polls_follow(&group->polls, group->nodes.primary);

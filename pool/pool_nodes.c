@@ -30,6 +30,10 @@ void pool_nodes_take(struct engine *engine, struct topology *topology)
         engine->topologies = grown;
         engine->topologies[engine->topology_count++] = NULL;
     }
+    const struct topology *before = engine->topologies[at];
+    if (topology->ticks != NULL && (before == NULL || before->ticks != topology->ticks)) {
+        ticks_join(topology->ticks, engine->worker);
+    }
     topology_unref(engine->topologies[at]);
     engine->topologies[at] = topology_ref(topology);
 }

@@ -29,7 +29,8 @@ struct ticks {
 
     /* Written by engines. */
     _Alignas(64) _Atomic uint64_t wanted;
-    _Atomic uint64_t strong, listeners;
+    _Atomic uint64_t strong, listeners, joined;
+    uint64_t workers; /* all of them; set once */
     atomic_bool awake;
 
     /* Written by the control thread. */
@@ -40,15 +41,22 @@ struct ticks {
     struct replica nodes[LIMIT_NODES];
 };
 
+/* A bit for each. */
+static uint64_t mask_of(uint32_t workers)
+{
+    ASSERT(workers <= LIMIT_WORKERS && LIMIT_WORKERS <= 64);
+    return workers == 64 ? UINT64_MAX : (UINT64_C(1) << workers) - 1;
+}
+
 /* --- the object ------------------------------------------------------------------------------- */
 
-struct ticks *ticks_new(void)
+struct ticks *ticks_new(uint32_t workers)
 {
     struct ticks *ticks = aligned_alloc(_Alignof(struct ticks), sizeof(*ticks));
     if (ticks == NULL) {
         return NULL;
     }
-    *ticks = (struct ticks){.references = 1, .strong = 1};
+    *ticks = (struct ticks){.references = 1, .strong = 1, .workers = mask_of(workers)};
     return ticks;
 }
 
@@ -108,6 +116,22 @@ bool ticks_bound(const struct ticks *ticks, uint64_t need, uint64_t *ret_lsn)
     return true;
 }
 
+/* Sets the worker's bit; it costs a load where it is set. */
+static void set_bit(_Atomic uint64_t *bits, uint32_t worker)
+{
+    ASSERT(worker < LIMIT_WORKERS && LIMIT_WORKERS <= 64);
+    uint64_t bit = UINT64_C(1) << worker;
+    if ((atomic_load(bits) & bit) == 0) {
+        atomic_fetch_or(bits, bit);
+    }
+}
+
+void ticks_join(struct ticks *ticks, uint32_t worker)
+{
+    ticks_note_write(ticks);
+    set_bit(&ticks->joined, worker);
+}
+
 void ticks_note_write(struct ticks *ticks)
 {
     raise_to(&ticks->strong, ticks_next(ticks));
@@ -115,7 +139,8 @@ void ticks_note_write(struct ticks *ticks)
 
 uint64_t ticks_strong(const struct ticks *ticks)
 {
-    return atomic_load(&ticks->strong);
+    bool all = atomic_load(&ticks->joined) == ticks->workers;
+    return all ? atomic_load(&ticks->strong) : ticks_next(ticks);
 }
 
 uint64_t ticks_next_at(const struct ticks *ticks, uint32_t node)
@@ -161,11 +186,7 @@ void ticks_unwant(struct ticks *ticks)
 
 void ticks_listen(struct ticks *ticks, uint32_t worker)
 {
-    ASSERT(worker < LIMIT_WORKERS && LIMIT_WORKERS <= 64);
-    uint64_t bit = UINT64_C(1) << worker;
-    if ((atomic_load(&ticks->listeners) & bit) == 0) {
-        atomic_fetch_or(&ticks->listeners, bit);
-    }
+    set_bit(&ticks->listeners, worker);
 }
 
 /* --- for the control thread: the primary ------------------------------------------------------ */

@@ -75,8 +75,8 @@ struct ticks_replayed {
     uint64_t since;       /* the first number that counts; set by ticks_answered_at */
 };
 
-/* With one reference; nothing has been polled. NULL when memory is out. */
-struct ticks *ticks_new(void);
+/* With one reference; nothing has been polled. `workers` will join. NULL when memory is out. */
+struct ticks *ticks_new(uint32_t workers);
 
 /* One holder more or less; any thread. Both take NULL. */
 struct ticks *ticks_ref(struct ticks *ticks);
@@ -91,11 +91,15 @@ uint64_t ticks_next(const struct ticks *ticks);
  * A need of 0 is none: LSN 0. */
 bool ticks_bound(const struct ticks *ticks, uint64_t need, uint64_t *ret_lsn);
 
+/* That worker (below LIMIT_WORKERS) knows these ticks, and notes its writes from now on; those that
+ * it has acknowledged before count as noted now. */
+void ticks_join(struct ticks *ticks, uint32_t worker);
+
 /* A write was acknowledged: `strong` reads that begin from now on must see it. */
 void ticks_note_write(struct ticks *ticks);
 
-/* The need of a `strong` read that begins now. In the beginning that is the first poll: what was
- * written before was seen by nobody here. */
+/* The need of a `strong` read that begins now: of the last write that was noted; until all workers
+ * have joined, the next poll. */
 uint64_t ticks_strong(const struct ticks *ticks);
 
 /* The number of the first poll of that node, as a replica, that is sent after this call. */

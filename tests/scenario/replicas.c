@@ -32,7 +32,8 @@ static void give_catalog(struct world *world)
 /* They are up, or down, without having been asked. */
 static void give_nodes(struct world *world, uint32_t down)
 {
-    struct ticks *ticks = world->topology == NULL ? ticks_new() : ticks_ref(world->topology->ticks);
+    struct ticks *ticks =
+        world->topology == NULL ? ticks_new(1) : ticks_ref(world->topology->ticks);
     const struct database_options *database = &world->options->databases[0];
     struct nodes nodes;
     nodes_init(&nodes, &(struct nodes_rules){.count = database->server_count}, world->now_us);

@@ -92,7 +92,7 @@ static void *be_session(void *argument)
 
 int main(void)
 {
-    struct world world = {.ticks = ticks_new(), .running = SESSIONS};
+    struct world world = {.ticks = ticks_new(0), .running = SESSIONS};
     pthread_t threads[SESSIONS + 2];
     pthread_create(&threads[0], NULL, poll_both, &world);
     pthread_create(&threads[1], NULL, replay, &world);

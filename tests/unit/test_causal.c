@@ -29,7 +29,7 @@ static void read_replica(struct causal *causal, struct ticks *ticks, uint32_t no
 
 Test(causal, who_has_seen_nothing_may_read_anywhere)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct causal causal;
     causal_init(&causal);
     cr_assert(causal_settle(&causal, ticks));
@@ -40,7 +40,7 @@ Test(causal, who_has_seen_nothing_may_read_anywhere)
 
 Test(causal, a_write_is_read_where_its_poll_is_replayed)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct causal causal;
     causal_init(&causal);
     poll_replica(ticks, ONE, 500, 10, RUN);
@@ -61,7 +61,7 @@ Test(causal, a_write_is_read_where_its_poll_is_replayed)
 
 Test(causal, what_one_replica_has_shown_the_other_must_have)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct causal causal;
     causal_init(&causal);
     poll_replica(ticks, ONE, 500, 10, RUN);
@@ -80,7 +80,7 @@ Test(causal, what_one_replica_has_shown_the_other_must_have)
 
 Test(causal, what_a_run_that_is_over_has_shown_the_primary_tells)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct causal causal;
     causal_init(&causal);
     read_replica(&causal, ticks, ONE, RUN, 11);
@@ -97,7 +97,7 @@ Test(causal, what_a_run_that_is_over_has_shown_the_primary_tells)
 
 Test(causal, a_replica_that_was_lost_may_have_gone_back)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct causal causal;
     causal_init(&causal);
     poll_replica(ticks, ONE, 500, 10, RUN);
@@ -119,7 +119,7 @@ Test(causal, a_replica_that_was_lost_may_have_gone_back)
 
 Test(causal, an_answer_that_is_read_late_may_be_of_before_the_crash)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct causal causal;
     causal_init(&causal);
     poll_replica(ticks, ONE, 500, 10, RUN);
@@ -136,7 +136,7 @@ Test(causal, an_answer_that_is_read_late_may_be_of_before_the_crash)
 
 Test(causal, an_eventual_read_does_not_keep_the_session_at_a_late_replica)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct causal causal;
     causal_init(&causal);
     causal_at_primary(&causal, ticks);
@@ -154,7 +154,7 @@ Test(causal, an_eventual_read_does_not_keep_the_session_at_a_late_replica)
 
 Test(causal, its_own_write_counts_at_the_replica_that_it_stays_at)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct causal causal;
     causal_init(&causal);
     poll_replica(ticks, ONE, 500, 10, RUN);
@@ -171,7 +171,7 @@ Test(causal, its_own_write_counts_at_the_replica_that_it_stays_at)
 
 Test(causal, strong_reads_see_what_others_have_written)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct causal causal;
     causal_init(&causal);
     poll_primary(ticks, 100);

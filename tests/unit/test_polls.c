@@ -33,7 +33,7 @@ static void begin(struct world *world)
 {
     *world = (struct world){.now_us = S, .next_us = POLLS_NEVER, .begun_us = S, .write_us = S};
     world->who = everybody;
-    world->ticks = ticks_new();
+    world->ticks = ticks_new(0);
     polls_init(&world->polls, ticks_ref(world->ticks));
     polls_follow(&world->polls, 0);
 }

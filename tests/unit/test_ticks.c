@@ -21,7 +21,7 @@ static bool poll_replica(struct ticks *ticks, uint64_t lsn, uint64_t asked_us)
 
 Test(ticks, a_write_is_covered_by_the_first_poll_that_is_sent_after_it)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     uint64_t lsn = 0;
     uint64_t before = ticks_start(ticks); /* is under way while the write is acknowledged */
     uint64_t need = ticks_next(ticks);
@@ -39,7 +39,7 @@ Test(ticks, a_write_is_covered_by_the_first_poll_that_is_sent_after_it)
 
 Test(ticks, no_need_is_no_bound)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     uint64_t lsn = 1;
     cr_assert(ticks_bound(ticks, 0, &lsn) && lsn == 0);
     for (uint64_t i = 1; i < 10 * TICKS_KEPT; i++) {
@@ -51,7 +51,7 @@ Test(ticks, no_need_is_no_bound)
 
 Test(ticks, a_failed_poll_has_the_next_answer)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     uint64_t lsn = 0, need = ticks_next(ticks);
     poll_primary(ticks, 10);
     uint64_t failed = ticks_start(ticks);
@@ -72,7 +72,7 @@ Test(ticks, a_failed_poll_has_the_next_answer)
 
 Test(ticks, what_is_kept_no_more_has_the_oldest_that_is)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     uint64_t lsn = 0;
     for (uint64_t i = 1; i <= 100 * TICKS_KEPT; i++) {
         cr_assert_eq(poll_primary(ticks, i * 10), i);
@@ -87,7 +87,7 @@ Test(ticks, what_is_kept_no_more_has_the_oldest_that_is)
 
 Test(ticks, what_a_former_primary_answers_does_not_count)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     uint64_t lsn = 0;
     poll_primary(ticks, 100);
     uint64_t late = ticks_start(ticks);
@@ -103,7 +103,7 @@ Test(ticks, what_a_former_primary_answers_does_not_count)
 
 Test(ticks, strong_reads_need_what_follows_the_last_write_of_all)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     uint64_t lsn = 0;
     cr_assert(!ticks_bound(ticks, ticks_strong(ticks), &lsn), "nothing is known yet");
     poll_primary(ticks, 10);
@@ -123,7 +123,7 @@ Test(ticks, strong_reads_need_what_follows_the_last_write_of_all)
 
 Test(ticks, what_a_replica_has_told)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct ticks_replayed found;
     cr_assert(!ticks_replayed(ticks, NODE, &found));
     for (uint64_t i = 1; i < 20; i++) {
@@ -139,7 +139,7 @@ Test(ticks, what_a_replica_has_told)
 
 Test(ticks, what_is_forgotten_of_a_replica_counts_no_more)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct ticks_replayed found;
     poll_replica(ticks, 10, 1);
     const struct ticks_replayed late = {20, ticks_start_at(ticks, NODE), 2, INCARNATION, 0};
@@ -157,7 +157,7 @@ Test(ticks, what_is_forgotten_of_a_replica_counts_no_more)
 
 Test(ticks, an_lsn_that_goes_back_is_forgotten)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     struct ticks_replayed found;
     cr_assert(poll_replica(ticks, 100, 1));
     cr_assert(poll_replica(ticks, 100, 2));
@@ -173,7 +173,7 @@ Test(ticks, an_lsn_that_goes_back_is_forgotten)
 
 Test(ticks, only_the_first_want_has_to_tell)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     cr_assert(ticks_want(ticks, 1));
     cr_assert(!ticks_want(ticks, 1) && !ticks_want(ticks, 2));
     cr_assert_eq(ticks_wanted(ticks), 2);
@@ -188,9 +188,24 @@ Test(ticks, only_the_first_want_has_to_tell)
     ticks_unref(ticks);
 }
 
+Test(ticks, strong_reads_need_the_next_poll_until_all_workers_note_their_writes)
+{
+    struct ticks *ticks = ticks_new(2);
+    ticks_join(ticks, 0);
+    ticks_start(ticks);
+    ticks_start(ticks);
+    cr_assert_eq(ticks_strong(ticks), 3, "the other may have acknowledged something");
+    ticks_join(ticks, 1);
+    ticks_start(ticks);
+    cr_assert_eq(ticks_strong(ticks), 3, "what it has, before it joined");
+    ticks_note_write(ticks);
+    cr_assert_eq(ticks_strong(ticks), 4);
+    ticks_unref(ticks);
+}
+
 Test(ticks, who_listens_is_told_once)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     cr_assert_eq(ticks_take_listeners(ticks), 0);
     ticks_listen(ticks, 0);
     ticks_listen(ticks, 63);
@@ -202,7 +217,7 @@ Test(ticks, who_listens_is_told_once)
 
 Test(ticks, references)
 {
-    struct ticks *ticks = ticks_new();
+    struct ticks *ticks = ticks_new(0);
     cr_assert_eq(ticks_ref(ticks), ticks);
     ticks_unref(ticks);
     cr_assert_eq(ticks_next(ticks), 1);
