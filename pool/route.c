@@ -486,6 +486,18 @@ void route_heard(struct engine *engine, struct session *session)
     }
 }
 
+/* A replica has told the session something. */
+static void note_read(struct engine *engine, const struct link *link, const struct ticks *ticks)
+{
+    struct routing *routing = link->owner->routing;
+    uint32_t node = link->pool->target - POOL_REPLICA;
+    if (routing->strict) {
+        causal_at_replica(&routing->causal, ticks, node, link->incarnation, engine->now_us);
+    } else {
+        causal_at_any_replica(&routing->causal, ticks, node, link->incarnation, engine->now_us);
+    }
+}
+
 static void note_answered(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
@@ -501,11 +513,7 @@ static void note_answered(struct engine *engine, struct link *link)
         return;
     }
     if (!primary) {
-        causal_at_replica(&routing->causal, topology->ticks, link->pool->target - POOL_REPLICA,
-                          link->incarnation, engine->now_us);
-        if (!routing->strict) {
-            causal_unmet(&routing->causal);
-        }
+        note_read(engine, link, topology->ticks);
         return;
     }
     told_by_primary(engine, routing, topology);

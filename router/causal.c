@@ -35,11 +35,6 @@ void causal_at_replica(struct causal *causal, const struct ticks *ticks, uint32_
     causal->shown = causal->bound;
 }
 
-void causal_unmet(struct causal *causal)
-{
-    causal->shown = UINT64_MAX; /* no LSN */
-}
-
 /* Whether it has read at that node last, and seen nothing elsewhere since. */
 static bool stays_at(const struct causal *causal, uint32_t node)
 {
@@ -93,6 +88,17 @@ static bool settle_seen(struct causal *causal, const struct ticks *ticks)
     causal->bound = seen.lsn > causal->bound ? seen.lsn : causal->bound;
     causal->need_at = 0;
     return true;
+}
+
+void causal_at_any_replica(struct causal *causal, const struct ticks *ticks, uint32_t node,
+                           uint32_t incarnation, uint64_t now_us)
+{
+    bool open = !settle_seen(causal, ticks);
+    causal_at_replica(causal, ticks, node, incarnation, now_us);
+    causal->shown = UINT64_MAX; /* no LSN */
+    if (open) {                 /* only one node's answer can be waited for */
+        causal_at_primary(causal, ticks);
+    }
 }
 
 bool causal_may_read(struct causal *causal, const struct ticks *ticks, uint32_t node)

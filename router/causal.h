@@ -41,9 +41,11 @@ void causal_at_primary(struct causal *causal, const struct ticks *ticks);
 void causal_at_replica(struct causal *causal, const struct ticks *ticks, uint32_t node,
                        uint32_t incarnation, uint64_t now_us);
 
-/* The read that was answered last did not ask for the bound (`eventual`): its replica need not have
- * met it, and the session does not stay there for having read there. */
-void causal_unmet(struct causal *causal);
+/* The same of a read that did not ask for the bound (`eventual`): the replica need not have met it,
+ * and the session does not stay there for having read there. What it has seen elsewhere before is
+ * not forgotten. */
+void causal_at_any_replica(struct causal *causal, const struct ticks *ticks, uint32_t node,
+                           uint32_t incarnation, uint64_t now_us);
 
 /* The session is to see at least what poll `need` of the primary answers. */
 void causal_must_see(struct causal *causal, uint64_t need);

@@ -143,12 +143,50 @@ Test(causal, an_eventual_read_does_not_keep_the_session_at_a_late_replica)
     poll_primary(ticks, 600);
     poll_replica(ticks, ONE, 500, 10, RUN);
     cr_assert(causal_settle(&causal, ticks));
-    read_replica(&causal, ticks, ONE, RUN, 11);
-    causal_unmet(&causal);
+    causal_ask_replica(&causal, ticks, ONE);
+    causal_at_any_replica(&causal, ticks, ONE, RUN, 11);
     cr_assert(!causal_may_read(&causal, ticks, ONE), "it has replayed 500");
     cr_assert(!causal_may_use(&causal, ticks, ONE, RUN, 5));
     poll_replica(ticks, ONE, 600, 20, RUN);
     cr_assert(causal_may_read(&causal, ticks, ONE) && causal_may_use(&causal, ticks, ONE, RUN, 5));
+    ticks_unref(ticks);
+}
+
+Test(causal, an_eventual_read_elsewhere_does_not_take_back_what_was_seen)
+{
+    struct ticks *ticks = ticks_new(0);
+    struct causal causal;
+    causal_init(&causal);
+    poll_replica(ticks, ONE, 500, 10, RUN);
+    poll_replica(ticks, OTHER, 400, 10, RUN);
+    read_replica(&causal, ticks, ONE, RUN, 11); /* it has shown 510 */
+    causal_ask_replica(&causal, ticks, OTHER);
+    causal_at_any_replica(&causal, ticks, OTHER, RUN, 12);
+    poll_replica(ticks, OTHER, 410, 13, RUN);
+    cr_assert(!causal_settle(&causal, ticks), "the next poll of the primary is needed");
+    poll_primary(ticks, 510);
+    cr_assert(causal_settle(&causal, ticks));
+    cr_assert(!causal_may_read(&causal, ticks, OTHER), "410 is less than was seen");
+    poll_replica(ticks, OTHER, 510, 14, RUN);
+    cr_assert(causal_may_read(&causal, ticks, OTHER));
+    ticks_unref(ticks);
+}
+
+Test(causal, an_eventual_read_elsewhere_leaves_a_bound_that_is_known)
+{
+    struct ticks *ticks = ticks_new(0);
+    struct causal causal;
+    causal_init(&causal);
+    poll_replica(ticks, ONE, 500, 10, RUN);
+    read_replica(&causal, ticks, ONE, RUN, 11);
+    poll_replica(ticks, ONE, 510, 12, RUN);
+    causal_ask_replica(&causal, ticks, OTHER);
+    causal_at_any_replica(&causal, ticks, OTHER, RUN, 13);
+    cr_assert(causal_settle(&causal, ticks), "no poll of the primary is needed");
+    poll_replica(ticks, OTHER, 509, 14, RUN);
+    cr_assert(!causal_may_read(&causal, ticks, OTHER));
+    poll_replica(ticks, OTHER, 510, 15, RUN);
+    cr_assert(causal_may_read(&causal, ticks, OTHER));
     ticks_unref(ticks);
 }
 
