@@ -60,6 +60,13 @@ void conn_write(struct engine *engine, struct conn *conn, const void *bytes, uin
     conn_todo(engine, conn, TODO_SEND);
 }
 
+void conn_write_along(struct engine *engine, struct conn *conn, const void *bytes, uint32_t len)
+{
+    if (!conn->closing && stream_write(&engine->blocks, &conn->tx, bytes, len) != 0) {
+        conn_close(engine, conn);
+    }
+}
+
 void conn_close(struct engine *engine, struct conn *conn)
 {
     if (conn->closing) {

@@ -194,7 +194,38 @@ static void answer_batch(struct engine *engine, struct session *session, const s
     }
     session->pool->stats.binds++;
     deferred_answer_write_tag(engine, session, plan);
-    deferred_answer_write_end(engine, session);
+}
+
+/* Its Sync. False: something else is there, or there is nothing yet. */
+static bool take_sync(struct batch *batch)
+{
+    if (batch->left > 0 && batch->at[0] != FRONTEND_SYNC) {
+        return false;
+    }
+    struct reader reader = next_of(batch, FRONTEND_SYNC, true);
+    batch->failed |= reader.left > 0; /* a server is to say what is wrong with it */
+    return !reader.failed && !batch->failed;
+}
+
+/* Whether more may follow what was taken. Behind a BEGIN only where that may be another server's
+ * than the BEGIN is: else all of it may as well go there at once. */
+static bool may_go_on(const struct session *session, const struct batch *batch, bool synced)
+{
+    if (session->begin != BEGIN_NONE) {
+        return synced;
+    }
+    return session->routing != NULL || (synced && batch->left == 0);
+}
+
+/* As a server, which sends nothing before a Sync or Flush asks for it, or its buffer is full. */
+static void tell_along(struct engine *engine, struct session *session)
+{
+    if (engine->scratch.failed) {
+        conn_close(engine, &session->conn);
+    } else {
+        conn_write_along(engine, &session->conn, engine->scratch.bytes, engine->scratch.len);
+    }
+    writer_reset(&engine->scratch);
 }
 
 uint32_t deferred_batch_take(struct engine *engine, struct session *session, const uint8_t *at,
@@ -218,8 +249,8 @@ uint32_t deferred_batch_take(struct engine *engine, struct session *session, con
     }
     shape.describes_portal = take_describe(&batch, 'P', "");
     take_execute(&batch);
-    batch.failed |= next_of(&batch, FRONTEND_SYNC, true).left > 0;
-    if (batch.failed || batch.short_of || (session->begin == BEGIN_NONE && batch.left > 0) ||
+    bool synced = take_sync(&batch);
+    if (batch.failed || batch.short_of || !may_go_on(session, &batch, synced) ||
         (shape.text != NULL && !keep_statement(engine, session, &shape))) {
         plan_unref(plan);
         if (!batch.failed && batch.short_of) {
@@ -230,5 +261,10 @@ uint32_t deferred_batch_take(struct engine *engine, struct session *session, con
     ASSERT(plan != NULL);
     answer_batch(engine, session, &shape, plan);
     plan_unref(plan);
+    if (synced) {
+        deferred_answer_write_end(engine, session);
+    } else {
+        tell_along(engine, session);
+    }
     return have - batch.left;
 }

@@ -60,7 +60,7 @@ static uint32_t take_query(struct engine *engine, struct session *session, const
     }
     struct plan *plan = NULL;
     if (is_short && message_text_bytes(text, body_bytes) + 1 == body_bytes &&
-        (session->begin != BEGIN_NONE || have == total)) {
+        (session->begin != BEGIN_NONE || session->routing != NULL || have == total)) {
         plan = deferred_answer_plan(engine, session, text, body_bytes - 1);
     }
     if (plan == NULL) {

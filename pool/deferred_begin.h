@@ -24,10 +24,18 @@
  *
  *    FAILED: no link, ReadyForQuery 'E', and 25P02 for everything but what ends it.
  *
- * Who sends more right behind its BEGIN is not waiting for the answer: that passes as it is. In
- * extended query the whole of Parse, Bind, Describe, Execute and Sync is one BEGIN, and COMMIT
- * likewise; anything else around them passes. A session that has a link (it is pinned) begins
- * there.
+ * In extended query the whole of Parse, Bind, Describe, Execute and Sync is one BEGIN, and COMMIT
+ * likewise; anything else around them passes. Who sends more right behind its BEGIN is not waiting
+ * for the answer: all of that passes as it is, unless the database has replicas. Then the BEGIN is
+ * deferred all the same, for what comes behind it may be one's to answer; and where that is under
+ * the same Sync, as pgjdbc and pipelines send it, the BEGIN is answered in front of the rest:
+ *
+ *    Parse, Bind, Execute: BEGIN         ->   DEFERRED; what is to be told waits, as at a server,
+ *    Parse, Bind, Execute: SELECT .. Sync     for the rest's answers, a Flush or the Sync
+ *                                        ->   the rest is asked about (pool/route.h): a batch like
+ *                                             any other behind a deferred BEGIN
+ *
+ * A session that has a link (it is pinned) begins there.
  *
  * Timeouts, drain and notifications take a transaction to be under way from its BEGIN on.
  */

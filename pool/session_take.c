@@ -161,6 +161,8 @@ static uint32_t take_without_link(struct engine *engine, struct session *session
                    ? total
                    : 0;
     case FRONTEND_FLUSH:
+        conn_todo(engine, &session->conn, TODO_SEND); /* what was told along (deferred_batch.h) */
+        return session_discard(session, total, have);
     case FRONTEND_COPY_DATA: /* of a COPY that has failed: PostgreSQL ignores them too */
     case FRONTEND_COPY_DONE:
     case FRONTEND_COPY_FAIL:
