@@ -282,8 +282,7 @@ static bool same_text(const char *left, const char *right)
 /* Where a server is reached, and which database of it. */
 static bool same_place(const struct server_options *left, const struct server_options *right)
 {
-    return left->port == right->port && same_text(left->host, right->host) &&
-           same_text(left->hostaddr, right->hostaddr) && same_text(left->dbname, right->dbname);
+    return options_same_address(left, right) && same_text(left->dbname, right->dbname);
 }
 
 /* Whom a server of several is asked as: without anybody it is never known to be up. */

@@ -470,8 +470,46 @@ static void begin_polls(struct group *group, struct ticks *ticks)
     }
 }
 
+/* Where each server stood in the group before, or NODES_NONE. */
+static void find_places(const struct group *before, const struct database_options *database,
+                        uint32_t places[LIMIT_NODES])
+{
+    const struct database_options *was = before->database;
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < database->server_count; i++) {
+        places[i] = NODES_NONE;
+        for (uint32_t j = 0; j < was->server_count && places[i] == NODES_NONE; j++) {
+            bool is_free = (taken >> j & 1) == 0;
+            if (is_free && options_same_address(&database->servers[i], &was->servers[j])) {
+                places[i] = j;
+                taken |= UINT32_C(1) << j;
+            }
+        }
+    }
+}
+
+/* Other servers of the same database, or another login: what is known of servers that are in both
+ * holds on. The same primary keeps its term. */
+static void go_on(struct group *group, const struct group *before)
+{
+    uint32_t places[LIMIT_NODES];
+    find_places(before, group->database, places);
+    nodes_go_on(&group->nodes, &before->nodes, places);
+    const struct nodes *nodes = &group->nodes;
+    const struct nodes *was = &before->nodes;
+    bool is_same = nodes->primary != NODES_NONE && places[nodes->primary] == was->primary &&
+                   before->term_primary == was->primary &&
+                   before->term_incarnation == was->nodes[was->primary].incarnation;
+    if (is_same) {
+        group->term = before->term;
+        group->term_primary = nodes->primary;
+        group->term_incarnation = nodes->nodes[nodes->primary].incarnation;
+    }
+}
+
+/* In the place of `before`, or of none (NULL). */
 static void add_group(struct prober *prober, struct snapshot *snapshot,
-                      const struct database_options *database, struct ticks *ticks)
+                      const struct database_options *database, const struct group *before)
 {
     const struct nodes_rules rules = {
         .count = database->server_count,
@@ -489,9 +527,12 @@ static void add_group(struct prober *prober, struct snapshot *snapshot,
     group->snapshot = snapshot_ref(snapshot);
     group->database = database;
     nodes_init(&group->nodes, &rules, worker_now_us(prober->worker));
-    group->primary_told = group->nodes.primary;
     group->term_primary = NODES_NONE;
-    begin_polls(group, ticks);
+    if (before != NULL && before->database->discovers == database->discovers) {
+        go_on(group, before);
+    }
+    group->primary_told = group->nodes.primary;
+    begin_polls(group, before == NULL ? NULL : before->polls.ticks);
     list_push_back(&prober->groups, &group->node);
     for (uint32_t i = 0; i < database->server_count; i++) {
         start_probe(group, i);
@@ -560,17 +601,14 @@ static bool is_watched(const struct database_options *database)
     return database->server_count > 1 || (database->server_count == 1 && database->discovers);
 }
 
-/* By one of that database with other servers; NULL: there is none. */
+/* By one of that database with other servers or logins; NULL: there is none. */
 static void replace_group(struct group *group, struct snapshot *snapshot,
                           const struct database_options *database)
 {
-    struct prober *prober = group->prober;
-    struct ticks *ticks = ticks_ref(group->polls.ticks);
-    free_group(group, probe_close);
     if (database != NULL) {
-        add_group(prober, snapshot, database, ticks);
+        add_group(group->prober, snapshot, database, group);
     }
-    ticks_unref(ticks);
+    free_group(group, probe_close);
 }
 
 static const struct database_options *find_database(const struct options *options, const char *name)

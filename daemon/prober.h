@@ -31,8 +31,9 @@ void prober_free(struct prober *prober);
 const struct server_options *prober_server(const struct prober *prober,
                                            const struct database_options *database);
 
-/* A configuration comes into force: databases whose servers are the same go on as they are, all
- * others begin anew. What is known is told to the engines, which must have the options already. */
+/* A configuration comes into force: databases whose servers are the same go on as they are; where
+ * they or the login are others, what is known of servers that stay holds on. What is known is told
+ * to the engines, which must have the options already. */
 void prober_configure(struct prober *prober, struct snapshot *snapshot);
 
 /* Engines want polls of that database's servers (ACTION_PROBE). */

@@ -35,6 +35,19 @@ const struct server_options *follow_server(const struct engine *engine,
     return &database->servers[has_primary(topology) ? topology->nodes.primary : 0];
 }
 
+const struct server_options *follow_server_again(const struct engine *engine,
+                                                 const struct pool *pool,
+                                                 const struct database_options *database)
+{
+    bool is_open = database->discovers && topology_of(engine, database) == NULL;
+    for (uint32_t i = 0; is_open && i < database->server_count; i++) {
+        if (options_same_address(pool->server, &database->servers[i])) {
+            return &database->servers[i];
+        }
+    }
+    return follow_server(engine, database);
+}
+
 /* Whether statements may be sent to the primary. */
 static bool answers(const struct topology *topology)
 {
@@ -79,7 +92,7 @@ void follow_begin(struct engine *engine, struct pool *pool)
     const struct topology *topology = pool_nodes_of(engine, pool->database->name);
     pool->held = false;
     if (follows(pool)) {
-        pool->term = topology == NULL ? 0 : topology->term;
+        pool->term = topology == NULL ? pool->term : topology->term;
         if (!answers(topology)) {
             hold(engine, pool);
         }

@@ -17,6 +17,9 @@
  * for its term (router/nodes.h): where a name means another address, idle links to the old one
  * close, and others as soon as they are free.
  *
+ * A reload begins no term: it holds the pool until the primary is known anew, which is at once if
+ * it is still one of the hosts, and what is under way there goes on.
+ *
  * Workers hear of a term one after the other; a link that moves to another worker meanwhile is
  * compared there, and closed.
  */
@@ -36,6 +39,12 @@ struct topology;
 /* The server of a pool of that database: the primary of which is known, else the first. */
 const struct server_options *follow_server(const struct engine *engine,
                                            const struct database_options *database);
+
+/* The same for a pool that goes on under new options, of which `database` is one: until it is told
+ * anew who the primary is, that is the server where it has been, if it is still one of them. */
+const struct server_options *follow_server_again(const struct engine *engine,
+                                                 const struct pool *pool,
+                                                 const struct database_options *database);
 
 /* For a pool that was just made, or has other options: its term, and whether it is held. */
 void follow_begin(struct engine *engine, struct pool *pool);

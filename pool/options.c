@@ -108,10 +108,15 @@ static bool same_text(const char *left, const char *right)
     return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
 }
 
+bool options_same_address(const struct server_options *left, const struct server_options *right)
+{
+    return left->port == right->port && same_text(left->host, right->host) &&
+           same_text(left->hostaddr, right->hostaddr);
+}
+
 bool options_same_server(const struct server_options *left, const struct server_options *right)
 {
-    return same_text(left->host, right->host) && same_text(left->hostaddr, right->hostaddr) &&
-           left->port == right->port && same_text(left->user, right->user) &&
+    return options_same_address(left, right) && same_text(left->user, right->user) &&
            same_text(left->password, right->password) && same_text(left->dbname, right->dbname) &&
            left->sslmode == right->sslmode && same_text(left->sslrootcert, right->sslrootcert) &&
            same_text(left->sslcert, right->sslcert) && same_text(left->sslkey, right->sslkey) &&

@@ -181,6 +181,9 @@ void options_unref(struct options *options);
 /* Frees what the server's fields own, wiping the password; not the struct itself. */
 void server_options_fini(struct server_options *server);
 
+/* Whether two servers are reached in the same way, whoever logs in there. */
+bool options_same_address(const struct server_options *left, const struct server_options *right);
+
 /* Whether two servers are one, reached and logged in to in the same way. Weights don't count. */
 bool options_same_server(const struct server_options *left, const struct server_options *right);
 

@@ -138,10 +138,11 @@ static const struct server_options *server_of(const struct engine *engine,
 
 /* The caller holds a reference to the snapshot for the pool. */
 static void set_options(struct engine *engine, struct pool *pool,
-                        const struct database_options *database)
+                        const struct database_options *database,
+                        const struct server_options *server)
 {
     pool->database = database;
-    pool->server = server_of(engine, database, pool->target);
+    pool->server = server;
     pool->routes =
         pool->target == POOL_PRIMARY && (database->server_count > 1 || database->discovers);
     take_limits(engine, pool);
@@ -183,7 +184,7 @@ struct pool *pool_get(struct engine *engine, const char *database, const char *u
         pool_free(engine, pool);
         return NULL;
     }
-    set_options(engine, pool, found);
+    set_options(engine, pool, found, pool->server);
     follow_begin(engine, pool);
     gates_apply(&engine->gates, pool, true);
     list_push_back(&engine->pool_list, &pool->listed);
@@ -425,10 +426,13 @@ static void reload_pool(struct engine *engine, struct pool *pool)
         pool_wake_by(engine, pool, engine->now_us);
         return;
     }
-    bool same = options_same_server(pool->server, server_of(engine, found, pool->target));
+    const struct server_options *server = pool->target == POOL_PRIMARY
+                                              ? follow_server_again(engine, pool, found)
+                                              : server_of(engine, found, pool->target);
+    bool same = options_same_server(pool->server, server);
     options_ref(engine->options);
     pool->options = engine->options;
-    set_options(engine, pool, found);
+    set_options(engine, pool, found, server);
     pool->orphaned = false;
     follow_begin(engine, pool);
     gates_apply(&engine->gates, pool, false);

@@ -227,7 +227,7 @@ static uint32_t choose(const struct nodes *nodes, const struct election *electio
     if (!nodes->rules.discovers) {
         return choose_given(nodes, election, why);
     }
-    if (election->unheard_count > 0) {
+    if (election->unheard_count > 0 && !nodes->settled) {
         snprintf(why, NODE_REASON_BYTES, "not all hosts were heard of yet");
         return NODES_NONE;
     }
@@ -558,6 +558,42 @@ void nodes_init(struct nodes *nodes, const struct nodes_rules *rules, uint64_t n
     }
     if (rules->discovers) {
         snprintf(nodes->why_none, sizeof(nodes->why_none), "not all hosts were heard of yet");
+    }
+}
+
+/* Its samples are worth nothing without it. */
+static void keep_primary(struct nodes *nodes, uint32_t at, const struct nodes *before)
+{
+    nodes->primary = nodes->last_primary = at;
+    nodes->led_us = before->led_us;
+    nodes->newest = before->newest;
+    nodes->sample_count = before->sample_count;
+    memcpy(nodes->samples, before->samples, sizeof(nodes->samples));
+    nodes->why_none[0] = '\0';
+}
+
+void nodes_go_on(struct nodes *nodes, const struct nodes *before, const uint32_t places[])
+{
+    bool any = false;
+    for (uint32_t i = 0; i < nodes->rules.count; i++) {
+        struct node *node = &nodes->nodes[i];
+        if (places[i] == NODES_NONE) {
+            continue;
+        }
+        ASSERT(places[i] < before->rules.count);
+        *node = before->nodes[places[i]];
+        node->incarnation = nodes->rules.incarnation;
+        drop_lsn(node);
+        if (places[i] == before->primary && (i == 0 || nodes->rules.discovers)) {
+            keep_primary(nodes, i, before);
+        }
+        any = true;
+    }
+    if (any) {
+        nodes->disputed = before->disputed;
+        nodes->settled = before->settled;
+        nodes->timeline = before->timeline;
+        nodes->system_id = before->system_id;
     }
 }
 

@@ -26,8 +26,8 @@
  *   A timeline that was ever heard of, also from a replica, makes all lower claims void for as long
  *   as these nodes are watched: the old primary that comes back is not written to.
  * - Two claims on that timeline: there is none, until only one of them stands.
- * - With roles found out by asking (`discovers`) there is none before all nodes were heard of.
- *   With given roles it is node 0 or nobody.
+ * - With roles found out by asking (`discovers`) there is none before all nodes were heard of; one
+ *   that a reload adds holds up nobody. With given roles it is node 0 or nobody.
  * - Servers of another database system than the primary's are fenced, whatever they claim.
  *
  * How far a replica is behind is told by LSNs alone, never by a server's clock: each answer of the
@@ -171,6 +171,12 @@ struct nodes {
 
 /* Nothing is known of any node. */
 void nodes_init(struct nodes *nodes, const struct nodes_rules *rules, uint64_t now_us);
+
+/* Behind nodes_init, with what is known of some of them: `places[i]` is the place that node i had
+ * among those before, or NODES_NONE. Who is the primary, if it is one of them, and what makes
+ * claims void holds on; so does what was known of their states, for answers will come soon. Events
+ * and fail-overs are forgotten, and incarnations begin anew. */
+void nodes_go_on(struct nodes *nodes, const struct nodes *before, const uint32_t places[]);
 
 /* A node has answered. */
 void nodes_answered(struct nodes *nodes, uint32_t at, const struct node_answer *answer);

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from check import Failed, Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
 from pgcluster import Cluster, Replica  # noqa: E402
-from wire import Closed, ServerError, Wire  # noqa: E402
+from wire import Closed, Result, ServerError, Wire, bind, execute, sync  # noqa: E402
 
 suite = Suite("failover", check_limit_s=120)
 
@@ -199,6 +199,37 @@ def _():
             true("2 primaries" in result.errors[0]["D"], str(result.errors))
             history = proxy.admin("SHOW FAILOVERS")
             true(history[0]["to"] == "" and "2 primaries on timeline 2" in history[0]["reason"], str(history))
+
+
+@suite.check("a reload of hosts or of the service login ends nothing that is under way at the same primary")
+def _():
+    with servers() as (primary, replica):
+        primary.psql("CREATE ROLE prober LOGIN")
+        one, two, other = (config(hosts, size=6) for hosts in ([primary], [replica, primary], [replica, primary]))
+        other["databases"]["app"]["service"] = {"user": "prober"}
+        with Howdah(config=one) as proxy, contextlib.ExitStack() as stack:
+            inside, pinned, listens, cached, watcher = clients = [stack.enter_context(connect(proxy)) for _ in range(5)]
+            pinned.rows("CREATE TEMPORARY TABLE mine (a int)")
+            listens.rows("LISTEN news")
+            cached.prepared("INSERT INTO t VALUES ($1) RETURNING a", "10", name="kept")
+            for number, after in enumerate((two, other, one)):
+                inside.rows("BEGIN")
+                inside.rows(f"INSERT INTO t VALUES ({number})")
+                pid = inside.scalar("SELECT pg_backend_pid()")
+                proxy.write_config(after)
+                proxy.admin("RELOAD")
+                pinned.rows("INSERT INTO mine VALUES (1)")  # waits for whatever is found out
+                true(any(state == ("up", "yes") for state in states(proxy)), f"there is a primary: {states(proxy)}")
+                eventually(lambda: {s[0] for s in states(proxy)} == {"up"}, "all are up", 8)
+                equal(inside.scalar("SELECT pg_backend_pid()"), pid, "the server's process")
+                inside.rows("COMMIT")
+                watcher.rows("NOTIFY news")
+                eventually(lambda: [m for m in listens.query("SELECT 1").messages if m.kind == "A"], "it is told", 5)
+                again = bind("", "kept", [str(11 + number).encode()]) + execute() + sync()
+                equal(Result(cached.send(again).ready()).rows, [(str(11 + number),)], "what was prepared")
+                equal({port_of(client) for client in clients}, {primary.port}, "the server")
+            equal(pinned.scalar("SELECT count(*) FROM mine"), "3", "rows of the temporary table")
+            equal(proxy.admin("SHOW FAILOVERS"), [], "failovers")
 
 
 @suite.check("hosts are changed by a reload")

@@ -383,6 +383,71 @@ Test(nodes, given_roles_are_not_swapped)
     free(nodes);
 }
 
+/* Other nodes in the place of `before`, which it frees. */
+static struct nodes *go_on(struct nodes *before, uint32_t count, const uint32_t places[])
+{
+    struct nodes *nodes = fresh(count, before->rules.discovers, 10000);
+    nodes->rules.incarnation = 7;
+    nodes_go_on(nodes, before, places);
+    free(before);
+    return nodes;
+}
+
+Test(nodes, other_nodes_go_on_with_what_is_known_of_those_before)
+{
+    struct nodes *nodes = fresh(2, true, 10000);
+    follows(nodes, 1, 1, 2, 1000);
+    leads(nodes, 0, 1, 2, 1000);
+    follows(nodes, 1, 2, 2, 1000);
+    state_is(nodes, 1, NODE_UP);
+
+    /* One is new, and holds up nobody; it may be the primary all the same. */
+    nodes = go_on(nodes, 3, (uint32_t[]){NODES_NONE, 1, 0});
+    cr_expect_eq(nodes->primary, 2);
+    cr_expect_eq(nodes->nodes[2].incarnation, 7);
+    state_is(nodes, 0, NODE_UNKNOWN);
+    state_is(nodes, 1, NODE_UP);
+    state_is(nodes, 2, NODE_UP);
+    cr_expect_not(nodes->nodes[1].has_lsn);
+    struct node_answer again = answer_at(3, true, 2, 1000);
+    again.started_us = 2; /* as follows() has told of node 1 */
+    nodes_answered(nodes, 1, &again);
+    cr_expect_eq(nodes->primary, 2);
+    cr_expect_eq(nodes->nodes[1].incarnation, 7);
+    cr_expect_eq(nodes->nodes[1].lag_us, 0, "the primary's samples are kept");
+    again.started_us = 99;
+    again.asked_us = again.answered_us = 5 * MS;
+    nodes_answered(nodes, 1, &again);
+    cr_expect_eq(nodes->nodes[1].incarnation, 8, "it was restarted meanwhile");
+
+    /* The primary is not among them any more: none, and no claim on a lower timeline. */
+    nodes = go_on(nodes, 2, (uint32_t[]){1, NODES_NONE});
+    cr_expect_eq(nodes->primary, NODES_NONE);
+    leads(nodes, 1, 6, 1, 1000);
+    cr_expect_eq(nodes->primary, NODES_NONE);
+    state_is(nodes, 1, NODE_FENCED);
+    leads(nodes, 1, 7, 3, 1000);
+    cr_expect_eq(nodes->primary, 1);
+
+    /* All others: nothing is known. */
+    nodes = go_on(nodes, 2, (uint32_t[]){NODES_NONE, NODES_NONE});
+    leads(nodes, 0, 8, 1, 1000);
+    cr_expect_eq(nodes->primary, NODES_NONE, "not all were heard of");
+    follows(nodes, 1, 9, 1, 1000);
+    cr_expect_eq(nodes->primary, 0);
+    free(nodes);
+
+    /* Given roles stay given. */
+    nodes = fresh(2, false, 10000);
+    leads(nodes, 0, 1, 1, 1000);
+    follows(nodes, 1, 2, 1, 1000);
+    nodes = go_on(nodes, 2, (uint32_t[]){1, 0});
+    follows(nodes, 0, 3, 1, 1000);
+    cr_expect_eq(nodes->primary, NODES_NONE);
+    cr_expect_not_null(strstr(nodes->why_none, "another server"), "%s", nodes->why_none);
+    free(nodes);
+}
+
 /* --- at random -------------------------------------------------------------------------------- */
 
 /* A world that the rules know only by answers, some of which lie. */
