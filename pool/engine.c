@@ -22,6 +22,7 @@
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
 #include "pool/pool_nodes.h"
+#include "pool/route_silent.h"
 #include "pool/route_wait.h"
 #include "pool/session.h"
 #include "pool/show.h"
@@ -417,6 +418,7 @@ static void process_event(struct engine *engine, const struct event *event)
     case EVENT_NODES:
         pool_nodes_take(engine, event->topology);
         follow_news(engine, event->topology);
+        route_silent_news(engine, event->topology);
         route_wait_all_ask(engine, event->topology);
         return;
     case EVENT_TICKS:

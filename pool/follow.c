@@ -80,11 +80,15 @@ static bool follows(const struct pool *pool)
     return pool->database->discovers && pool->target == POOL_PRIMARY;
 }
 
-/* The term of a pool that stays with its node is the node's incarnation. */
-static uint64_t incarnation_of(const struct pool *pool, const struct topology *topology)
+/* The term of a pool that stays with its node is the node's incarnation; a replica's, that with how
+ * often the node has stopped answering: a link of before need not answer, even if the node does. */
+static uint64_t term_of(const struct pool *pool, const struct topology *topology)
 {
-    uint32_t node = pool->target == POOL_PRIMARY ? 0 : pool->target - POOL_REPLICA;
-    return topology->nodes.nodes[node].incarnation;
+    if (pool->target == POOL_PRIMARY) {
+        return topology->nodes.nodes[0].incarnation;
+    }
+    const struct node *node = &topology->nodes.nodes[pool->target - POOL_REPLICA];
+    return (uint64_t)node->incarnation << 32 | node->silences;
 }
 
 void follow_begin(struct engine *engine, struct pool *pool)
@@ -97,7 +101,7 @@ void follow_begin(struct engine *engine, struct pool *pool)
             hold(engine, pool);
         }
     } else if (topology != NULL) { /* else it is soon */
-        pool->term = incarnation_of(pool, topology);
+        pool->term = term_of(pool, topology);
     }
 }
 
@@ -139,12 +143,13 @@ static void take_news(struct engine *engine, struct pool *pool, const struct top
     }
 }
 
-/* The node is another server by now, or another run of it. What is under way may end where it is:
- * a link that was dialed since, by the same name, is not known from one before. */
-static void take_incarnation(struct engine *engine, struct pool *pool, uint64_t incarnation)
+/* The node is another server by now, or another run of it, or a replica does not answer. What is
+ * under way may end where it is (but for pool/route_silent.h): a link that was dialed since, by the
+ * same name, is not known from one before. */
+static void take_term(struct engine *engine, struct pool *pool, uint64_t term)
 {
-    if (pool->term != incarnation) {
-        pool->term = incarnation;
+    if (pool->term != term) {
+        pool->term = term;
         pool_drop_links(engine, pool);
     }
 }
@@ -160,7 +165,7 @@ void follow_news(struct engine *engine, const struct topology *topology)
         if (follows(pool)) {
             take_news(engine, pool, topology);
         } else {
-            take_incarnation(engine, pool, incarnation_of(pool, topology));
+            take_term(engine, pool, term_of(pool, topology));
         }
     }
 }

@@ -15,7 +15,7 @@
  *
  * A pool that stays with one node, a replica's or that of a `primary`, has the node's incarnation
  * for its term (router/nodes.h): where a name means another address, idle links to the old one
- * close, and others as soon as they are free.
+ * close, and others as soon as they are free. So do those to a replica that has stopped answering.
  *
  * A reload begins no term: it holds the pool until the primary is known anew, which is at once if
  * it is still one of the hosts, and what is under way there goes on.

@@ -580,6 +580,19 @@ static bool is_unheard(const struct link *link)
            !owner->cancel_sent && owner->body_left == 0 && link->status == 'I';
 }
 
+/* Whether its session waits for the link's settings, and has sent nothing there. */
+static bool is_unused(const struct link *link)
+{
+    const struct session *owner = link->owner;
+    return owner != NULL && link->pool->target != POOL_PRIMARY && link->setup && !link->used &&
+           owner->state == SESSION_READY && !owner->deaf && !owner->cancel_sent;
+}
+
+bool route_may_survive(const struct link *link)
+{
+    return is_unheard(link) || is_unused(link);
+}
+
 bool route_can_again(const struct link *link, const struct report_fields *fields)
 {
     return is_unheard(link) && is_replicas_own(fields->sqlstate);
@@ -631,12 +644,12 @@ void route_again(struct engine *engine, struct link *link)
 bool route_survives(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
-    if (!is_unheard(link)) {
+    if (!route_may_survive(link)) {
         return false;
     }
     link_skip_to_sync(engine, link);
     forget_parsed(engine, link);
-    if (!heal_put_back(engine, link, 0)) {
+    if (link->heal.len > 0 && !heal_put_back(engine, link, 0)) {
         return false;
     }
     owner->routing->again = true;

@@ -109,6 +109,10 @@ bool route_turns_back(struct engine *engine, struct session *session);
 bool route_can_again(const struct link *link, const struct report_fields *fields);
 void route_again(struct engine *engine, struct link *link);
 
+/* Whether the link is a replica's, and its session could go on without it: the client has heard
+ * nothing of what is under way there. */
+bool route_may_survive(const struct link *link);
+
 /* The link is lost. True: its session goes on without it. */
 bool route_survives(struct engine *engine, struct link *link);
 

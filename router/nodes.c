@@ -94,6 +94,7 @@ static void hear(struct nodes *nodes, uint32_t at, enum hearing hearing, const c
 {
     struct node *node = &nodes->nodes[at];
     enum node_state from = node->state;
+    bool was_silent = nodes_is_silent(nodes, at);
     ASSERT(hearing < HEARINGS);
     if (hearing == HEARD_GOOD) {
         node->streak++;
@@ -104,6 +105,10 @@ static void hear(struct nodes *nodes, uint32_t at, enum hearing hearing, const c
         node->streak = 0;
     }
     node->state = (enum node_state)moves[from][hearing];
+    if (nodes_is_silent(nodes, at) && !was_silent) {
+        node->silences++;
+        node->latency_us = 0; /* what it takes when it is back is another matter */
+    }
     if (node->state == NODE_UP) {
         node->reason[0] = '\0';
     } else if (reason[0] != '\0') {

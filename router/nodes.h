@@ -109,7 +109,8 @@ struct node {
     uint32_t timeline;
     uint64_t system_id, started_us;
     uint32_t incarnation;
-    uint64_t lag_us; /* or NODE_LAG_UNKNOWN; a primary's is 0 */
+    uint32_t silences; /* how often it has stopped answering */
+    uint64_t lag_us;   /* or NODE_LAG_UNKNOWN; a primary's is 0 */
     uint64_t lag_bytes;
     uint64_t latency_us; /* of answers, smoothed; 0: none yet */
     uint32_t streak;     /* good answers in a row */
@@ -195,6 +196,13 @@ void nodes_set_max_lag(struct nodes *nodes, uint64_t max_lag_us);
 static inline bool nodes_may_read(const struct nodes *nodes, uint32_t node)
 {
     return nodes->nodes[node].state == NODE_UP && nodes->nodes[node].role == NODE_ROLE_REPLICA;
+}
+
+/* Whether it does not answer, as far as is known. */
+static inline bool nodes_is_silent(const struct nodes *nodes, uint32_t node)
+{
+    enum node_state state = nodes->nodes[node].state;
+    return state == NODE_FROZEN || state == NODE_DOWN || state == NODE_GONE;
 }
 
 /* Whether it is a replica that lags, or is on its way to: more than half of max_lag behind. */

@@ -1,5 +1,6 @@
 /* What a scripted database with replicas is told: its catalog, its nodes, and their LSNs. */
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,17 +30,21 @@ static void give_catalog(struct world *world)
     catalog_unref(catalog);
 }
 
-/* They are up, or down, without having been asked. */
-static void give_nodes(struct world *world, uint32_t down)
+/* They are up, but for one that is in this state, without having been asked. */
+static void give_nodes(struct world *world, uint32_t other, enum node_state state)
 {
+    const struct topology *before = world->topology;
     struct ticks *ticks =
         world->topology == NULL ? ticks_new(1) : ticks_ref(world->topology->ticks);
     const struct database_options *database = &world->options->databases[0];
     struct nodes nodes;
     nodes_init(&nodes, &(struct nodes_rules){.count = database->server_count}, world->now_us);
     for (uint32_t i = 0; i < database->server_count; i++) {
-        nodes.nodes[i].state = i == down ? NODE_DOWN : NODE_UP;
+        nodes.nodes[i].state = i == other ? state : NODE_UP;
         nodes.nodes[i].role = i == 0 ? NODE_ROLE_PRIMARY : NODE_ROLE_REPLICA;
+        bool was_silent = before != NULL && nodes_is_silent(&before->nodes, i);
+        nodes.nodes[i].silences = before == NULL ? 0 : before->nodes.nodes[i].silences;
+        nodes.nodes[i].silences += nodes_is_silent(&nodes, i) && !was_silent;
     }
     nodes.primary = 0;
     topology_unref(world->topology);
@@ -86,12 +91,18 @@ static bool node_is_at(struct world *world, const char *command)
 bool world_replicas(struct world *world, const char *command)
 {
     static const char except[] = "nodes are up except ";
+    uint32_t node;
+    int rest = 0;
     if (strcmp(command, "catalog is known") == 0) {
         give_catalog(world);
     } else if (strcmp(command, "nodes are up") == 0) {
-        give_nodes(world, UINT32_MAX);
+        give_nodes(world, UINT32_MAX, NODE_UP);
     } else if (strncmp(command, except, sizeof(except) - 1) == 0) {
-        give_nodes(world, (uint32_t)strtoul(command + sizeof(except) - 1, NULL, 10));
+        give_nodes(world, (uint32_t)strtoul(command + sizeof(except) - 1, NULL, 10), NODE_DOWN);
+    } else if (sscanf(command, "node %u freezes%n", &node, &rest) == 1 && rest > 0) {
+        give_nodes(world, node, NODE_FROZEN);
+    } else if (sscanf(command, "node %u lags%n", &node, &rest) == 1 && rest > 0) {
+        give_nodes(world, node, NODE_LAGGING);
     } else {
         return strncmp(command, "node ", 5) == 0 && node_is_at(world, command);
     }

@@ -192,10 +192,14 @@ Test(nodes, refusal_silence_and_names)
     nodes_failed(nodes, 1, NODE_LATE, "late", 1500 * MS);
     state_is(nodes, 1, NODE_UP);
     cr_expect_not(nodes->nodes[1].has_lsn);
+    cr_expect_eq(nodes->nodes[1].silences, 0);
+    cr_expect_neq(nodes->nodes[1].latency_us, 0);
     nodes_failed(nodes, 1, NODE_LATE, "late", 2500 * MS);
     state_is(nodes, 1, NODE_FROZEN);
+    cr_expect_eq(nodes->nodes[1].latency_us, 0);
     nodes_failed(nodes, 1, NODE_REFUSED, "refused", 2600 * MS);
     state_is(nodes, 1, NODE_DOWN);
+    cr_expect_eq(nodes->nodes[1].silences, 1); /* the same one goes on */
     reason_has(nodes, 1, "refused");
     run_seconds(nodes, 3, 5, 0);
     state_is(nodes, 1, NODE_RETURNING);
@@ -206,6 +210,7 @@ Test(nodes, refusal_silence_and_names)
     state_is(nodes, 1, NODE_UP);
     nodes_failed(nodes, 1, NODE_NO_NAME, "no such name", 9 * 1000 * MS);
     state_is(nodes, 1, NODE_GONE);
+    cr_expect_eq(nodes->nodes[1].silences, 2);
     nodes_failed(nodes, 0, NODE_NO_NAME, "no such name", 11 * 1000 * MS);
     state_is(nodes, 0, NODE_UP); /* it answers, and there is no other */
     cr_expect_eq(nodes->event_count, 7);

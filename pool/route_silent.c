@@ -1,0 +1,58 @@
+#include "pool/route_silent.h"
+
+#include <stddef.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "pool/core.h"
+#include "pool/lend.h"
+#include "pool/link.h"
+#include "pool/pool.h"
+#include "pool/pool_nodes.h"
+#include "pool/route.h"
+#include "pool/session.h"
+#include "router/topology.h"
+
+static void turn_back_all(struct engine *engine, struct pool *pool)
+{
+    LIST_EACH (&pool->waiting, node) {
+        struct session *session = CONTAINER_OF(node, struct session, waiting);
+        if (session->state == SESSION_READY) {
+            lend_leave(engine, session);
+            bool turned = route_turns_back(engine, session);
+            ASSERT(turned);
+        }
+    }
+}
+
+static struct link *find_unheard(const struct pool *pool)
+{
+    LIST_EACH (&pool->busy, node) {
+        struct link *link = CONTAINER_OF(node, struct link, in_pool);
+        if (route_may_survive(link)) {
+            return link;
+        }
+    }
+    return NULL;
+}
+
+static void leave(struct engine *engine, struct pool *pool)
+{
+    struct link *link;
+    turn_back_all(engine, pool); /* first: they don't need the places that become free */
+    while ((link = find_unheard(pool)) != NULL) {
+        link_fail(engine, link, ERR_SERVER_LOST, "the replica does not answer");
+    }
+}
+
+void route_silent_news(struct engine *engine, const struct topology *topology)
+{
+    LIST_EACH (&engine->pool_list, node) {
+        struct pool *pool = CONTAINER_OF(node, struct pool, listed);
+        if (pool->target != POOL_PRIMARY && pool->options == engine->options &&
+            pool_nodes_are_of(topology, pool) &&
+            nodes_is_silent(&topology->nodes, pool->target - POOL_REPLICA)) {
+            leave(engine, pool);
+        }
+    }
+}
