@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
 """Drivers and SQLAlchemy in front of a primary and two replicas: what ran where, by the servers' word.
 
-The rows of routes.py through psycopg2, psycopg and asyncpg, by the servers' logs; and SQLAlchemy's
+The rows of routes.py through psycopg2, psycopg and asyncpg, and those of until_write through pgjdbc and psycopg's
+pipelines, which send BEGIN with the first statement, by the servers' logs; and SQLAlchemy's
 sessions, which begin a transaction for whatever they do, with transaction_reads "until_write", by
 pg_stat_statements.
 """
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import os
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -35,7 +41,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine  # noqa: E4
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, selectinload  # noqa: E402
 
 import routes  # noqa: E402
-from check import Suite, equal, eventually, true  # noqa: E402
+from check import Skip, Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
 from trio import Trio, all_up  # noqa: E402
 from whereabouts import LOGGED, Whereabouts  # noqa: E402
@@ -127,13 +133,68 @@ def in_asyncpg(dsn):
     loop.close()
 
 
+@contextlib.contextmanager
+def in_pipelines(dsn):
+    """psycopg's pipelines: BEGIN and the first statement under one Sync."""
+    conn, held = psycopg.connect(dsn, autocommit=True), []
+
+    def run(sql, number):
+        if CONTROL.match(sql) and not held and BARE_BEGIN.search(sql):
+            held.append(sql)
+            return [], None
+        begins = [held.pop()] if held else []
+        try:
+            with conn.pipeline():
+                for begin in begins:
+                    conn.execute(begin)
+                cursor = conn.execute(sql, prepare=number % 2 == 0 and not CONTROL.match(sql))
+            return (cursor.fetchall() if cursor.description else []), None
+        except psycopg.Error as error:
+            return [], error.sqlstate
+
+    yield run
+    conn.close()
+
+
+BARE_BEGIN = re.compile(r"BEGIN( READ ONLY)?$")
+
+
+@contextlib.contextmanager
+def in_pgjdbc(dsn):
+    """Routes.java: a line each way for each statement."""
+    user, place = re.fullmatch(r"postgres://(\w+)@(.*)", dsn).groups()
+    argv = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", java_classes(), "Routes",
+            f"jdbc:postgresql://{place}", user]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as java:
+        def run(sql, _number):
+            java.stdin.write(sql.replace("\\", "\\\\").replace("\n", "\\n") + "\n")
+            java.stdin.flush()
+            word, _, value = java.stdout.readline().rstrip("\n").partition(" ")
+            if word == "error":
+                return [], value
+            equal(word, "ok", "what Routes.java says")
+            return [(value,)], None
+
+        yield run
+        java.stdin.close()
+
+
+@functools.cache
+def java_classes():
+    """The class path of Routes, which is compiled once."""
+    jar, folder = toolchains.pgjdbc_jar(), tempfile.mkdtemp(prefix="howdah-routes-")
+    atexit.register(shutil.rmtree, folder)
+    toolchains.run([toolchains.need("javac"), "-cp", jar, "-d", folder, os.path.join(HERE, "pgjdbc", "Routes.java")])
+    return f"{jar}:{folder}"
+
+
 DRIVERS = {"psycopg2": in_psycopg2, "psycopg": in_psycopg, "asyncpg": in_asyncpg}
 
 
 def all_rows(proxy, driver, rows):
     dsn = proxy.dsn("postgres", "app")
-    faults = [f"{name}: {fault}" for name, steps in rows
-              for fault in routes.play(lambda: DRIVERS[driver](dsn), steps, where)]
+    connect = (DRIVERS | PIPELINED)[driver]
+    faults = [f"{name}: {fault}" for name, steps in rows for fault in routes.play(lambda: connect(dsn), steps, where)]
     for fault in faults:
         print(f"# {driver}: {fault}", flush=True)
     if faults:
@@ -156,6 +217,44 @@ def check_driver(driver):
 
 for one in DRIVERS:
     check_driver(one)
+
+
+# --- BEGIN and the first statement under one Sync --------------------------------------------------
+
+PIPELINED = {"psycopg in pipelines": in_pipelines, "pgjdbc": in_pgjdbc}
+
+
+def check_pipelined(driver):
+    def needs():
+        if driver == "pgjdbc":
+            try:
+                java_classes()
+            except toolchains.Missing as reason:
+                raise Skip(str(reason)) from None
+
+    @suite.check(f"{driver}: until_write, with BEGIN in front of the first statement")
+    def _():
+        needs()
+        with proxied(transaction_reads="until_write", wait_for_replica="20s") as proxy:
+            all_rows(proxy, driver, routes.script_rows(routes.UNTIL_WRITE))
+
+    @suite.check(f"{driver}: READ ONLY transactions are read at replicas")
+    def _():
+        needs()
+        with proxied(wait_for_replica="20s") as proxy, PIPELINED[driver](proxy.dsn("postgres", "app")) as run:
+            ran = []
+            for _ in range(2 * ROUNDS):
+                marks, sqls = zip(*(where.marked(sql) for sql in ("TABLE t", "SELECT count(*) FROM t")))
+                for sql in ("BEGIN READ ONLY", *sqls, "COMMIT"):
+                    equal(run(sql, 1)[1], None, sql)
+                ran += [where.ran(mark) for mark in marks]
+            there = sum(0 not in places for places in ran)
+            print(f"# {driver}: {there} of {len(ran)} reads at replicas", flush=True)
+            true(there >= MOST * len(ran), f"{there} of {len(ran)} reads at replicas; {where_reads_went(proxy)}")
+
+
+for one in PIPELINED:
+    check_pipelined(one)
 
 
 # --- one snapshot, read only, by the drivers' own means --------------------------------------------
