@@ -510,15 +510,15 @@ static enum tls_mode server_tls_mode(const char *word)
     return TLS_PREFER;
 }
 
-/* The first of a list of hosts: more than one has no equivalent yet. */
+/* The first of a list of hosts: who is the primary among them PgBouncer does not ask. */
 static void first_host(struct import *import, char *host)
 {
     char *comma = strchr(host, ',');
     if (comma != NULL) {
         *comma = '\0';
         report(import, import->entry, "host",
-               "several hosts come with a later version; the first "
-               "one is used");
+               "the first host is used; \"hosts\" finds out who is the primary, and "
+               "needs service.user");
     }
 }
 

@@ -241,16 +241,18 @@ static enum route decide(struct engine *engine, struct session *session,
     if (is_refused(session, batch)) {
         return ROUTE_REFUSED;
     }
+    if (why != ROUTE_REPLICA) {
+        return why;
+    }
     if (batch->in_transaction && !may_read_for_transaction(session)) {
         return ROUTE_TRANSACTION;
     }
     if (topology == NULL || topology->ticks == NULL) {
         return ROUTE_NO_REPLICA;
     }
-    if (pool_facts_state(engine, session) != POOL_FACTS_KNOWN) {
-        return ROUTE_CATALOG;
-    }
-    return why == ROUTE_REPLICA ? decide_read(engine, session, batch, topology) : why;
+    return pool_facts_state(engine, session) == POOL_FACTS_KNOWN
+               ? decide_read(engine, session, batch, topology)
+               : ROUTE_CATALOG;
 }
 
 /* The same; *ret_waits if it shall wait for a replica. */

@@ -28,6 +28,7 @@ void show_pools(struct engine *engine, struct admin_task *task);
 void show_pools_finish(struct engine *engine, struct admin_task *task);
 void show_prepared(struct engine *engine, struct admin_task *task);
 void show_replicas(struct engine *engine, struct admin_task *task);
+void show_replicas_finish(struct engine *engine, struct admin_task *task);
 void show_servers(struct engine *engine, struct admin_task *task);
 void show_sockets(struct engine *engine, struct admin_task *task);
 void show_state(struct engine *engine, struct admin_task *task);

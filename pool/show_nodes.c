@@ -1,6 +1,7 @@
 /* SHOW REPLICAS, FAILOVERS: the servers of databases that have more than one. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "pool/admin_task.h"
 #include "pool/core.h"
@@ -10,6 +11,9 @@
 #include "router/topology.h"
 
 enum { LSN_BYTES = 24 };
+
+/* Of SHOW REPLICAS (pool/admin_command.c). */
+enum { COLUMN_DATABASE = 0, COLUMN_READS = 16, COLUMN_READS_PERCENT = 17 };
 
 /* As PostgreSQL writes it. */
 static void add_lsn(struct admin_table *table, const struct node *node)
@@ -51,13 +55,19 @@ static void add_reads(const struct engine *engine, struct admin_table *table,
     counts[ROUTE_REPLICA] = primary ? 0 : counts[ROUTE_REPLICA]; /* its own has those of all */
     uint64_t chosen =
         counts[ROUTE_ANY] + counts[ROUTE_CONFIGURED] + counts[ROUTE_ASKED] + counts[ROUTE_RULE];
-    const uint64_t reasons[] = {counts[ROUTE_UNKNOWN], counts[ROUTE_BEHIND],
-                                counts[ROUTE_NO_REPLICA], counts[ROUTE_AGAIN], chosen};
+    const uint64_t reasons[] = {counts[ROUTE_UNKNOWN],
+                                counts[ROUTE_BEHIND],
+                                counts[ROUTE_NO_REPLICA],
+                                counts[ROUTE_AGAIN],
+                                chosen,
+                                counts[ROUTE_TRANSACTION],
+                                counts[ROUTE_CATALOG]};
     uint64_t reads = counts[ROUTE_REPLICA];
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
         reads += reasons[i];
     }
     admin_table_number(table, (int64_t)reads);
+    admin_table_number(table, 0); /* of all: show_replicas_finish */
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
         admin_table_number(table, (int64_t)reasons[i]);
     }
@@ -95,6 +105,27 @@ void show_replicas(struct engine *engine, struct admin_task *task)
         const struct topology *topology = engine->topologies[i];
         for (uint32_t at = 0; at < topology->nodes.rules.count; at++) {
             add_node(engine, &task->table, topology, at);
+        }
+    }
+}
+
+/* Each node's part of its database's reads; the rows of a database stand together. */
+void show_replicas_finish(struct engine *engine, struct admin_task *task)
+{
+    struct admin_table *table = &task->table;
+    uint32_t end = 0;
+    (void)engine;
+    for (uint32_t row = 0; row < table->row_count; row = end) {
+        const char *database = admin_table_text_at(table, row, COLUMN_DATABASE);
+        int64_t reads = 0;
+        for (end = row; end < table->row_count &&
+                        strcmp(admin_table_text_at(table, end, COLUMN_DATABASE), database) == 0;
+             end++) {
+            reads += admin_table_number_at(table, end, COLUMN_READS);
+        }
+        for (uint32_t at = row; reads > 0 && at < end; at++) {
+            int64_t own = admin_table_number_at(table, at, COLUMN_READS);
+            admin_table_set_number(table, at, COLUMN_READS_PERCENT, own * 100 / reads);
         }
     }
 }

@@ -27,8 +27,9 @@ suite = Suite("nodes", check_limit_s=120)
 REFUSED_S, FROZEN_S, NO_NEW_SESSIONS_S, BACK_S, NAME_S = 4, 8, 25, 20, 25
 MAX_LAG_S = 2
 COLUMNS = ["database", "node", "host", "port", "address", "role", "state", "reason", "since", "writes", "lag_ms",
-           "lag_bytes", "lsn", "timeline", "latency_us", "weight", "reads", "reads_unknown_lsn", "reads_behind",
-           "reads_no_replica", "reads_again", "reads_chosen", "reads_waited"]
+           "lag_bytes", "lsn", "timeline", "latency_us", "weight", "reads", "reads_percent", "reads_unknown_lsn",
+           "reads_behind", "reads_no_replica", "reads_again", "reads_chosen", "reads_transaction", "reads_catalog",
+           "reads_waited"]
 
 
 trio = Trio(suite)

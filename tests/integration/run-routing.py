@@ -71,6 +71,12 @@ def proxied(pool=None, **routing):
         yield proxy
 
 
+def counted(proxy):
+    """What SHOW REPLICAS counts, a row for each node."""
+    return [{name: int(value) for name, value in row.items() if name.startswith("reads")}
+            for row in proxy.admin("SHOW REPLICAS")]
+
+
 @suite.check("what only reads runs on a replica, at once or as soon as the catalog is known")
 def _():
     with proxied() as proxy:
@@ -243,6 +249,37 @@ def _():
                 client.query(sql)
                 seen |= where.ran(mark)
         equal(seen, {0, 1, 2}, "all servers are read from")
+
+
+@suite.check("SHOW REPLICAS counts each read once, where it went or why it did not")
+def _():
+    # With check_state the connection stays the session's for a moment, and what goes there is not asked for.
+    with proxied({"check_state": False}) as proxy, Wire(proxy.port) as client:
+        client.login("postgres", "app")
+        before = counted(proxy)
+        marks = [where.marked("TABLE t") for _ in range(20)]
+        for _, sql in marks:
+            client.query(sql)
+        for _ in range(5):
+            client.query("BEGIN")
+            client.query("TABLE t")  # stays at the primary
+            client.query("TABLE t")  # and goes to where the transaction is
+            client.query("COMMIT")
+        for _ in range(4):
+            client.query("/* howdah: route=primary */ TABLE t")
+        client.query("CREATE TABLE IF NOT EXISTS counted (n int)")
+        client.query("INSERT INTO counted VALUES (1)")
+        now = counted(proxy)
+        found = [{name: row[name] - was[name] for name in row} for row, was in zip(now, before)]
+        at = [sum(where.ran(mark) == {node} for mark, _ in marks) for node in range(3)]
+        equal([row["reads"] for row in found[1:]], at[1:], "reads at the replicas, by their logs")
+        equal(found[0]["reads"], at[0] + 5 + 4, "reads at the primary")
+        equal((found[0]["reads_transaction"], found[0]["reads_chosen"]), (5, 4), "why")
+        reasons = sum(value for name, value in found[0].items()
+                      if name not in ("reads", "reads_percent", "reads_waited"))
+        equal(reasons, found[0]["reads"], "reasons")
+        total = sum(row["reads"] for row in now)
+        equal([row["reads_percent"] for row in now], [row["reads"] * 100 // total for row in now], "percents")
 
 
 @suite.check("startup options choose, too")

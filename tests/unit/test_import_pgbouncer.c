@@ -91,7 +91,8 @@ static const char golden_err[] =
     "more.ini:13: server_reset_query: no equivalent: Howdah cleans a server connection by itself\n"
     "p.ini:14: nonsense: no equivalent: PgBouncer 1.24 has no such setting\n"
     "p.ini:4: connect_query: no equivalent: Howdah has no such option\n"
-    "p.ini:6: host: no equivalent: several hosts come with a later version; the first one is used\n"
+    "p.ini:6: host: no equivalent: the first host is used; \"hosts\" finds out who is the primary, "
+    "and needs service.user\n"
     "p.ini:6: min_pool_size: no equivalent: 99 is out of range, 0 to 20 are possible\n"
     "p.ini:7: pgbouncer: no equivalent: the name belongs to the admin database\n"
     "p.ini:16: peers: no equivalent: the section's settings are left out\n";
