@@ -23,6 +23,7 @@
 #include "pool/vacate.h"
 #include "protocol/frontend.h"
 #include "protocol/message.h"
+#include "protocol/sql_verb.h"
 #include "router/plan.h"
 
 /* What may be asked. */
@@ -262,6 +263,12 @@ bool state_is_plain_read(struct engine *engine, const struct session *session, s
     return pool_facts_of(engine, session, plan).class == PLAN_READ;
 }
 
+/* Of a text that is not understood: what is prepared may be gone behind it. */
+static void note_unread(struct session *session, const char *text, size_t len)
+{
+    session->discards |= sql_verb_read(text, len) == SQL_VERB_DISCARD;
+}
+
 bool state_query(struct engine *engine, struct session *session, const char *text, uint32_t len,
                  struct plan **ret_named)
 {
@@ -282,6 +289,9 @@ bool state_query(struct engine *engine, struct session *session, const char *tex
     }
     if (!session->owns_link) {
         custom_note_text(engine, session, plan, text, message_text_bytes(text, len));
+    }
+    if ((plan->touches & PLAN_TOUCH_OPAQUE) != 0) {
+        note_unread(session, text, message_text_bytes(text, len));
     }
     restore_note(engine, session, plan);
     vacate_before(engine, session, plan);
@@ -353,6 +363,8 @@ bool state_statement(struct engine *engine, struct session *session, struct stat
 {
     struct plan *plan = state_statement_plan(engine, session, statement);
     if (plan == NULL) {
+        const char *text = statement_query(statement);
+        note_unread(session, text, strlen(text));
         state_touch_all(engine, session);
         return false;
     }
