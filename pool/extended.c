@@ -428,7 +428,7 @@ bool extended_parse(struct engine *engine, struct session *session, struct block
         return own_extended_parse(engine, session, name, statement);
     }
     bool waits = ((name[0] != '\0' || statement->names) && discard_waits(engine, session, NULL)) ||
-                 names_wait(session, statement);
+                 names_wait(engine, session, statement);
     struct statement *form = waits ? NULL : form_of(engine, session, statement);
     if (form == NULL) {
         statement_unref(&engine->statements, statement);
@@ -525,8 +525,9 @@ static bool waits(struct engine *engine, struct session *session, struct name na
     if (name_waits(engine, session, name)) {
         return true;
     }
-    return extended_status_is_open(session->link) && /* else names_wait would wait for nothing */
-           names_wait(session, find_statement(engine, session, name));
+    /* Else names_wait would wait for nothing. */
+    return (session->link->status == 'E' || extended_status_is_open(session->link)) &&
+           names_wait(engine, session, find_statement(engine, session, name));
 }
 
 /* Whether more of a Bind must be here, for the names in its parameters. */

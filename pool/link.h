@@ -181,6 +181,13 @@ static inline bool link_may_release(const struct link *link)
     return open == 0 && !busy && link->status == 'I';
 }
 
+/* Whether the transaction there has failed. What the server has run without an error since the last
+ * ReadyForQuery that said so can only have ended it, or gone back to a savepoint. */
+static inline bool link_has_failed(const struct link *link)
+{
+    return link->status == 'E' && !(link->unsynced && link->ends_failed);
+}
+
 /* Whether bytes of ours can follow what the link's client has got: no message is half sent. */
 static inline bool link_client_at_boundary(const struct link *link)
 {

@@ -515,7 +515,7 @@ bool names_query(struct engine *engine, struct session *session, struct plan *pl
         return false;
     }
     *ret_taken = 0;
-    if (link->status != 'E' && too_many(session, names, count)) {
+    if (!link_has_failed(link) && too_many(session, names, count)) {
         session->refused_pin = STATEMENTS_REFUSED;
         return false;
     }
@@ -527,7 +527,7 @@ bool names_query(struct engine *engine, struct session *session, struct plan *pl
         return true;
     }
     link_statements_next_batch(&link->statements);
-    if (link->status != 'E' && prepares_ahead(engine, session, names, count)) {
+    if (!link_has_failed(link) && prepares_ahead(engine, session, names, count)) {
         return true;
     }
     session->ahead = false;
@@ -544,12 +544,28 @@ bool names_query(struct engine *engine, struct session *session, struct plan *pl
 
 /* --- extended --------------------------------------------------------------------------------- */
 
-bool names_wait(struct session *session, const struct statement *statement)
+/* Whether what runs ahead in the same batch may end the failed transaction, in which nothing can be
+ * prepared. */
+static bool may_be_ended(const struct link *link)
 {
-    if (statement == NULL || !statement->names || !extended_status_is_open(session->link)) {
+    bool executes = false;
+    for (uint32_t i = 0; i < link->due.count && link_has_failed(link); i++) {
+        executes |= due_at(&link->due, i)->what == DUE_EXECUTE;
+    }
+    return executes;
+}
+
+bool names_wait(struct engine *engine, struct session *session, const struct statement *statement)
+{
+    struct link *link = session->link;
+    bool open = extended_status_is_open(link);
+    if (statement == NULL || !statement->names || (!open && !may_be_ended(link))) {
         return false;
     }
     session->blocked = true;
+    if (!open) {
+        link_flush(engine, link);
+    }
     return true;
 }
 
@@ -592,7 +608,7 @@ static bool prepare_executed(struct engine *engine, struct session *session,
 {
     struct link *link = session->link;
     struct session_statement *named = find_named(engine, session, name->text);
-    if (name->kind != SQL_NAME_EXECUTE || named == NULL || link->status == 'E') {
+    if (name->kind != SQL_NAME_EXECUTE || named == NULL || link_has_failed(link)) {
         return true;
     }
     struct link_statement *prepared = prepare_named(engine, session, named);

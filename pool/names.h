@@ -47,7 +47,7 @@ struct link_statement *names_decoy(struct engine *engine, struct link *link);
 bool names_are_too_many(const struct session *session, const struct statement *statement);
 
 /* Whether a statement with names must wait for what was sent before it. */
-bool names_wait(struct session *session, const struct statement *statement);
+bool names_wait(struct engine *engine, struct session *session, const struct statement *statement);
 
 /* What stands for a statement with names on the session's link: a reference; the link has what it
  * names. NULL: the session is closing. */

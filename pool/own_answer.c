@@ -31,9 +31,7 @@ char own_status(const struct session *session)
     if (link == NULL || deferred_begin_is_open(session)) {
         return deferred_begin_status(session);
     }
-    /* What the server has run without an error since can only have ended the failed transaction, or
-     * gone back to a savepoint. */
-    return link->status == 'E' && link->unsynced && link->ends_failed ? 'T' : link->status;
+    return link->status == 'E' && !link_has_failed(link) ? 'T' : link->status;
 }
 
 bool own_waits(struct engine *engine, struct session *session)
