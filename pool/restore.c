@@ -67,9 +67,7 @@ static bool write_noted(struct engine *engine, struct session *session, bool syn
 {
     struct link *link = session->link;
     uint32_t changes =
-        session->restores_local
-            ? settings_write_local(&engine->scratch, session->restores)
-            : settings_write_change(&engine->scratch, engine->settings.none, session->restores);
+        settings_write_again(&engine->scratch, session->restores, session->restores_local);
     restore_forget(engine, session);
     if (syncs) {
         frontend_sync(&engine->scratch);

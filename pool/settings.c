@@ -464,17 +464,12 @@ uint32_t settings_write_change(struct writer *writer, const struct settings *fro
     return written;
 }
 
-uint32_t settings_write_local(struct writer *writer, const struct settings *settings)
-{
-    for (uint32_t i = 0; i < settings->count; i++) {
-        write_set(writer, &settings->items[i], true);
-    }
-    return settings->count;
-}
-
 static void write_literal(struct writer *writer, const char *text)
 {
-    writer_bytes(writer, "E'", 2);
+    if (strchr(text, '\\') != NULL) {
+        writer_u8(writer, 'E');
+    }
+    writer_u8(writer, '\'');
     for (; *text != '\0'; text++) {
         if (*text == '\'' || *text == '\\') {
             writer_u8(writer, (uint8_t)*text);
@@ -498,14 +493,92 @@ static void write_value(struct writer *writer, const char *value)
     writer_format(writer, "%s", "'::pg_catalog.bytea, pg_catalog.getdatabaseencoding())");
 }
 
+/* Whether SET says the same as set_config(), which takes a snapshot: not of those whose value is a
+ * list of names (GUC_LIST_QUOTE in guc.c, variable_is_guc_list_quote in pg_dump), since one literal
+ * is one name there. */
+static bool suits_set(const struct setting *setting)
+{
+    static const char *const lists[] = {"search_path", "temp_tablespaces",
+                                        "local_preload_libraries", "session_preload_libraries"};
+    bool suits = settings_is_ascii(setting->value);
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        suits &= strcasecmp(setting->name, lists[i]) != 0;
+    }
+    return suits;
+}
+
+/* The parts of a custom name may be key words. */
+static void write_name(struct writer *writer, const char *name)
+{
+    const char *dot = strchr(name, '.');
+    if (dot == NULL) {
+        writer_format(writer, "%s", name);
+    } else {
+        writer_format(writer, "\"%.*s\".\"%s\"", (int)(dot - name), name, dot + 1);
+    }
+}
+
+static void write_statement(struct writer *writer, const struct setting *setting, bool local)
+{
+    ASSERT(settings_name_ok(setting->name));
+    writer_format(writer, "%s", local ? "SET LOCAL " : "SET ");
+    write_name(writer, setting->name);
+    writer_format(writer, "%s", " TO ");
+    write_literal(writer, setting->value);
+}
+
+static void write_again(struct writer *writer, const struct setting *setting, bool local)
+{
+    if (!suits_set(setting)) {
+        write_set(writer, setting, local);
+        return;
+    }
+    uint32_t mark = writer_begin(writer, FRONTEND_PARSE);
+    writer_u8(writer, '\0');
+    write_statement(writer, setting, local);
+    writer_bytes(writer, "\0\0", 3); /* the text's NUL, and no types */
+    writer_end(writer, mark);
+    frontend_bind(writer, "", "");
+    frontend_execute(writer, "");
+}
+
+uint32_t settings_write_again(struct writer *writer, const struct settings *settings, bool local)
+{
+    uint32_t written = settings->count;
+    for (uint32_t i = 0; i < settings->count; i++) {
+        const struct setting *item = &settings->items[i];
+        if (is_identity(item->name)) {
+            continue;
+        }
+        if (!local && is_partial(item)) {
+            write_reset(writer, item->name);
+            written++;
+        }
+        write_again(writer, item, local);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const char *value = settings_get(settings, identity[i]);
+        if (value != NULL) {
+            write_again(writer, &(struct setting){identity[i], value}, local);
+        }
+    }
+    return written;
+}
+
 void settings_write_query(struct writer *writer, const struct settings *settings, bool local)
 {
     uint32_t mark = writer_begin(writer, FRONTEND_QUERY);
     for (uint32_t i = 0; i < settings->count; i++) {
+        const struct setting *item = &settings->items[i];
+        if (suits_set(item)) {
+            write_statement(writer, item, local);
+            writer_u8(writer, ';');
+            continue;
+        }
         writer_format(writer, "%s", "SELECT pg_catalog.set_config(");
-        write_literal(writer, settings->items[i].name);
+        write_literal(writer, item->name);
         writer_bytes(writer, ", ", 2);
-        write_value(writer, settings->items[i].value);
+        write_value(writer, item->value);
         writer_format(writer, "%s", local ? ", true);" : ", false);");
     }
     writer_u8(writer, '\0');

@@ -95,12 +95,13 @@ bool settings_fixed(const char *name);
 uint32_t settings_write_change(struct writer *writer, const struct settings *from,
                                const struct settings *to);
 
-/* The same for all of the set until the transaction's end. */
-uint32_t settings_write_local(struct writer *writer, const struct settings *settings);
+/* Appends such triples that set all of the set behind a RESET; `local`: until the transaction ends.
+ * They are SET statements, which take no snapshot, so that a SET TRANSACTION may follow; not where
+ * the value is a list of names, or not ASCII. Returns how many. */
+uint32_t settings_write_again(struct writer *writer, const struct settings *settings, bool local);
 
-/* Appends a simple query that sets all of the set; `local`: until the transaction's end. In an
- * encoding where a byte below 128 may be part of a character (unsafe_encoding) its literals would
- * not be safe. */
+/* The same as a simple query. In an encoding where a byte below 128 may be part of a character
+ * (unsafe_encoding) its literals would not be safe. */
 void settings_write_query(struct writer *writer, const struct settings *settings, bool local);
 
 #endif

@@ -210,6 +210,31 @@ Test(settings, reset_all_leaves_custom_ones_empty_and_what_the_startup_asked_for
     settings_store_fini(&store);
 }
 
+Test(settings, behind_a_reset_a_set_takes_no_snapshot)
+{
+    struct settings_store store;
+    struct writer writer;
+    char text[1000];
+    settings_store_init(&store, 1);
+    writer_init(&writer);
+    const char *const pairs[] = {"DateStyle",   "German", "app.user", "it's", "role", "r1",
+                                 "search_path", "a, b",   "work_mem", "1MB",  NULL};
+    struct settings *settings = intern(&store, pairs);
+    cr_assert_eq(settings_write_again(&writer, settings, false), 6);
+    describe(&writer, text, sizeof(text));
+    cr_assert_str_eq(text, "P(SET \"app\".\"user\" TO 'it''s')BE"
+                           "P(RESET DateStyle)BE"
+                           "P(SET DateStyle TO 'German')BE"
+                           "P(SELECT pg_catalog.set_config($1, $2, false))B(search_path)(a, b)E"
+                           "P(SET work_mem TO '1MB')BE"
+                           "P(SET role TO 'r1')BE");
+    writer_reset(&writer);
+    cr_assert_eq(settings_write_again(&writer, settings, true), 5);
+    settings_unref(&store, settings);
+    writer_fini(&writer);
+    settings_store_fini(&store);
+}
+
 Test(settings, a_query_that_sets_them_quotes_what_must_be)
 {
     struct settings_store store;
@@ -217,8 +242,10 @@ Test(settings, a_query_that_sets_them_quotes_what_must_be)
     settings_store_init(&store, 1);
     writer_init(&writer);
     struct settings *settings = settings_with(&store, store.none, "a.b", "it's \\");
+    settings_set(&store, &settings, "search_path", "a, b");
     settings_write_query(&writer, settings, true);
-    const char wanted[] = "SELECT pg_catalog.set_config(E'a.b', E'it''s \\\\', true);";
+    const char wanted[] = "SET LOCAL \"a\".\"b\" TO E'it''s \\\\';"
+                          "SELECT pg_catalog.set_config('search_path', 'a, b', true);";
     cr_assert_eq(writer.len, 5 + sizeof(wanted));
     cr_assert_eq(writer.bytes[0], 'Q');
     cr_assert_arr_eq(writer.bytes + 5, wanted, sizeof(wanted));
