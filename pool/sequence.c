@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "pool/account.h"
+#include "pool/apply.h"
 #include "pool/core.h"
 #include "pool/link.h"
 #include "pool/pin_limit.h"
@@ -52,8 +53,15 @@ static bool may_be_asked_for(const struct link *link, const struct plan *plan)
                       (plan->touches & PLAN_TOUCH_COPY_FROM) != 0);
 }
 
-/* Ahead of a query, behind messages without a Sync. Where it is refused, in a transaction that has
- * failed meanwhile, the server does not skip the client's query to a Sync that never comes. */
+/* Whether all that stands ahead without a Sync is ours: a deferred BEGIN, or settings. Then a query
+ * ends nothing that is the client's. */
+static bool is_ours(const struct link *link)
+{
+    return link->begun || apply_is_open(link);
+}
+
+/* Ahead of a query, behind messages without a Sync. Where it is refused the server does not skip
+ * the client's query to a Sync that never comes. */
 static bool discard_by_query(struct engine *engine, struct link *link)
 {
     struct due_entry due = {
@@ -107,13 +115,15 @@ void sequence_touch(const struct engine *engine, struct session *session)
 static bool take_over(struct engine *engine, struct session *session, bool asks, bool by_query)
 {
     struct link *link = session->link;
-    bool fails = link->status == 'E' && !extended_status_is_open(link); /* the server refuses */
+    /* The server refuses. */
+    bool fails = link->due.copy_in || (link_has_failed(link) && !extended_status_is_open(link));
     sequence_touch(engine, session);
     if (link->sequenced_by != SEQUENCED_BY_MANY || !asks || fails) {
         return true;
     }
     link->sequenced_by = name_of(engine, session);
-    return by_query && link->unsynced ? discard_by_query(engine, link) : discard(engine, link);
+    return by_query && link->unsynced && is_ours(link) ? discard_by_query(engine, link)
+                                                       : discard(engine, link);
 }
 
 /* Who asks keeps its link, and so does from now on whoever may be about to. */
@@ -170,6 +180,18 @@ bool sequence_before_statement(struct engine *engine, struct session *session,
            (plan->leaves != 0 &&
             pin_limit_refuses(session, pin_limit_leaves(session, plan)) != 0) ||
            sequence_before(engine, session, plan);
+}
+
+bool sequence_waits(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    bool others = link->sequenced_by != 0 && link->sequenced_by != name_of(engine, session);
+    if (!link->unsynced || !others || is_ours(link) || link->due.copy_in || due_empty(&link->due)) {
+        return false;
+    }
+    session->blocked = true; /* link_after_reply comes back to it */
+    link_flush(engine, link);
+    return true;
 }
 
 void sequence_executed(struct engine *engine, struct session *session, struct statement *statement)

@@ -35,6 +35,12 @@ bool sequence_before_query(struct engine *engine, struct session *session, const
 bool sequence_before_statement(struct engine *engine, struct session *session,
                                struct statement *statement);
 
+/* Whether a query must wait: messages of the client's stand ahead of it without a Sync, and others'
+ * values are there. What discards them becomes a part of that batch, for a query would end it; and
+ * refused, where something in it has failed, that would have the server skip the client's query to
+ * a Sync that never comes. */
+bool sequence_waits(struct engine *engine, struct session *session);
+
 /* What is sent on the session's link may advance any sequence. */
 void sequence_touch(const struct engine *engine, struct session *session);
 

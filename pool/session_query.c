@@ -183,6 +183,9 @@ bool session_query_is_plain(struct engine *engine, struct session *session, cons
         return false;
     }
     session->query_is_read = plan->class <= PLAN_READ;
+    if (!session->query_is_read && sequence_waits(engine, session)) {
+        return false;
+    }
     if (!session->query_is_read) {
         sequence_before_query(engine, session, plan);
     }
@@ -254,7 +257,8 @@ uint32_t session_query_take(struct engine *engine, struct session *session, stru
     if (session->own != NULL && own_waits_for(engine, session, message, total, have, ret_whole)) {
         return 0;
     }
-    if (!understand_query(engine, session, message, total, have, ret_whole, &named)) {
+    if (sequence_waits(engine, session) ||
+        !understand_query(engine, session, message, total, have, ret_whole, &named)) {
         return 0;
     }
     if (named != NULL && (named->touches & PLAN_TOUCHES_OURS) != 0) {

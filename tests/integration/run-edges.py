@@ -328,5 +328,21 @@ def _():
             equal(client.query("SELECT lastval()").sqlstate, "55000", "another's value")
 
 
+@suite.check("what was sent without a Sync is one transaction with a query, whosever sequence values are there")
+def _():
+    stage.sql("CREATE SEQUENCE IF NOT EXISTS edges; CREATE TABLE IF NOT EXISTS edge (n int UNIQUE)")
+    with stage.proxy(size=1) as proxy:
+        other, client = stage.client(proxy), stage.client(proxy)
+        client.query("SELECT lastval()")
+        client.terminate()
+        client = stage.client(proxy)
+        other.rows("SELECT nextval('edges')")
+        other.rows("SELECT 1")
+        ahead = [parse("", "SET work_mem = '3MB'"), bind("", ""), execute("")]
+        client.send(*ahead, query("INSERT INTO edge VALUES (1/0)"))
+        equal([m.kind for m in client.ready()], ["1", "2", "C", "E", "Z"])
+        equal(client.scalar("SHOW work_mem"), "4MB", "what was rolled back")
+
+
 if __name__ == "__main__":
     suite.main()
