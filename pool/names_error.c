@@ -61,7 +61,8 @@ static const char *client_name(const struct link *link, const char *by, size_t l
         if (is_bound(named, head)) {
             return named->name;
         }
-        last = last == NULL || named->used > last->used ? named : last;
+        bool later = named->pending_parse; /* a PREPARE behind it in the same query */
+        last = !later && (last == NULL || named->used > last->used) ? named : last;
     }
     return last == NULL ? NULL : last->name;
 }
