@@ -59,17 +59,36 @@ class Difference:
     def ends_batch(step):
         return isinstance(step[0], list) and step[-1][0] in "SQF"
 
-    def texts(self):
-        """All texts of the script's client up to the step."""
-        for step in self.script["steps"][: self.number]:
+    @property
+    def batch_from(self):
+        """How many steps stand before those that are sent with it without a Sync in between."""
+        steps, first = self.script["steps"], self.number - 1
+        while first > 0 and not self.ends_batch(steps[first - 1]):
+            first -= 1
+        return first
+
+    def texts(self, first=0, last=None):
+        """All texts of the script's client from a step on, up to this one or another."""
+        for number, text in self.numbered_texts():
+            if first < number <= (self.number if last is None else last):
+                yield text
+
+    def numbered_texts(self):
+        """The same from the first to this step, each with its step's number."""
+        for number, step in enumerate(self.script["steps"][: self.number], 1):
             for message in step if isinstance(step[0], list) else []:
                 if message[0] in "QP":
-                    yield message[1] if message[0] == "Q" else message[2]
+                    yield number, message[1] if message[0] == "Q" else message[2]
 
     def has_names_in_parse(self):
         """Whether a Parse of the script has a text that names statements."""
         parses = [m for step in self.script["steps"] if isinstance(step[0], list) for m in step if m[0] == "P"]
         return any(re.match(r"(PREPARE|EXECUTE|DEALLOCATE)\b", message[2]) for message in parses)
+
+    @property
+    def is_described(self):
+        """Whether a Describe of a statement is where the direct connection's error is."""
+        return self.index > 0 and self.direct[self.index - 1][1].startswith("t ")
 
     @property
     def is_short(self):
@@ -92,9 +111,9 @@ class Difference:
 
 # --- excuses --------------------------------------------------------------------------------------
 
-# How the comparison goes on: with the next line of both, or of the proxied one only; behind the
-# next ReadyForQuery of both; not at all.
-LINE, OTHER_LINE, BATCH, BATCH_IF_SAME, REST = range(5)
+# How the comparison goes on: with the next line of both, or of one only, direct or proxied; behind
+# the next ReadyForQuery of both; not at all.
+LINE, ONE_LINE, OTHER_LINE, BATCH, BATCH_IF_SAME, REST = range(6)
 
 
 def both(one, other):
@@ -160,6 +179,8 @@ def is_healed(found):
             rows += 1
         elif kind == "T" and not ALT_COLUMNS.match(line):
             return False
+        elif kind == "T" and found.is_described:
+            return True
         elif kind in "ECsZ":
             return kind != "E" or " C='25P02'" in line
         elif kind not in "T123tnS":
@@ -173,7 +194,10 @@ def is_unasked_sequence(found):
     texts = list(found.texts())
     if not asks.search(found.step) and not any(asks.search(text) for text in texts[-12:]):
         return False
-    made = max((at for at, text in enumerate(texts) if "nextval(" in text), default=len(texts) - 1)
+    # What stands in a step that has failed may not have been reached.
+    failed = {step for step, line in found.direct if line.startswith("E ")}
+    makes = [at for at, (step, text) in enumerate(found.numbered_texts()) if "nextval(" in text and step not in failed]
+    made = max(makes, default=len(texts) - 1)
     if any(asks.search(text) for text in texts[:made]):
         return False
     return both(r"[TDCs]", r"E .*C='55000' M='(lastval|currval of sequence \"\w+\") is not yet")(found)
@@ -191,12 +215,34 @@ def shows_sent_text(found):
 
 def described_execute(found):
     """A Describe of an EXECUTE tells what it would return now; PostgreSQL what it would have when it
-    was parsed."""
+    was parsed, and if there is nothing of that name any more, an error."""
     described = {message[2] for message in found.near() if message[0] == "D" and message[1] == "S"}
     described |= {message[2] for message in found.near() if message[0] == "B"}
     steps = [step for step in found.script["steps"] if isinstance(step[0], list)]
     texts = [m[2] for step in steps for m in step if m[0] == "P" and m[1] in described]
-    return both("[nT]", "[nT]")(found) and any(text.startswith("EXECUTE") for text in texts)
+    same = both("[nT]", "[nT]")(found) or (found.is_described and both(r"E .*C='26000'", "n")(found))
+    return same and any(text.startswith("EXECUTE") for text in texts)
+
+
+def parsed_execute(found):
+    """What an EXECUTE runs is prepared on the link ahead of its Parse, which PostgreSQL accepts
+    whatever has become of it."""
+    parses = any(message[0] == "P" and "EXECUTE " in message[2] for message in found.near())
+    return parses and both("1$", r"E .*C='(42P01|42883)'")(found)
+
+
+def listens_late(found):
+    """PostgreSQL looks for what was notified when it is ready for the next query: by then a LISTEN
+    holds that stands in the same query, or pipeline, behind the COMMIT."""
+    told = re.match(r"A by itself: (b.*)$", found.one[1])
+    if not told:
+        return False
+    channel = ast.literal_eval(told[1]).split(b"\0")[0].decode("utf-8", "replace")
+    channel = channel if channel.isidentifier() else f'"{channel}"'
+    batch = "; ".join(found.texts(found.batch_from))
+    listens = re.search(rf"\b(COMMIT|END)\b[^;]*;(.*;)? *LISTEN {re.escape(channel)}(;|$)", batch)
+    earlier = found.texts(0, found.batch_from)
+    return bool(listens) and not any(f"LISTEN {channel}" in text for text in earlier)
 
 
 def reads_anew(found):
@@ -221,7 +267,7 @@ def is_unread_reset(found):
 def is_out_of_reach(found):
     """A query that ends a failed transaction and executes what the link has not: there it can't be
     prepared ahead."""
-    ends = re.match(r'\[\["Q", "(COMMIT|END|ROLLBACK|ABORT)\b[^;]*;.*\bEXECUTE ', found.step)
+    ends = re.match(r'\[\["Q", "(COMMIT|END|ROLLBACK|ABORT|PREPARE TRANSACTION)\b[^;]*;.*\bEXECUTE ', found.step)
     before = [line for step, line in found.direct if step is not None and step < found.number and line[0] == "Z"]
     other = r"E .*C='26000' M='prepared statement \"howdah_"
     return bool(ends and before and before[-1] == "Z b'E'" and both(".", other)(found))
@@ -230,7 +276,7 @@ def is_out_of_reach(found):
 EXCUSES = [
     # The statement is not on the link, and a failed transaction doesn't let it be prepared there; or
     # it is prepared there anew, under a search_path that has changed meanwhile: refused all the same.
-    ("number of parameters", LINE, both(r"E .*C='08P01' M='bind message supplies", r"E .*C='(25P02|42P01)'")),
+    ("number of parameters", LINE, both(r"E .*C='08P01' M='bind message supplies", r"E .*C='(25P02|42P01|42883)'")),
     ("described in a failed transaction", BATCH_IF_SAME, both(r"t ", r"E .*C='25P02'")),
     ("described without its table", BATCH_IF_SAME, both(r"t ", r"E .*C='42P01'")),
     # A cursor that fails at its commit: what stands behind our longer UNLISTEN has been told by then.
@@ -244,7 +290,10 @@ EXCUSES = [
     ("name", LINE, is_named_otherwise),
     ("startup", LINE, is_startup),
     ("text of a cursor", LINE, shows_sent_text),
-    ("described EXECUTE", LINE, described_execute),
+    ("described EXECUTE", LINE, lambda found: found.one[1][0] != "E" and described_execute(found)),
+    ("described EXECUTE of none", BATCH_IF_SAME, described_execute),
+    ("parsed EXECUTE", BATCH_IF_SAME, parsed_execute),
+    ("listens late", ONE_LINE, listens_late),
     ("read anew", BATCH_IF_SAME, reads_anew),
     ("out of reach", BATCH_IF_SAME, is_out_of_reach),
     ("unread RESET", BATCH_IF_SAME, is_unread_reset),
@@ -280,9 +329,11 @@ def status_at(lines, index):
 
 
 def ran_more(found):
-    """Whether the batch of a step has more than one statement to run."""
+    """Whether the batch of a step has more than one statement to run, or more than a Describe that
+    has failed for one of them."""
     messages = found.near()
-    return sum(message[0] in "EFQ" for message in messages) > 1 or any(
+    beside = "PBCEFQ" if found.is_described else "EFQ"
+    return sum(message[0] in beside for message in messages) > (not found.is_described) or any(
         message[0] == "Q" and ";" in message[1].rstrip("; ") for message in messages
     )
 
@@ -303,9 +354,9 @@ def compare(script, direct, proxied):
         excused.append(name)
         if behind == REST:
             break
-        if behind in (LINE, OTHER_LINE):
-            index += behind == LINE
-            other_index += 1
+        if behind in (LINE, ONE_LINE, OTHER_LINE):
+            index += behind != OTHER_LINE
+            other_index += behind != ONE_LINE
         else:
             loose = loose or (behind == BATCH_IF_SAME and ran_more(found))
             index, other_index = behind_ready(direct, index), behind_ready(proxied, other_index)

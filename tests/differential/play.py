@@ -100,7 +100,9 @@ KINDS = [chr(number) for number in range(256)]
 class Transcript:
     """The messages of a connection, without what differs between any two connections: pids and
     keys, where in the server's source an error was raised, the order of settings reported
-    together and of notifications amid them, and the oids of tables made since (they are numbered as they come)."""
+    together and of notifications amid them, where in a pipeline a notification comes (when the
+    server looks for more of it, or at the end), and the oids of tables made since (they are numbered
+    as they come)."""
 
     FIRST_NORMAL_OID = 16384
 
@@ -109,10 +111,17 @@ class Transcript:
 
     def __init__(self, fixed_oids=()):
         self.lines, self.settings, self.tables = [], [], {}
+        self.told = []  # notifications amid a pipeline
         self.fixed_oids = fixed_oids
         self.pid = None
 
-    def add(self, step, kind, body):
+    def add(self, step, kind, body, amid=False):
+        if kind == "A" and amid:
+            self.told.append((step, self.line(kind, body)))
+            return
+        if kind in "Z!":
+            self.lines += self.told
+            self.told = []
         if kind == "S":
             self.settings.append((step, "S " + body[:-1].replace(b"\0", b" = ").decode("utf-8", "replace")))
             return
@@ -205,7 +214,8 @@ class Connection:
         elif kind == "E":
             self.error = self.buffer[start : self.at]
         if self.transcript is not None:
-            self.transcript.add(self.step, kind, self.buffer[start : self.at])
+            amid = not self.is_between or (self.due and self.due[0] in "PBDEC")
+            self.transcript.add(self.step, kind, self.buffer[start : self.at], amid)
         return kind
 
     def fill(self):
