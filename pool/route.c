@@ -539,6 +539,9 @@ static void note_chained(struct engine *engine, const struct link *link)
 
 uint8_t route_ready(struct engine *engine, struct link *link, uint8_t status)
 {
+    if (link->setup) {
+        return status; /* nothing of the client's was sent yet, nor does it hear of this one */
+    }
     if (status != 'I') {
         note_chained(engine, link);
     } else {
