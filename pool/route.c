@@ -291,7 +291,7 @@ bool route_ask(struct engine *engine, struct session *session, const uint8_t *at
     bool waits;
     session->lender = session->pool;
     session->detours = false;
-    routing->whole = routing->ending = false;
+    route_whole_forget(routing);
     enum route route = decide_or_wait(engine, session, topology, at, have, &batch, &waits);
     if (waits) {
         route_wait_begin(engine, session);

@@ -58,6 +58,7 @@ struct routing {
     bool unnoted;  /* it has seen something while nobody counted */
     bool whole;    /* its transaction is the replica's: pool/route_whole.h */
     bool ending;   /* what may end that was sent */
+    bool bound;    /* to its unnamed portal: what may end that, once it is executed */
     bool strays;   /* such a transaction has had to fail: the next ones are the primary's */
     enum route last;
 };

@@ -182,7 +182,8 @@ static bool waits_for_end(struct engine *engine, struct session *session, uint8_
     return true;
 }
 
-/* A Bind needs no more than its names. */
+/* A Bind needs no more than its names. It ends nothing: its Execute does, in whatever batch that
+ * comes. */
 static enum verdict judge_bind(struct engine *engine, const struct session *session,
                                const uint8_t *at, uint32_t total, uint32_t have,
                                uint32_t *ret_whole)
@@ -195,8 +196,25 @@ static enum verdict judge_bind(struct engine *engine, const struct session *sess
         return PASSES;
     }
     enum verdict verdict = judge_statement(engine, session, name);
-    /* A portal with a name may be executed at any time. */
-    return verdict == ENDS && portal[0] != '\0' ? REFUSED : verdict;
+    if (portal[0] != '\0') {
+        return verdict == ENDS ? REFUSED : verdict; /* no more than one portal is remembered */
+    }
+    session->routing->bound = verdict == ENDS;
+    return verdict == ENDS ? PASSES : verdict;
+}
+
+/* One byte tells whether it is the unnamed portal's. */
+static enum verdict judge_execute(const struct session *session, const uint8_t *at, uint32_t total,
+                                  uint32_t have, uint32_t *ret_whole)
+{
+    if (!session->routing->bound || total == MESSAGE_HEADER_BYTES) {
+        return PASSES;
+    }
+    if (have == MESSAGE_HEADER_BYTES) {
+        *ret_whole = MESSAGE_HEADER_BYTES + 1;
+        return PASSES;
+    }
+    return at[MESSAGE_HEADER_BYTES] == '\0' ? ENDS : PASSES;
 }
 
 static enum verdict judge_message(struct engine *engine, const struct session *session,
@@ -211,6 +229,9 @@ static enum verdict judge_message(struct engine *engine, const struct session *s
     if (type == FRONTEND_BIND) {
         return judge_bind(engine, session, at, total, have, ret_whole);
     }
+    if (type == FRONTEND_EXECUTE) {
+        return judge_execute(session, at, total, have, ret_whole);
+    }
     if (type != FRONTEND_QUERY && type != FRONTEND_PARSE) {
         return PASSES;
     }
@@ -224,6 +245,8 @@ static enum verdict judge_message(struct engine *engine, const struct session *s
     reader = reader_of(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
     if (type == FRONTEND_PARSE) {
         reader_cstr(&reader); /* its name */
+    } else {
+        session->routing->bound = false; /* a Query ends the unnamed portal */
     }
     const char *text = reader_cstr(&reader);
     if (reader.failed) {
@@ -266,18 +289,25 @@ void route_whole_ends(struct session *session)
 
 /* --- what becomes of it ----------------------------------------------------------------------- */
 
+void route_whole_forget(struct routing *routing)
+{
+    routing->whole = routing->ending = routing->bound = false;
+}
+
 void route_whole_ready(struct session *session, uint8_t status)
 {
     struct routing *routing = session->routing;
     routing->ending = false; /* AND CHAIN begins another one */
-    routing->whole = routing->whole && status != 'I';
+    if (status == 'I') {
+        route_whole_forget(routing);
+    }
 }
 
 void route_whole_again(struct session *session)
 {
     struct routing *routing = session->routing;
     if (routing->whole) {
-        routing->whole = routing->ending = false;
+        route_whole_forget(routing);
         session->begin = BEGIN_DEFERRED;
     }
 }

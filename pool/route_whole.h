@@ -64,6 +64,9 @@ enum route_whole route_whole_look(struct engine *engine, struct session *session
                                   uint32_t have, uint32_t *ret_taken, uint32_t *ret_whole);
 void route_whole_ends(struct session *session);
 
+/* The session is in no such transaction. */
+void route_whole_forget(struct routing *routing);
+
 /* A ReadyForQuery has come, with that status, and nothing is due behind it. */
 void route_whole_ready(struct session *session, uint8_t status);
 
