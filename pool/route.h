@@ -59,6 +59,7 @@ struct routing {
     bool whole;    /* its transaction is the replica's: pool/route_whole.h */
     bool ending;   /* what may end that was sent */
     bool bound;    /* to its unnamed portal: what may end that, once it is executed */
+    bool chained;  /* and another one has begun, in which nothing was done */
     bool strays;   /* such a transaction has had to fail: the next ones are the primary's */
     enum route last;
 };

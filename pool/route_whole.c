@@ -14,6 +14,7 @@
 #include "pool/settings.h"
 #include "pool/state.h"
 #include "pool/statement.h"
+#include "protocol/frontend.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
 #include "router/plan.h"
@@ -182,6 +183,26 @@ static bool waits_for_end(struct engine *engine, struct session *session, uint8_
     return true;
 }
 
+/* Behind AND CHAIN the client's next transaction is asked about anew, as one that begins: what the
+ * replica shows, and what is known of functions, may not be enough for it. The server's, which is
+ * empty, ends. */
+static void begin_anew(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    session->routing->chained = false;
+    session->begin = BEGIN_DEFERRED;
+    session->begin_modes.isolation = PLAN_REPEATABLE_READ;
+    session->begin_modes.read_only = PLAN_CHOICE_YES;
+    session->ends = 0;
+    session->blocked = true; /* link_after_reply comes back to it */
+    link_unnamed_unknown(engine, link);
+    if (link_due(engine, link, DUE_QUERY, DUE_SWALLOW, 0)) {
+        frontend_query(&engine->scratch, "ROLLBACK");
+        engine_flush_scratch(engine, &link->conn);
+        route_whole_ends(session);
+    }
+}
+
 /* A Bind needs no more than its names. It ends nothing: its Execute does, in whatever batch that
  * comes. */
 static enum verdict judge_bind(struct engine *engine, const struct session *session,
@@ -266,6 +287,10 @@ enum route_whole route_whole_look(struct engine *engine, struct session *session
         link->due.count >= LIMIT_DUE - DUE_SLACK) {
         return WHOLE_PASSES;
     }
+    if (session->routing->chained) {
+        begin_anew(engine, session);
+        return WHOLE_TAKEN;
+    }
     if (session->routing->ending && waits_for_end(engine, session, at[0])) {
         return WHOLE_TAKEN;
     }
@@ -291,13 +316,14 @@ void route_whole_ends(struct session *session)
 
 void route_whole_forget(struct routing *routing)
 {
-    routing->whole = routing->ending = routing->bound = false;
+    routing->whole = routing->ending = routing->bound = routing->chained = false;
 }
 
 void route_whole_ready(struct session *session, uint8_t status)
 {
     struct routing *routing = session->routing;
-    routing->ending = false; /* AND CHAIN begins another one */
+    routing->chained = routing->whole && routing->ending && status == 'T';
+    routing->ending = false;
     if (status == 'I') {
         route_whole_forget(routing);
     }

@@ -8,7 +8,8 @@
  *    the first statement    is it a read, or a cursor's over one, and does a replica show enough?
  *                           To that, BEGIN ahead of it; else to the primary, with all that follows
  *    those behind it        to the same link, one message at a time
- *    COMMIT, ROLLBACK       likewise. What is sent behind it waits for the answer: it is outside
+ *    COMMIT, ROLLBACK       likewise. What is sent behind it waits for the answer: it is outside.
+ *                           A transaction that AND CHAIN has begun is asked about anew
  *
  * A statement that could show or do something else there than at the primary is not sent: advisory
  * locks, LISTEN, functions that are not proven to read, and what is not understood. A snapshot
