@@ -81,6 +81,7 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
         session_query_begins(engine, session);
     } else if (what == DUE_FUNCTION_CALL) {
         state_touch_all(engine, session); /* any function, by its number */
+        session->query_is_read = false;
     }
     if (what == DUE_PARSE && session->owns_link) {
         session_note_owned(engine, session, message + MESSAGE_HEADER_BYTES,
