@@ -42,7 +42,7 @@ enum due_kind {
     DUE_SWALLOW,
     DUE_SYNTHESISE,
     DUE_SIFT, /* forwarded, but for the CommandCompletes of what we have put into it */
-    DUE_NOTE, /* forwarded, its CommandCompletes being noted (pool/own.h) */
+    DUE_NOTE, /* forwarded, its CommandCompletes being noted (pool/own.h, route.h) */
 };
 
 enum {

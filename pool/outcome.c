@@ -11,8 +11,17 @@
 #include "protocol/sql_verb.h"
 #include "router/plan.h"
 
+/* Whether it may commit when it is executed, outside of a transaction block: procedures, and what
+ * can't run in a block (exec_execute_message, postgres.c). */
+static bool commits_itself(const struct session *session, const struct plan *plan)
+{
+    return session->link->status == 'I' &&
+           (plan->class == PLAN_UTILITY || (plan->touches & PLAN_TOUCH_ALONE) != 0);
+}
+
 void outcome_note(struct session *session, const struct plan *plan)
 {
+    session->ends |= commits_itself(session, plan) ? ENDS_ITSELF : 0;
     if ((plan->touches & (PLAN_TOUCH_END | PLAN_TOUCH_OPAQUE)) != 0) {
         session->ends |= plan->control == PLAN_CONTROL_ROLLBACK ? ENDS_ROLLBACK : ENDS_MAYBE;
     }

@@ -35,6 +35,7 @@ enum outcome { OUTCOME_NOTHING, OUTCOME_ROLLED_BACK, OUTCOME_UNKNOWN };
 enum {
     ENDS_ROLLBACK = 1, /* a ROLLBACK and nothing else */
     ENDS_MAYBE = 2,    /* what may have committed it */
+    ENDS_ITSELF = 4,   /* outside of one: what commits before its Sync */
 };
 
 /* A statement with this plan is sent. */

@@ -18,6 +18,7 @@
 
 #include "pool/link.h"
 #include "pool/own.h"
+#include "pool/route.h"
 #include "pool/session.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
@@ -88,9 +89,9 @@ bool own_startup(struct engine *engine, struct session *session, const char *nam
 /* Enters the reply to a Query or Execute that is forwarded. False: the link has failed. */
 static inline bool own_due(struct engine *engine, struct session *session, enum due_what what)
 {
-    return session->own == NULL || !session->own->notes
-               ? link_due_forward(engine, session->link, what)
-               : link_due(engine, session->link, what, DUE_NOTE, 0);
+    bool notes = (session->own != NULL && session->own->notes) || route_notes(session);
+    return notes ? link_due(engine, session->link, what, DUE_NOTE, 0)
+                 : link_due_forward(engine, session->link, what);
 }
 
 /* A Query is about to be sent, of a session that has something of its own: whether it must wait

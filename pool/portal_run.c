@@ -7,6 +7,7 @@
 #include "pool/core.h"
 #include "pool/link.h"
 #include "pool/pool.h"
+#include "pool/route.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/message.h"
@@ -17,7 +18,7 @@ static bool is_free(const struct session *session)
     const struct due *due = &session->link->due;
     bool busy = due->skipping | due->copy_in | due->copy_both;
     return !busy && session->names == NULL && session->own == NULL && session->restores == NULL &&
-           session->listener == NULL;
+           session->listener == NULL && !route_notes(session);
 }
 
 /* --- Bind ------------------------------------------------------------------------------------- */

@@ -72,10 +72,13 @@ static void note_command(struct relay *relay, const uint8_t *body, uint32_t body
     }
 }
 
-/* What was set here is kept, or undone. */
-static void note_own(struct relay *relay, const uint8_t *body, uint32_t body_bytes)
+/* What was set here is kept, or undone; others may read from now on what was committed. */
+static void note_end(struct relay *relay, const uint8_t *body, uint32_t body_bytes)
 {
     struct session *owner = relay->link->owner;
+    if (owner != NULL && route_notes(owner)) {
+        route_completed(relay->engine, owner);
+    }
     if (owner != NULL && owner->own != NULL && body_bytes > 0 && body[body_bytes - 1] == '\0') {
         own_completed(relay->engine, owner, (const char *)body);
     }
@@ -86,7 +89,7 @@ bool relay_take_completion(struct relay *relay, const struct due_entry *head, co
 {
     bool sifted = head->kind == DUE_SIFT && listen_sifts(relay->link, body, body_bytes);
     if (head->kind >= DUE_SIFT) {
-        note_own(relay, body, body_bytes);
+        note_end(relay, body, body_bytes);
     }
     return sifted;
 }

@@ -11,7 +11,6 @@
 #include "pool/heal.h"
 #include "pool/link.h"
 #include "pool/options.h"
-#include "pool/outcome.h"
 #include "pool/own.h"
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
@@ -526,13 +525,10 @@ static void note_answered(struct engine *engine, struct link *link)
     }
 }
 
-/* A transaction of the session's may be committed, but another one is open already (AND CHAIN). */
-static void note_chained(struct engine *engine, const struct link *link)
+void route_completed(const struct engine *engine, const struct session *session)
 {
-    const struct session *owner = link->owner;
-    const struct topology *topology = topology_of(engine, owner->pool);
-    if ((owner->ends & ENDS_MAYBE) != 0 && link->pool->target == POOL_PRIMARY && topology != NULL &&
-        topology->ticks != NULL) {
+    const struct topology *topology = topology_of(engine, session->pool);
+    if (topology != NULL && topology->ticks != NULL) {
         ticks_note_write(topology->ticks);
     }
 }
@@ -542,9 +538,7 @@ uint8_t route_ready(struct engine *engine, struct link *link, uint8_t status)
     if (link->setup) {
         return status; /* nothing of the client's was sent yet, nor does it hear of this one */
     }
-    if (status != 'I') {
-        note_chained(engine, link);
-    } else {
+    if (status == 'I') {
         note_answered(engine, link);
     }
     if (link->due.count == 1) { /* this one's */

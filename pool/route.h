@@ -33,6 +33,7 @@
 
 #include "base/list.h"
 #include "pool/link.h"
+#include "pool/outcome.h"
 #include "pool/session.h"
 #include "router/causal.h"
 #include "router/route.h"
@@ -95,6 +96,17 @@ void route_sent(struct session *session, uint32_t bytes);
 /* A ReadyForQuery has come for the link's session. Returns the status that the session is to be
  * told: a read at a replica is outside of the transaction that the client is in. */
 uint8_t route_ready(struct engine *engine, struct link *link, uint8_t status);
+
+/* Whether what the session executes now may be committed, and told, before the ReadyForQuery that
+ * belongs to it: its CommandCompletes are to be noted (DUE_NOTE). */
+static inline bool route_notes(const struct session *session)
+{
+    return session->routing != NULL && session->lender == session->pool &&
+           ((session->ends & (ENDS_MAYBE | ENDS_ITSELF)) != 0 || session->ends_prepared);
+}
+
+/* Such a CommandComplete, which the client has not had yet. */
+void route_completed(const struct engine *engine, const struct session *session);
 
 /* The session was told of a commit by a notification: what it reads from now on shows that. */
 void route_heard(struct engine *engine, struct session *session);
