@@ -46,12 +46,27 @@ void firewall_begin(struct session *session)
     session->guarded = session->pool->refuses;
 }
 
+/* Where no statements are kept, what is bound without a name is remembered: the plan, a reference
+ * that is given here. */
+static void note_unnamed(struct session *session, struct plan *plan)
+{
+    struct plan *before = plan;
+    if (session->owns_link) {
+        before = session->plain_plan;
+        session->plain_plan = plan;
+    }
+    plan_unref(before);
+}
+
 void firewall_reloaded(struct engine *engine)
 {
     for (uint32_t slot = 0; slot < engine->connections.count; slot++) {
         struct session *session = engine->connections.slots[slot].object;
         if (session != NULL && session->conn.kind == CONN_CLIENT && session->pool != NULL) {
             session->guarded = session->pool->refuses;
+            if (!session->guarded) { /* what it parses from now on is not looked at */
+                note_unnamed(session, NULL);
+            }
         }
     }
 }
@@ -71,6 +86,18 @@ static const struct rule *rule_of_plan(struct engine *engine, const struct sessi
 static const struct rule *rule_of_opaque(struct engine *engine, const struct session *session)
 {
     return rule_of_plan(engine, session, engine->plans.opaque);
+}
+
+/* What the session calls by that name; NULL: nothing that is known. Where names are the server's,
+ * texts are noted for other ends, and what takes their place is not (pool/pid_message.h). */
+static struct statement *find_named(const struct engine *engine, const struct session *session,
+                                    const char *name)
+{
+    const struct session_statement *named =
+        session_virtual_statements(session)
+            ? session_statement_find(&session->statements, engine->hash_key, name, strlen(name))
+            : NULL;
+    return named == NULL ? NULL : named->statement;
 }
 
 /* Of a statement that was prepared where Howdah didn't keep it. Its text was looked at then, by the
@@ -133,13 +160,12 @@ static const struct rule *rule_of_executed(struct engine *engine, const struct s
         return rule_of_opaque(engine, session);
     }
     for (uint32_t i = 0; i < count && rule == NULL; i++) {
-        const struct session_statement *named = session_statement_find(
-            &session->statements, engine->hash_key, names[i].text, strlen(names[i].text));
+        struct statement *named = find_named(engine, session, names[i].text);
         if (names[i].kind != SQL_NAME_EXECUTE) {
             continue;
         }
         if (named != NULL) {
-            rule = rule_of_run(engine, session, named->statement);
+            rule = rule_of_run(engine, session, named);
         } else if (!is_prepared_there(names, i, names[i].text)) {
             rule = rule_of_unknown(engine, session);
         }
@@ -220,21 +246,31 @@ static const struct rule *look_at_query(struct look *look)
     return look_at_text(look, (const char *)reader.at, reader.left);
 }
 
-/* Where no statements are kept, what is bound without a name is remembered. */
-static void note_unnamed(struct look *look, const char *text, size_t len)
+/* A Parse that ends what was there of that name. */
+static bool is_unnamed_parse(const uint8_t *message)
 {
-    struct session *session = look->session;
-    if (session->owns_link) {
-        plan_unref(session->plain_plan);
-        session->plain_plan = state_plan(look->engine, session, text, (uint32_t)len);
+    return message[0] == FRONTEND_PARSE && message[MESSAGE_HEADER_BYTES] == '\0';
+}
+
+/* Of a Parse that is not looked at. */
+static const struct rule *look_at_large(struct look *look)
+{
+    struct plan *opaque = look->engine->plans.opaque;
+    if (!has(look, MESSAGE_HEADER_BYTES + 1)) {
+        return NULL;
     }
+    const struct rule *rule = rule_of_opaque(look->engine, look->session);
+    if (rule == NULL && is_unnamed_parse(look->message)) {
+        plan_ref(opaque);
+        note_unnamed(look->session, opaque);
+    }
+    return rule;
 }
 
 static const struct rule *look_at_parse(struct look *look)
 {
     if (look->total - MESSAGE_HEADER_BYTES > LIMIT_PARSE_BYTES) {
-        return has(look, MESSAGE_HEADER_BYTES + 1) ? rule_of_opaque(look->engine, look->session)
-                                                   : NULL;
+        return look_at_large(look);
     }
     if (!has(look, look->total)) {
         return NULL;
@@ -247,7 +283,8 @@ static const struct rule *look_at_parse(struct look *look)
     }
     const struct rule *rule = look_at_text(look, text, strlen(text));
     if (rule == NULL && name[0] == '\0') {
-        note_unnamed(look, text, strlen(text));
+        note_unnamed(look->session,
+                     state_plan(look->engine, look->session, text, (uint32_t)strlen(text)));
     }
     return rule;
 }
@@ -255,7 +292,7 @@ static const struct rule *look_at_parse(struct look *look)
 static const struct rule *look_at_unnamed(const struct look *look)
 {
     struct session *session = look->session;
-    if (session->unnamed != NULL) {
+    if (session_virtual_statements(session) && session->unnamed != NULL) {
         return rule_of_statement(look->engine, session, session->unnamed);
     }
     if (!session_virtual_statements(session) && session->plain_plan != NULL &&
@@ -271,10 +308,9 @@ static const struct rule *look_at_name(const struct look *look, const char *name
     if (name[0] == '\0') {
         return look_at_unnamed(look);
     }
-    const struct session_statement *named =
-        session_statement_find(&session->statements, look->engine->hash_key, name, strlen(name));
+    struct statement *named = find_named(look->engine, session, name);
     return named == NULL ? rule_of_unknown(look->engine, session)
-                         : rule_of_statement(look->engine, session, named->statement);
+                         : rule_of_statement(look->engine, session, named);
 }
 
 static const struct rule *look_at_bind(struct look *look)
@@ -362,12 +398,6 @@ struct report firewall_report(const struct session *session, const struct due_en
                                          "changed since."};
     }
     return report_of(&rules->items[number], detail);
-}
-
-/* A Parse that ends what was there of that name. */
-static bool is_unnamed_parse(const uint8_t *message)
-{
-    return message[0] == FRONTEND_PARSE && message[MESSAGE_HEADER_BYTES] == '\0';
 }
 
 /* In the place of a Parse, Bind or Describe. */

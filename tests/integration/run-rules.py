@@ -397,6 +397,44 @@ def _():
                 equal(hear(late, bind("", "late") + execute() + sync()).rows, [("4",)], "of a session that came later")
 
 
+def reloaded(proxy, other, rules, **pool):
+    """They are in force."""
+    reload(proxy, rules, check_state=False, **pool)
+    eventually(lambda: (other.query("TABLE secrets").sqlstate == "42501") == (SECRETS in rules), "the new rules")
+
+
+@suite.check("a reload, where Howdah keeps no statements: a text that was replaced says nothing of what took its place")
+def _():
+    secret = "SELECT * FROM secrets"
+    for pool in ({"mode": "session"}, {"prepared_statements": 0}):
+        with proxied([], check_state=False, **pool) as proxy:
+            client, other = stage.client(proxy), stage.client(proxy)
+            for sql in ("SELECT pg_backend_pid()", secret):
+                equal(hear(client, close("S", "n") + parse("n", sql) + sync()).errors, [], sql)
+            reloaded(proxy, other, [SECRETS], **pool)
+            refused(hear(client, bind("", "n") + execute() + sync()), f"Bind: {pool}")
+            refused(hear(client, query("EXECUTE n")), f"EXECUTE: {pool}")
+
+
+@suite.check("a reload in session mode, of the unnamed statement: likewise")
+def _():
+    large = f"SELECT * FROM secrets /* {LARGE * 20 * 'x'} */"
+    audit = {"match": {"tables": ["audit"]}, "reject": "not yours"}
+    anything = {"match": {"user": "postgres"}, "route": "primary"}
+    for what, first, between, sql in (("looked at no more", [audit], [], "SELECT * FROM secrets"),
+                                      ("too large", [anything, audit], [anything, audit], large)):
+        with proxied(first, mode="session", check_state=False) as proxy:
+            client, other = stage.client(proxy), stage.client(proxy)
+            equal(hear(client, parse("", "SELECT 1") + sync()).errors, [], what)
+            if between != first:
+                reload(proxy, between, mode="session", check_state=False)
+                eventually(lambda: other.query("TABLE audit").errors == [], "no rules")
+            equal(hear(client, parse("", sql) + sync()).errors, [], what)
+            reloaded(proxy, other, [SECRETS], mode="session")
+            refused(hear(client, bind("", "") + execute() + sync()), what)
+            equal(hear(client, one_shot("SELECT 3") + sync()).rows, [("3",)], what)
+
+
 # --- what is said of it ---------------------------------------------------------------------------
 
 
