@@ -14,13 +14,33 @@
 
 #define PREPARE_US (2 * 1000000ULL)
 
-/* What a login may have set (ALTER ROLE … SET) is taken back before anything is asked. */
+/* What role, database and cluster set (ALTER ROLE … SET) holds from the login on, and might let the
+ * first statement fail; this comes before them. What any version from 11 on knows, and anybody may
+ * set. */
+static const char plain_options[] = "-c search_path= -c role=none -c statement_timeout=2000"
+                                    " -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
+                                    " -c default_transaction_isolation=read\\ committed"
+                                    " -c default_transaction_read_only=on"
+                                    " -c default_transaction_deferrable=off"
+                                    " -c datestyle=ISO,YMD -c timezone=UTC"
+                                    " -c local_preload_libraries=";
+
+/* A setting that there is from that version on is off. */
+#define SINCE(version, setting)                                                     \
+    "CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 "  \
+    "OPERATOR(pg_catalog.>=) " version " THEN pg_catalog.set_config('" setting "'," \
+    " '0', false) END"
+
+/* The same once more, for who stands between and passes no options on; and what else a login may
+ * have set. */
 static const char prepare_session[] =
     "SELECT pg_catalog.set_config('search_path', '', false), "
     "pg_catalog.set_config('statement_timeout', '2000', false), "
     "pg_catalog.set_config('default_transaction_read_only', 'on', false), "
     "pg_catalog.set_config('datestyle', 'ISO, YMD', false), "
-    "pg_catalog.set_config('timezone', 'UTC', false)";
+    "pg_catalog.set_config('timezone', 'UTC', false), "
+    "pg_catalog.set_config('client_encoding', pg_catalog.getdatabaseencoding(), false), " SINCE(
+        "140000", "idle_session_timeout") ", " SINCE("170000", "transaction_timeout");
 
 static bool same_text(const char *left, const char *right)
 {
@@ -110,6 +130,31 @@ static const char *mode_word(enum tls_mode mode)
     return "prefer";
 }
 
+static const char *binding_word(enum channel_binding binding)
+{
+    switch (binding) {
+    case CHANNEL_BINDING_DISABLE:
+        return "disable";
+    case CHANNEL_BINDING_PREFER:
+        return "prefer";
+    case CHANNEL_BINDING_REQUIRE:
+        return "require";
+    }
+    return "prefer";
+}
+
+/* A file that can't exist, about which libpq is silent: where none is given it takes one of the
+ * home folder's (~/.pgpass, ~/.postgresql/). */
+#define NO_FILE "/dev/null/none"
+
+static const char *file_of(const char *given)
+{
+    return given != NULL ? given : NO_FILE;
+}
+
+/* The first libpq that knows sslnegotiation; older ones ask the server whether it speaks TLS. */
+enum { LIBPQ_NEGOTIATES = 170000 };
+
 struct parameters {
     const char *keys[24], *values[24];
     uint32_t count;
@@ -143,16 +188,18 @@ struct pg_conn *pq_begin(const struct pq_login *login, const char *address,
     add(&parameters, "dbname", server->dbname != NULL ? server->dbname : login->database);
     add(&parameters, "user", login->user);
     add(&parameters, "password", login->password);
-    add(&parameters, "passfile", "/dev/null/none"); /* one that can't exist: libpq is silent then */
+    add(&parameters, "passfile", NO_FILE);
     add(&parameters, "sslmode", mode_word(server->sslmode));
-    add(&parameters, "sslrootcert", server->sslrootcert);
-    add(&parameters, "sslcert", server->sslcert);
-    add(&parameters, "sslkey", server->sslkey);
+    add(&parameters, "sslrootcert", file_of(server->sslrootcert));
+    add(&parameters, "sslcert", file_of(server->sslcert));
+    add(&parameters, "sslkey", file_of(server->sslkey));
+    add(&parameters, "sslcrl", NO_FILE);
     add(&parameters, "gssencmode", "disable");
-    add(&parameters, "options", "");
+    add(&parameters, "channel_binding", binding_word(server->channel_binding));
+    add(&parameters, "options", plain_options);
     add(&parameters, "application_name", application_name);
-    if (server->channel_binding == CHANNEL_BINDING_REQUIRE) {
-        add(&parameters, "channel_binding", "require");
+    if (server->ssl_direct && PQlibVersion() >= LIBPQ_NEGOTIATES) {
+        add(&parameters, "sslnegotiation", "direct");
     }
     /* No expand_dbname: a database's name that looks like a connection string is a name. */
     PGconn *connection = PQconnectStartParams(parameters.keys, parameters.values, 0);

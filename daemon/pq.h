@@ -1,8 +1,10 @@
 /* A session of our own at a server, over libpq, for a thread of the pool: secrets, catalogs.
  *
  * It inherits nothing from any client: its parameters are given explicitly, the process's PG...
- * variables are gone (daemon/process.h), search_path is empty, statements are read-only, and they
- * name what they use by schema or find it in pg_catalog. Everything blocks, and has a deadline.
+ * variables are gone (daemon/process.h), no file of the home folder is read. What role, database or
+ * cluster set counts for nothing: search_path is empty, statements are read-only, READ COMMITTED
+ * and of bounded time, and they name what they use by schema or find it in pg_catalog. Everything
+ * blocks, and has a deadline.
  */
 #ifndef DAEMON_PQ_H
 #define DAEMON_PQ_H
@@ -16,7 +18,7 @@ struct pg_conn; /* libpq's PGconn and PGresult */
 struct pg_result;
 struct server_options;
 
-enum { PQ_DETAIL_BYTES = 256 };
+enum { PQ_DETAIL_BYTES = 256, PQ_PLAIN_COLUMNS = 8 };
 
 #define PQ_CONNECT_US (5 * 1000000ULL)
 
@@ -40,7 +42,8 @@ struct pq_login pq_login_at(const struct options *options, const struct database
 struct pg_conn *pq_begin(const struct pq_login *login, const char *address,
                          const char *application_name);
 
-/* The query that makes a session plain, for those who don't block; it answers one row. */
+/* The query that makes a session plain, for those who don't block; it answers one row of
+ * PQ_PLAIN_COLUMNS. */
 const char *pq_plain_session(void);
 
 /* Logs in and makes the session plain: statements end after 2 s. The caller's to PQfinish;

@@ -15,7 +15,6 @@
 
 enum {
     RESOLVE_MS = 1000,
-    PLAIN_COLUMNS = 5, /* of pq_plain_session's row */
     CONNECT_MS = 1500, /* connection, login and settings */
     ANSWER_MS = 1000,
     RETRY_MS = 100, /* after the first failure; then doubled */
@@ -285,7 +284,7 @@ static void take_connection(struct probe *probe)
 {
     char why[NODE_REASON_BYTES];
     bool moved = probe->last_address[0] != '\0' && strcmp(probe->address, probe->last_address) != 0;
-    if (!pq_line_row(other(probe), PLAIN_COLUMNS)) {
+    if (!pq_line_row(other(probe), PQ_PLAIN_COLUMNS)) {
         fail(probe, NODE_LATE, other(probe)->why);
         return;
     }
