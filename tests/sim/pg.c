@@ -307,7 +307,7 @@ static bool says_rows(struct pg *pg)
     }
     const struct pg_statement *statement = pg_executed(pg, command);
     return statement != NULL && pg_returns_rows(&statement->command) &&
-           statement->command.ms == 0 &&
+           statement->command.ms == 0 && !pg_has_changed(pg, statement) &&
            statement->command.argument_count == command->argument_count;
 }
 

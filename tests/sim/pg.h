@@ -322,7 +322,10 @@ struct pg_statement *pg_find_statement(struct pg *pg, const char *name);
 /* 42P05 or 53200 when it can't. */
 struct pg_statement *pg_add_statement(struct pg *pg, const char *name,
                                       const struct pg_command *command);
-/* Whether others have altered what the statement shows: an error was told (plancache.c). */
+/* Whether others have altered what the statement shows. */
+bool pg_has_changed(const struct pg *pg, const struct pg_statement *statement);
+
+/* The same: an error was told (plancache.c). */
 bool pg_is_outdated(struct pg *pg, const struct pg_statement *statement);
 /* What an EXECUTE stands for; it may name nothing. */
 const struct pg_statement *pg_executed(struct pg *pg, const struct pg_command *command);

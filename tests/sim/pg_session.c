@@ -13,10 +13,15 @@ const struct pg_statement *pg_executed(struct pg *pg, const struct pg_command *c
     return statement == NULL || statement->command.kind == PG_EXECUTE ? NULL : statement;
 }
 
+bool pg_has_changed(const struct pg *pg, const struct pg_statement *statement)
+{
+    return pg->world != NULL && statement->command.kind == PG_CHANGING &&
+           statement->catalog != pg->world->catalog;
+}
+
 bool pg_is_outdated(struct pg *pg, const struct pg_statement *statement)
 {
-    if (pg->world == NULL || statement->command.kind != PG_CHANGING ||
-        statement->catalog == pg->world->catalog) {
+    if (!pg_has_changed(pg, statement)) {
         return false;
     }
     pg->routine = "RevalidateCachedQuery";
