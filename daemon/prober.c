@@ -195,12 +195,14 @@ static uint32_t interval_ms(const struct group *group)
     return of_lag_ms > INTERVAL_MIN_MS ? of_lag_ms : INTERVAL_MIN_MS;
 }
 
-/* Statements wait for the next primary: it is to be found soon. */
+/* Statements wait for the next primary: it is to be found soon. A given one that has never answered
+ * is not waited for. */
 static void search(struct group *group)
 {
     const struct nodes *nodes = &group->nodes;
-    bool searches = group->database->discovers &&
-                    (nodes->primary == NODES_NONE || nodes->nodes[nodes->primary].state != NODE_UP);
+    bool waits = group->database->discovers || nodes->nodes[0].answered_us != 0;
+    bool searches =
+        waits && (nodes->primary == NODES_NONE || nodes->nodes[nodes->primary].state != NODE_UP);
     if (searches == group->searches) {
         return;
     }

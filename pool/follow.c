@@ -1,21 +1,16 @@
 #include "pool/follow.h"
 
-#include <stdatomic.h>
-#include <stdio.h>
-
 #include "base/error.h"
-#include "pool/account.h"
 #include "pool/core.h"
-#include "pool/lend.h"
+#include "pool/hold.h"
 #include "pool/link.h"
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/pool_nodes.h"
-#include "pool/session.h"
-#include "protocol/report.h"
 #include "router/topology.h"
 
-enum { DETAIL_BYTES = NODE_REASON_BYTES + 64 };
+/* The term of a given primary that is known to be none: no link is of it. */
+#define TERM_FENCED (UINT64_MAX - 1)
 
 static const struct topology *topology_of(const struct engine *engine,
                                           const struct database_options *database)
@@ -48,32 +43,6 @@ const struct server_options *follow_server_again(const struct engine *engine,
     return follow_server(engine, database);
 }
 
-/* Whether statements may be sent to the primary. */
-static bool answers(const struct topology *topology)
-{
-    return has_primary(topology) && topology->nodes.nodes[topology->nodes.primary].state == NODE_UP;
-}
-
-static void hold(struct engine *engine, struct pool *pool)
-{
-    if (!pool->held) {
-        pool->held = true;
-        pool->held_until_us = engine->now_us + pool->database->failover_wait_ms * UINT64_C(1000);
-    }
-    pool_wake_by(engine, pool,
-                 pool->held_until_us > engine->now_us ? pool->held_until_us : engine->now_us);
-}
-
-static void release(struct engine *engine, struct pool *pool)
-{
-    pool->held = false;
-    atomic_store(&pool->host_account->retry_at_us, 0);
-    atomic_store(&pool->host_account->failures, 0);
-    lend_escalate(engine, pool, true);
-    lend_serve(engine, pool);
-    lend_keep_warm(engine, pool);
-}
-
 /* A replica's pool stays with its node. */
 static bool follows(const struct pool *pool)
 {
@@ -91,17 +60,14 @@ static uint64_t term_of(const struct pool *pool, const struct topology *topology
     return (uint64_t)node->incarnation << 32 | node->silences;
 }
 
-void follow_begin(struct engine *engine, struct pool *pool)
+void follow_begin(struct engine *engine, struct pool *pool, bool same)
 {
     const struct topology *topology = pool_nodes_of(engine, pool->database->name);
-    pool->held = false;
+    hold_begin(engine, pool, topology, same);
     if (follows(pool)) {
         pool->term = topology == NULL ? pool->term : topology->term;
-        if (!answers(topology)) {
-            hold(engine, pool);
-        }
     } else if (topology != NULL) { /* else it is soon */
-        pool->term = term_of(pool, topology);
+        pool->term = hold_is_fenced(pool, topology) ? TERM_FENCED : term_of(pool, topology);
     }
 }
 
@@ -118,28 +84,32 @@ static struct link *find_old(const struct pool *pool)
 
 /* What an old primary still does is void: its transactions end with an error, not with a COMMIT
  * that nobody will find again. */
-static void begin_term(struct engine *engine, struct pool *pool, uint64_t term)
+static void fail_old(struct engine *engine, struct pool *pool)
 {
     struct link *link;
-    pool->term = term;
-    pool->server = follow_server(engine, pool->database);
-    pool_take_server(engine, pool);
     while ((link = find_old(pool)) != NULL) {
         link_fail(engine, link, ERR_SERVER_LOST, "the server is not the primary any more");
     }
 }
 
-static void take_news(struct engine *engine, struct pool *pool, const struct topology *topology)
+static void begin_term(struct engine *engine, struct pool *pool, uint64_t term)
 {
-    bool is_held = pool->held;
-    if (!answers(topology)) {
-        hold(engine, pool);
+    if (pool->term != term) {
+        pool->term = term;
+        pool->server = follow_server(engine, pool->database);
+        pool->refused_us = 0; /* not by this one */
+        pool_take_server(engine, pool);
+        fail_old(engine, pool);
     }
-    if (pool->term != topology->term) {
-        begin_term(engine, pool, topology->term);
-    }
-    if (answers(topology) && is_held) {
-        release(engine, pool);
+}
+
+/* The server that was given is not the primary; whoever is may be one that it was not given for. */
+static void fence(struct engine *engine, struct pool *pool)
+{
+    if (pool->term != TERM_FENCED) {
+        pool->term = TERM_FENCED;
+        pool_drop_links(engine, pool);
+        fail_old(engine, pool);
     }
 }
 
@@ -162,41 +132,14 @@ void follow_news(struct engine *engine, const struct topology *topology)
             !pool_nodes_are_of(topology, pool)) {
             continue;
         }
+        hold_stop(engine, pool, topology);
         if (follows(pool)) {
-            take_news(engine, pool, topology);
+            begin_term(engine, pool, topology->term);
+        } else if (hold_is_fenced(pool, topology)) {
+            fence(engine, pool);
         } else {
             take_term(engine, pool, term_of(pool, topology));
         }
+        hold_go_on(engine, pool, topology);
     }
-}
-
-bool follow_refused(struct engine *engine, struct pool *pool)
-{
-    if (!follows(pool) || pool->orphaned) {
-        return false;
-    }
-    hold(engine, pool);
-    return !follow_is_over(engine, pool);
-}
-
-bool follow_is_over(const struct engine *engine, const struct pool *pool)
-{
-    return pool->held && engine->now_us >= pool->held_until_us;
-}
-
-void follow_refuse(struct engine *engine, struct session *session)
-{
-    const struct topology *topology = topology_of(engine, session->pool->database);
-    char detail[DETAIL_BYTES] = "Nothing is known of the hosts yet.";
-    struct report report = {.code = ERR_NO_PRIMARY,
-                            .detail = detail,
-                            .hint = "SHOW REPLICAS in the admin database says how the hosts are."};
-    if (has_primary(topology)) {
-        const struct node *node = &topology->nodes.nodes[topology->nodes.primary];
-        snprintf(detail, sizeof(detail), "The primary is %s: %s.", nodes_state_name(node->state),
-                 node->reason[0] != '\0' ? node->reason : "it refuses connections");
-    } else if (topology != NULL) {
-        snprintf(detail, sizeof(detail), "There is none: %s.", topology->nodes.why_none);
-    }
-    session_refuse(engine, session, &report, NULL, 0);
 }

@@ -1,21 +1,17 @@
-/* A pool that follows its primary (`hosts` in the configuration): which server it goes to, and what
- * happens while there is none; and links that lead to where a server was.
+/* A pool that follows its primary (`hosts` in the configuration): which server it goes to; and
+ * links that lead to where a server was, or to one that is not the primary.
  *
  * The shell finds out who the primary is (router/nodes.h) and tells every engine. Each leadership
- * has a *term*, a number of this process; links carry the term that they were dialed in.
- *
- *   new term    the pool goes to that server, and all links of other terms close at once. Nobody
- *               who waits notices; a transaction that is under way ends with an error, for what an
- *               old primary would still commit would be lost. Two primaries are a new term, too
- *   no primary, or it does not answer
- *               the pool is *held*: nothing is lent or dialed, and who waits goes on waiting; for
- *               failover_wait, then all are refused with 57P03, until there is a primary again
- *   a dial is refused, before the shell knows
- *               held as well, until it is told again
+ * has a *term*, a number of this process; links carry the term that they were dialed in. With a new
+ * one the pool goes to that server, and all links of other terms close at once. Nobody who waits
+ * notices; a transaction that is under way ends with an error, for what an old primary would still
+ * commit would be lost. Two primaries are a new term, too. While there is none, or it does not
+ * answer, the pool is held (pool/hold.h).
  *
  * A pool that stays with one node, a replica's or that of a `primary`, has the node's incarnation
  * for its term (router/nodes.h): where a name means another address, idle links to the old one
  * close, and others as soon as they are free. So do those to a replica that has stopped answering.
+ * Where the server that was given as the primary is known to be none, all links close at once.
  *
  * A reload begins no term: it holds the pool until the primary is known anew, which is at once if
  * it is still one of the hosts, and what is under way there goes on.
@@ -33,7 +29,6 @@ struct database_options;
 struct engine;
 struct pool;
 struct server_options;
-struct session;
 struct topology;
 
 /* The server of a pool of that database: the primary of which is known, else the first. */
@@ -46,19 +41,11 @@ const struct server_options *follow_server_again(const struct engine *engine,
                                                  const struct pool *pool,
                                                  const struct database_options *database);
 
-/* For a pool that was just made, or has other options: its term, and whether it is held. */
-void follow_begin(struct engine *engine, struct pool *pool);
+/* For a pool that was just made, or has other options; `same`: for the same server as before. Its
+ * term, and whether it is held. */
+void follow_begin(struct engine *engine, struct pool *pool, bool same);
 
 /* Something is known of a database's nodes. */
 void follow_news(struct engine *engine, const struct topology *topology);
-
-/* A dial has failed for its host's sake. True: the pool is held, and nobody is to be told yet. */
-bool follow_refused(struct engine *engine, struct pool *pool);
-
-/* Whether the pool has been held for so long that nobody may wait any more. */
-bool follow_is_over(const struct engine *engine, const struct pool *pool);
-
-/* Refuses the session, which does not wait in the line (any more). */
-void follow_refuse(struct engine *engine, struct session *session);
 
 #endif

@@ -8,7 +8,7 @@
 #include "base/limits.h"
 #include "pool/account.h"
 #include "pool/core.h"
-#include "pool/follow.h"
+#include "pool/hold.h"
 #include "pool/lend_caps.h"
 #include "pool/lend_move.h"
 #include "pool/letter.h"
@@ -441,11 +441,11 @@ void lend_escalate(struct engine *engine, struct pool *pool, bool all)
 static bool refuse_at_once(struct engine *engine, struct session *session)
 {
     struct pool *pool = session->lender;
-    if (pool->stopped != 0 && follow_is_over(engine, pool)) {
-        follow_refuse(engine, session);
+    if (hold_is_over(engine, pool)) {
+        hold_refuse(engine, session);
         return true;
     }
-    if (pool->failure == NULL) {
+    if (pool->failure == NULL || pool->held_us != 0) {
         return false;
     }
     uint64_t retry_us = atomic_load(&pool->host_account->retry_at_us);
@@ -527,6 +527,10 @@ static struct link *dial_beside(struct engine *engine, struct pool *pool,
 
 void lend_replication(struct engine *engine, struct session *session)
 {
+    if (session->pool->held) {
+        hold_refuse(engine, session);
+        return;
+    }
     struct link *link = dial_beside(engine, session->pool, session);
     if (link == NULL) {
         struct report report = {.code = ERR_TOO_MANY_CLIENTS,
@@ -629,6 +633,7 @@ void lend_logged_in(struct engine *engine, struct link *link)
     struct pool *pool = link->pool;
     atomic_store(&pool->host_account->failures, 0);
     atomic_store(&pool->host_account->retry_at_us, 0);
+    hold_answered(pool);
     pool->failures = 0;
     pool->retry_at_us = 0;
     free(pool->failure);
@@ -667,7 +672,7 @@ static struct session *withdraw_first(struct engine *engine, struct pool *pool)
 void lend_refuse_all(struct engine *engine, struct pool *pool)
 {
     while (pool->waiting_count > 0) {
-        follow_refuse(engine, withdraw_first(engine, pool));
+        hold_refuse(engine, withdraw_first(engine, pool));
     }
 }
 
@@ -677,10 +682,6 @@ void lend_login_failed(struct engine *engine, struct link *link, const uint8_t *
     struct pool *pool = link->pool;
     struct session *owner = link->owner;
     bool hopeless = atomic_load(&pool->account->total) <= 1;
-    if (host && owner == NULL && follow_refused(engine, pool)) {
-        lend_grant_lost(link);
-        return;
-    }
     pool_copy_bytes(&pool->failure, &pool->failure_bytes, body, body_bytes);
     pool->retry_at_us = engine->now_us + backoff_us(engine, ++pool->failures);
     if (host) {
@@ -697,10 +698,11 @@ void lend_login_failed(struct engine *engine, struct link *link, const uint8_t *
     if (link->hub != NULL || link->stand_in != NULL) {
         return;
     }
-    if (link->granted) {
-        link->granted = false;
-        ticket_done(pool);
+    lend_grant_lost(link);
+    if (host && hold_refused(engine, pool)) {
+        return;
     }
+    hold_answered(pool);
     for (bool more = pool->waiting_count > 0; more; more = hopeless && pool->waiting_count > 0) {
         struct session *session = withdraw_first(engine, pool);
         if (!route_turns_back(engine, session)) {

@@ -84,7 +84,7 @@ void lend_logged_in(struct engine *engine, struct link *link);
 void lend_login_failed(struct engine *engine, struct link *link, const uint8_t *body,
                        uint32_t body_bytes, bool host);
 
-/* Refuses all who wait: there is no primary (pool/follow.h). */
+/* Refuses all who wait: there is no primary (pool/hold.h). */
 void lend_refuse_all(struct engine *engine, struct pool *pool);
 
 /* Gives tickets to those who wait without one: to all, or to those who have waited too long. */

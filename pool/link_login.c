@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "pool/core.h"
+#include "pool/hold.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/listen.h"
@@ -56,7 +57,7 @@ static void fail_login(struct engine *engine, struct link *link, const struct re
     }
     writer_reset(&engine->scratch);
     if (body != NULL) {
-        bool lost = report->code == ERR_SERVER_LOST && link->pool->database->discovers;
+        bool lost = report->code == ERR_SERVER_LOST && hold_is_for(link->pool);
         lend_login_failed(engine, link, body, body_bytes, lost || report->code == ERR_CONNECT);
         free(body);
     }
@@ -441,7 +442,7 @@ static void take_error(struct engine *engine, struct link *link, const uint8_t *
 {
     struct report_fields fields;
     bool known = report_parse(body, body_bytes, &fields);
-    bool ends = known && strncmp(fields.sqlstate, "57P", 3) == 0 && link->pool->database->discovers;
+    bool ends = known && strncmp(fields.sqlstate, "57P", 3) == 0 && hold_is_for(link->pool);
     bool host =
         ends ||
         (known && (strcmp(fields.sqlstate, "57P03") == 0 || strcmp(fields.sqlstate, "53300") == 0));

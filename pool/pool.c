@@ -11,6 +11,7 @@
 #include "pool/core.h"
 #include "pool/firewall.h"
 #include "pool/follow.h"
+#include "pool/hold.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/listen.h"
@@ -185,7 +186,7 @@ struct pool *pool_get(struct engine *engine, const char *database, const char *u
         return NULL;
     }
     set_options(engine, pool, found, pool->server);
-    follow_begin(engine, pool);
+    follow_begin(engine, pool, false);
     gates_apply(&engine->gates, pool, true);
     list_push_back(&engine->pool_list, &pool->listed);
     if (pool->limits.min_idle > 0) {
@@ -394,11 +395,7 @@ static bool pool_is_unused(const struct pool *pool)
 void pool_upkeep(struct engine *engine, struct pool *pool)
 {
     close_old(engine, pool);
-    if (follow_is_over(engine, pool)) {
-        lend_refuse_all(engine, pool);
-    } else if (pool->held) {
-        pool_wake_by(engine, pool, pool->held_until_us);
-    }
+    hold_upkeep(engine, pool);
     lend_escalate(engine, pool, false);
     if (pool->line_count > 0) {
         lend_serve(engine, pool);
@@ -434,7 +431,7 @@ static void reload_pool(struct engine *engine, struct pool *pool)
     pool->options = engine->options;
     set_options(engine, pool, found, server);
     pool->orphaned = false;
-    follow_begin(engine, pool);
+    follow_begin(engine, pool, same);
     gates_apply(&engine->gates, pool, false);
     if (!same) {
         pool_change_server(engine, pool);

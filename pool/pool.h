@@ -124,13 +124,15 @@ struct pool {
 
     union {
         struct {
-            bool paused, held; /* by an administrator; for want of a primary (pool/follow.h) */
+            bool paused, held; /* by an administrator; for want of a primary (pool/hold.h) */
         };
         uint16_t stopped; /* not 0: nothing is lent */
     };
     bool disabled, retired;       /* retired: of an old snapshot, drains */
     bool orphaned;                /* the configuration no longer has its database */
-    uint64_t term, held_until_us; /* pool/follow.h */
+    uint64_t term;                /* pool/follow.h */
+    uint64_t held_us, refused_us; /* pool/hold.h: since when links can't be had, 0 = they can; the
+                                   * last dial that failed */
     uint32_t epoch;               /* RECONNECT: free links of an older epoch close */
     struct timer timer;           /* upkeep: idle links, lifetimes, min_idle, retries */
     struct pool_stats stats, stats_at_period, stats_average;

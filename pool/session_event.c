@@ -9,6 +9,7 @@
 #include "pool/cancel.h"
 #include "pool/core.h"
 #include "pool/deferred_begin.h"
+#include "pool/hold.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/listen.h"
@@ -89,7 +90,11 @@ static uint64_t check_wait(struct engine *engine, struct session *session)
                                     "transactions; SHOW POOLS in the admin database tells who "
                                     "waits."};
     lend_leave(engine, session);
-    session_refuse(engine, session, &report, NULL, 0);
+    if (hold_is_why(session->lender)) {
+        hold_refuse(engine, session);
+    } else {
+        session_refuse(engine, session, &report, NULL, 0);
+    }
     return TIMER_NEVER;
 }
 

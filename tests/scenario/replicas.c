@@ -30,7 +30,8 @@ static void give_catalog(struct world *world)
     catalog_unref(catalog);
 }
 
-/* They are up, but for one that is in this state, without having been asked. */
+/* They are up, but for one that is in this state, without having been asked; node 0 is the primary
+ * if it is not fenced. */
 static void give_nodes(struct world *world, uint32_t other, enum node_state state)
 {
     const struct topology *before = world->topology;
@@ -46,7 +47,9 @@ static void give_nodes(struct world *world, uint32_t other, enum node_state stat
         nodes.nodes[i].silences = before == NULL ? 0 : before->nodes.nodes[i].silences;
         nodes.nodes[i].silences += nodes_is_silent(&nodes, i) && !was_silent;
     }
-    nodes.primary = 0;
+    nodes.primary = nodes.nodes[0].state == NODE_FENCED ? NODES_NONE : 0;
+    snprintf(nodes.why_none, sizeof(nodes.why_none), "another server is the primary");
+    nodes.nodes[0].answered_us = world->now_us;
     topology_unref(world->topology);
     world->topology = topology_new(database->name, &nodes, ticks);
     ticks_unref(ticks);
@@ -97,6 +100,8 @@ bool world_replicas(struct world *world, const char *command)
         give_catalog(world);
     } else if (strcmp(command, "nodes are up") == 0) {
         give_nodes(world, UINT32_MAX, NODE_UP);
+    } else if (strcmp(command, "no node is the primary") == 0) {
+        give_nodes(world, 0, NODE_FENCED);
     } else if (strncmp(command, except, sizeof(except) - 1) == 0) {
         give_nodes(world, (uint32_t)strtoul(command + sizeof(except) - 1, NULL, 10), NODE_DOWN);
     } else if (sscanf(command, "node %u freezes%n", &node, &rest) == 1 && rest > 0) {

@@ -165,6 +165,8 @@ static bool set_world(struct world *world, struct options *options, const char *
         add_replicas(&options->databases[0], (uint32_t)strtoul(value, NULL, 10));
     } else if (strcmp(key, "wait_for_replica") == 0) {
         options->databases[0].wait_for_replica_ms = (uint32_t)strtoul(value, NULL, 10);
+    } else if (strcmp(key, "failover_wait") == 0) {
+        options->databases[0].failover_wait_ms = (uint32_t)strtoul(value, NULL, 10);
     } else if (strcmp(key, "consistency") == 0) {
         options->databases[0].consistency = (enum consistency)choice(value, consistencies);
     } else if (strcmp(key, "max_server_connections") == 0) {
