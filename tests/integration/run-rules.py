@@ -409,7 +409,7 @@ def _():
     for pool in ({"mode": "session"}, {"prepared_statements": 0}):
         with proxied([], check_state=False, **pool) as proxy:
             client, other = stage.client(proxy), stage.client(proxy)
-            for sql in ("SELECT pg_backend_pid()", secret):
+            for sql in ("SELECT pg_cancel_backend(0)", secret):
                 equal(hear(client, close("S", "n") + parse("n", sql) + sync()).errors, [], sql)
             reloaded(proxy, other, [SECRETS], **pool)
             refused(hear(client, bind("", "n") + execute() + sync()), f"Bind: {pool}")
