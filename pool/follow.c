@@ -9,7 +9,8 @@
 #include "pool/pool_nodes.h"
 #include "router/topology.h"
 
-/* The term of a given primary that is known to be none: no link is of it. */
+/* Of a given primary that is known to be none, and of a replica that is the primary now: no link
+ * that is of use is of it. */
 #define TERM_FENCED (UINT64_MAX - 1)
 
 static const struct topology *topology_of(const struct engine *engine,
@@ -50,13 +51,18 @@ static bool follows(const struct pool *pool)
 }
 
 /* The term of a pool that stays with its node is the node's incarnation; a replica's, that with how
- * often the node has stopped answering: a link of before need not answer, even if the node does. */
+ * often the node has stopped answering: a link of before need not answer, even if the node does.
+ * Links of before its promotion would be too many beside the primary's pool's. */
 static uint64_t term_of(const struct pool *pool, const struct topology *topology)
 {
     if (pool->target == POOL_PRIMARY) {
         return topology->nodes.nodes[0].incarnation;
     }
-    const struct node *node = &topology->nodes.nodes[pool->target - POOL_REPLICA];
+    uint32_t at = pool->target - POOL_REPLICA;
+    const struct node *node = &topology->nodes.nodes[at];
+    if (at == topology->nodes.primary) {
+        return TERM_FENCED;
+    }
     return (uint64_t)node->incarnation << 32 | node->silences;
 }
 

@@ -10,7 +10,8 @@
  *
  * A pool that stays with one node, a replica's or that of a `primary`, has the node's incarnation
  * for its term (router/nodes.h): where a name means another address, idle links to the old one
- * close, and others as soon as they are free. So do those to a replica that has stopped answering.
+ * close, and others as soon as they are free. So do those to a replica that has stopped answering,
+ * or has become the primary, where its pool's links count then.
  * Where the server that was given as the primary is known to be none, all links close at once.
  *
  * A reload begins no term: it holds the pool until the primary is known anew, which is at once if

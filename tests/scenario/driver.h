@@ -24,6 +24,7 @@
  *    nodes are up [except N]    with replicas=N: EVENT_NODES; node 0 is the primary
  *    node N freezes | node N lags   likewise, and all others are up
  *    no node is the primary     likewise: another server is known to be it
+ *    node N leads               with hosts=N: it is the primary, in a term of its own
  *    node N is at LSN           a poll that is sent now is answered; EVENT_TICKS for listeners
  *
  * Servers are S1, S2 ... in the order of their dials, cancel requests' connections K1, K2 ... With

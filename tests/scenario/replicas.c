@@ -58,6 +58,29 @@ static void give_nodes(struct world *world, uint32_t other, enum node_state stat
     }
 }
 
+/* All are up; that one is the primary. */
+static void give_primary(struct world *world, uint32_t primary)
+{
+    const struct database_options *database = &world->options->databases[0];
+    const struct nodes_rules rules = {.count = database->server_count, .discovers = true};
+    struct ticks *ticks =
+        world->topology == NULL ? ticks_new(1) : ticks_ref(world->topology->ticks);
+    struct nodes nodes;
+    nodes_init(&nodes, &rules, world->now_us);
+    for (uint32_t i = 0; i < database->server_count; i++) {
+        nodes.nodes[i].state = NODE_UP;
+        nodes.nodes[i].role = i == primary ? NODE_ROLE_PRIMARY : NODE_ROLE_REPLICA;
+    }
+    nodes.primary = primary;
+    topology_unref(world->topology);
+    world->topology = topology_new(database->name, &nodes, ticks);
+    world->topology->term = primary + 1;
+    ticks_unref(ticks);
+    for (uint32_t i = 0; i < world->engine_count; i++) {
+        world_step(world, i, (struct event){.kind = EVENT_NODES, .topology = world->topology});
+    }
+}
+
 /* As daemon/prober.c: first the news, then those who have listened. */
 static void give_lsn(struct world *world, uint32_t node, uint64_t lsn)
 {
@@ -79,11 +102,15 @@ static void give_lsn(struct world *world, uint32_t node, uint64_t lsn)
     }
 }
 
-/* "node N is at LSN" */
+/* "node N is at LSN", "node N leads" */
 static bool node_is_at(struct world *world, const char *command)
 {
     char *rest;
     uint32_t node = (uint32_t)strtoul(command + strlen("node "), &rest, 10);
+    if (strcmp(rest, " leads") == 0) {
+        give_primary(world, node);
+        return true;
+    }
     if (world->topology == NULL || strncmp(rest, " is at ", 7) != 0) {
         return false;
     }

@@ -163,6 +163,9 @@ static bool set_world(struct world *world, struct options *options, const char *
         options->tls.mode = (enum tls_mode)choice(value, tls_modes);
     } else if (strcmp(key, "replicas") == 0) {
         add_replicas(&options->databases[0], (uint32_t)strtoul(value, NULL, 10));
+    } else if (strcmp(key, "hosts") == 0) {
+        add_replicas(&options->databases[0], (uint32_t)strtoul(value, NULL, 10) - 1);
+        options->databases[0].discovers = true;
     } else if (strcmp(key, "wait_for_replica") == 0) {
         options->databases[0].wait_for_replica_ms = (uint32_t)strtoul(value, NULL, 10);
     } else if (strcmp(key, "failover_wait") == 0) {
