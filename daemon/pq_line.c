@@ -8,6 +8,8 @@
 #include "base/assert.h"
 #include "base/list.h"
 
+enum { SQLSTATE_BYTES = 6 };
+
 /* --- watching --------------------------------------------------------------------------------- */
 
 /* Before whatever may make libpq close its socket and open another: a descriptor that is watched
@@ -49,8 +51,48 @@ void pq_line_free(struct pq_line *line)
     line->state = PQ_LINE_NONE;
 }
 
+/* libpq tells the SQLSTATE of a login that was refused in its text alone (PQERRORS_VERBOSE):
+ * "... failed: FATAL:  53300: sorry, too many clients already". "" = there is none. Of several
+ * attempts (sslmode=prefer) the first counts. */
+static void find_sqlstate(const char *why, char ret_sqlstate[SQLSTATE_BYTES])
+{
+    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    ret_sqlstate[0] = '\0';
+    for (const char *at = strstr(why, ":  "); at != NULL; at = strstr(at + 1, ":  ")) {
+        if (strspn(at + 3, letters) == SQLSTATE_BYTES - 1 && at[3 + SQLSTATE_BYTES - 1] == ':') {
+            memcpy(ret_sqlstate, at + 3, SQLSTATE_BYTES - 1);
+            ret_sqlstate[SQLSTATE_BYTES - 1] = '\0';
+            return;
+        }
+    }
+}
+
+/* Whether a login was refused for who we are, or for want of room: a server that starts, stops or
+ * recovers says 57P03, and one that isn't there says nothing. */
+static bool is_shut_out(const struct pq_line *line, const char *why)
+{
+    static const char *const states[] = {
+        "28",    /* user, password, pg_hba.conf */
+        "53",    /* no connection left, no memory */
+        "3D000", /* no such database */
+        "42501", /* no CONNECT privilege */
+        "55000", /* the database takes none (datallowconn) */
+    };
+    char sqlstate[SQLSTATE_BYTES];
+    if (line->state != PQ_LINE_CONNECTING || line->connection == NULL) {
+        return false;
+    }
+    find_sqlstate(why, sqlstate);
+    bool is = PQconnectionNeedsPassword(line->connection) != 0;
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        is = is || strncmp(sqlstate, states[i], strlen(states[i])) == 0;
+    }
+    return is;
+}
+
 static void break_off(struct pq_line *line, const char *why)
 {
+    line->shut_out = is_shut_out(line, why);
     note_why(line, why);
     pq_line_close(line);
     line->heard(line, PQ_LINE_BROKEN);
@@ -160,6 +202,7 @@ void pq_line_connect(struct pq_line *line, const struct pq_login *login, const c
         break_off(line,
                   line->connection == NULL ? "out of memory" : PQerrorMessage(line->connection));
     } else {
+        (void)PQsetErrorVerbosity(line->connection, PQERRORS_VERBOSE);
         watch_or_break(line, EPOLLOUT); /* as after PGRES_POLLING_WRITING */
     }
 }

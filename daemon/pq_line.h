@@ -34,6 +34,7 @@ struct pq_line {
     struct pg_conn *connection;
     struct pg_result *result;    /* the last one */
     char why[PQ_LINE_WHY_BYTES]; /* of what went wrong last, for people */
+    bool shut_out;               /* of BROKEN: the server answered, and did not let us in */
     void (*heard)(struct pq_line *line, enum pq_line_news news);
 };
 

@@ -96,6 +96,8 @@ struct probe {
     bool in_recovery; /* by its last whole answer */
     uint32_t segment_bytes;
     uint64_t renew_us, asked_us, polled_us;
+    char warning[NODE_REASON_BYTES];  /* why the connection could not be renewed; "" = nothing */
+    char lost[NODE_REASON_BYTES];     /* why the last one broke that has answered; "" = nothing */
     char address[ADDRESS_BYTES];      /* of the next connection */
     char last_address[ADDRESS_BYTES]; /* of the last that was ready to be asked */
 };
@@ -144,15 +146,24 @@ static uint32_t retry_max_ms(const struct probe *probe)
     return most_ms < RETRY_MAX_MS ? most_ms : RETRY_MAX_MS;
 }
 
-/* Ends the attempt; the connections go, too. `why` may be a line's own. */
-static void fail(struct probe *probe, enum node_failure failure, const char *why)
+static void close_all(struct probe *probe)
 {
-    char line[NODE_REASON_BYTES];
-    snprintf(line, sizeof(line), "%s", why);
     resolver_forget(&probe->wait);
     pq_line_close(&probe->lines[0]);
     pq_line_close(&probe->lines[1]);
     probe->known = probe->polled = false;
+    probe->warning[0] = '\0';
+}
+
+/* Ends the attempt; the connections go, too. `why` may be a line's own. */
+static void fail(struct probe *probe, enum node_failure failure, const char *why)
+{
+    char line[NODE_REASON_BYTES];
+    bool is_cut = failure == NODE_LATE && probe->lost[0] != '\0';
+    snprintf(line, sizeof(line), "%s", is_cut ? probe->lost : why);
+    failure = is_cut ? NODE_REFUSED : failure;
+    close_all(probe);
+    probe->lost[0] = '\0';
     probe->attempts++;
     uint32_t shift = probe->failures < 6 ? probe->failures : 6;
     uint32_t delay_ms = (uint32_t)RETRY_MS << shift, most_ms = retry_max_ms(probe);
@@ -211,8 +222,10 @@ static void take_answer(struct probe *probe)
         .started_us = number_of(line, COLUMN_STARTED),
         .asked_us = probe->asked_us,
         .answered_us = now_us(probe),
+        .warning = probe->warning,
     };
     probe->failures = 0;
+    probe->lost[0] = '\0';
     probe->known = true;
     probe->in_recovery = answer.in_recovery;
     probe->segment_bytes = answer.segment_bytes;
@@ -291,6 +304,7 @@ static void take_connection(struct probe *probe)
     pq_line_close(asked(probe));
     probe->at = 1 - probe->at;
     probe->known = probe->polled = false;
+    probe->warning[0] = '\0';
     memcpy(probe->last_address, probe->address, sizeof(probe->address));
     if (moved) {
         snprintf(why, sizeof(why), "its name means %s now", probe->address);
@@ -380,6 +394,39 @@ static void begin(struct probe *probe)
     }
 }
 
+/* --- what breaks ------------------------------------------------------------------------------ */
+
+/* The connection that there is answers on: what was refused says nothing of the server's health. */
+static void keep_connection(struct probe *probe, const char *why)
+{
+    snprintf(probe->warning, sizeof(probe->warning), "another connection is refused: %.*s",
+             NODE_REASON_BYTES - 40, why);
+    probe->attempts++;
+    probe->renew_us = now_us(probe) + RENEW_US;
+    ask(probe);
+}
+
+/* Somebody may have ended nothing but the connection: that is told by the next one, at once. */
+static void connect_again(struct probe *probe, const char *why)
+{
+    snprintf(probe->lost, sizeof(probe->lost), "%s", why);
+    close_all(probe);
+    (void)probe->setup.failed(probe->setup.argument, probe->setup.number, NODE_LOST, probe->lost);
+    begin(probe);
+}
+
+static void take_break(struct probe *probe, const struct pq_line *line)
+{
+    bool is_renewal = line != asked(probe) && is_connected(probe);
+    if (is_renewal && line->shut_out) {
+        keep_connection(probe, line->why);
+    } else if (line == asked(probe) && probe->known) {
+        connect_again(probe, line->why);
+    } else {
+        fail(probe, line->shut_out ? NODE_SHUT_OUT : NODE_REFUSED, line->why);
+    }
+}
+
 /* --- events ----------------------------------------------------------------------------------- */
 
 /* Of whichever line. */
@@ -390,7 +437,7 @@ static void hear(struct probe *probe, struct pq_line *line, enum pq_line_news ne
         make_plain(probe);
         return;
     case PQ_LINE_BROKEN:
-        fail(probe, NODE_REFUSED, line->why);
+        take_break(probe, line);
         return;
     case PQ_LINE_ANSWERED:
         if (line != asked(probe)) {

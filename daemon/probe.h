@@ -7,11 +7,14 @@
  *      ^  |         (nothing to look up: at once)                            ^             |
  *      |  +--time, with a connection that is young enough--------------------+             |
  *      +-----------------------------------------------------------------------------------+
- *   from all but RESTING: deadline, refusal -> RESTING without a connection, for longer each time
+ *   from all but RESTING: deadline, refusal -> RESTING without a connection, for longer each time;
+ *   a connection that has answered breaks -> RESOLVING at once, and only what comes of that tells
+ *   whether more than the connection is lost
  *
  * A connection is kept and asked, and renewed every 10 s, by the name anew: so a name that means
  * another address is followed, and a server whose old sessions live while it takes no new ones is
- * noticed. When the name service can't be asked the connection is kept.
+ * noticed. It is kept where the name service can't be asked, and where the server does not let us
+ * in any more for reasons that are not its own health (no connection left, another password).
  *
  * Beside that a server can be polled for its LSN alone (probe_poll), which costs it a prepared
  * statement. The old connection answers polls until the new one takes its place. A poll of the

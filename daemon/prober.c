@@ -201,8 +201,7 @@ static void search(struct group *group)
 {
     const struct nodes *nodes = &group->nodes;
     bool waits = group->database->discovers || nodes->nodes[0].answered_us != 0;
-    bool searches =
-        waits && (nodes->primary == NODES_NONE || nodes->nodes[nodes->primary].state != NODE_UP);
+    bool searches = waits && !nodes_may_write(nodes);
     if (searches == group->searches) {
         return;
     }
@@ -455,7 +454,7 @@ static void start_probe(struct group *group, uint32_t at)
         why = "out of memory";
     }
     if (group->probes[at] == NULL) {
-        nodes_failed(&group->nodes, at, NODE_REFUSED, why, worker_now_us(prober->worker));
+        nodes_failed(&group->nodes, at, NODE_SHUT_OUT, why, worker_now_us(prober->worker));
     }
 }
 

@@ -43,7 +43,7 @@ bool hold_is_fenced(const struct pool *pool, const struct topology *topology)
 static bool given_stops(const struct pool *pool, const struct node *primary)
 {
     return primary == NULL || (primary->state == NODE_FROZEN && primary->answered_us != 0) ||
-           (pool->held && primary->state == NODE_UNKNOWN);
+           (pool->held && primary->state == NODE_UNKNOWN && !primary->trusted);
 }
 
 static bool stops(const struct pool *pool, const struct topology *topology)
@@ -55,7 +55,7 @@ static bool stops(const struct pool *pool, const struct topology *topology)
     if (!pool->database->discovers) {
         return topology != NULL && given_stops(pool, primary);
     }
-    return primary == NULL || primary->state != NODE_UP;
+    return topology == NULL || !nodes_may_write(&topology->nodes);
 }
 
 /* --- beginning and ending --------------------------------------------------------------------- */

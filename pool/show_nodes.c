@@ -88,7 +88,7 @@ static void add_node(struct engine *engine, struct admin_table *table,
     admin_table_text(table, server->address);
     admin_table_text(table, nodes_role_name(node->role));
     admin_table_text(table, nodes_state_name(node->state));
-    admin_table_text(table, node->reason);
+    admin_table_text(table, node->reason[0] == '\0' ? node->warning : node->reason);
     admin_table_text(table, since);
     admin_table_text(table, at == topology->nodes.primary ? "yes" : "no");
     add_lag(table, node);

@@ -53,6 +53,7 @@ enum hearing {
     HEARD_BEHIND,
     HEARD_RIVAL, /* a primary that is not the primary, or a foreign server */
     HEARD_REFUSED,
+    HEARD_SHUT_OUT,
     HEARD_MISS,    /* a deadline */
     HEARD_SILENCE, /* so many in a row that it counts */
     HEARD_NO_NAME,
@@ -60,23 +61,23 @@ enum hearing {
 };
 
 /* From each state (a row) by what was heard (a column). */
-#define ROW(good, steady, behind, rival, refused, miss, silence, no_name)                     \
-    {                                                                                         \
-        NODE_##good, NODE_##steady, NODE_##behind, NODE_##rival, NODE_##refused, NODE_##miss, \
-            NODE_##silence, NODE_##no_name                                                    \
+#define ROW(good, steady, behind, rival, refused, shut_out, miss, silence, no_name)               \
+    {                                                                                             \
+        NODE_##good, NODE_##steady, NODE_##behind, NODE_##rival, NODE_##refused, NODE_##shut_out, \
+            NODE_##miss, NODE_##silence, NODE_##no_name                                           \
     }
 
 /* clang-format off */
 static const uint8_t moves[NODE_STATES][HEARINGS] = {
-    /*                      good       steady behind   rival   refused miss       silence no name */
-    [NODE_UNKNOWN]   = ROW( UP,        UP,    LAGGING, FENCED, DOWN,   UNKNOWN,   FROZEN, GONE),
-    [NODE_UP]        = ROW( UP,        UP,    LAGGING, FENCED, DOWN,   UP,        FROZEN, GONE),
-    [NODE_LAGGING]   = ROW( RETURNING, UP,    LAGGING, FENCED, DOWN,   LAGGING,   FROZEN, GONE),
-    [NODE_RETURNING] = ROW( RETURNING, UP,    LAGGING, FENCED, DOWN,   RETURNING, FROZEN, GONE),
-    [NODE_FROZEN]    = ROW( RETURNING, UP,    LAGGING, FENCED, DOWN,   FROZEN,    FROZEN, GONE),
-    [NODE_DOWN]      = ROW( RETURNING, UP,    LAGGING, FENCED, DOWN,   DOWN,      FROZEN, GONE),
-    [NODE_FENCED]    = ROW( RETURNING, UP,    LAGGING, FENCED, DOWN,   FENCED,    FROZEN, GONE),
-    [NODE_GONE]      = ROW( RETURNING, UP,    LAGGING, FENCED, DOWN,   GONE,      FROZEN, GONE),
+    /*                      good    steady behind rival refused shut out miss  silence  no name */
+    [NODE_UNKNOWN]   = ROW(UP,        UP, LAGGING, FENCED, DOWN, UNKNOWN, UNKNOWN,   FROZEN, GONE),
+    [NODE_UP]        = ROW(UP,        UP, LAGGING, FENCED, DOWN, UNKNOWN, UP,        FROZEN, GONE),
+    [NODE_LAGGING]   = ROW(RETURNING, UP, LAGGING, FENCED, DOWN, UNKNOWN, LAGGING,   FROZEN, GONE),
+    [NODE_RETURNING] = ROW(RETURNING, UP, LAGGING, FENCED, DOWN, UNKNOWN, RETURNING, FROZEN, GONE),
+    [NODE_FROZEN]    = ROW(RETURNING, UP, LAGGING, FENCED, DOWN, UNKNOWN, FROZEN,    FROZEN, GONE),
+    [NODE_DOWN]      = ROW(RETURNING, UP, LAGGING, FENCED, DOWN, UNKNOWN, DOWN,      FROZEN, GONE),
+    [NODE_FENCED]    = ROW(RETURNING, UP, LAGGING, FENCED, DOWN, FENCED,  FENCED,    FROZEN, GONE),
+    [NODE_GONE]      = ROW(RETURNING, UP, LAGGING, FENCED, DOWN, UNKNOWN, GONE,      FROZEN, GONE),
 };
 /* clang-format on */
 
@@ -105,6 +106,9 @@ static void hear(struct nodes *nodes, uint32_t at, enum hearing hearing, const c
         node->streak = 0;
     }
     node->state = (enum node_state)moves[from][hearing];
+    if (node->state != NODE_UNKNOWN) {
+        node->trusted = node->state == NODE_UP && at == nodes->primary;
+    }
     if (nodes_is_silent(nodes, at) && !was_silent) {
         node->silences++;
         node->latency_us = 0; /* what it takes when it is back is another matter */
@@ -490,6 +494,18 @@ static void keep_answer(struct node *node, const struct node_answer *answer, uin
         node->latency_us == 0 ? took_us + 1 : (node->latency_us * 7 + took_us + 1) / 8;
 }
 
+/* One event for as long as it holds. */
+static void take_warning(struct nodes *nodes, uint32_t at, const struct node_answer *answer)
+{
+    struct node *node = &nodes->nodes[at];
+    bool warned = node->warning[0] != '\0';
+    snprintf(node->warning, sizeof(node->warning), "%s",
+             answer->warning == NULL ? "" : answer->warning);
+    if (!warned && node->warning[0] != '\0') {
+        add_event(nodes, at, node->state, answer->warning, answer->answered_us);
+    }
+}
+
 void nodes_answered(struct nodes *nodes, uint32_t at, const struct node_answer *answer)
 {
     ASSERT(at < nodes->rules.count && answer->asked_us <= answer->answered_us);
@@ -498,6 +514,7 @@ void nodes_answered(struct nodes *nodes, uint32_t at, const struct node_answer *
     char why[NODE_REASON_BYTES] = "";
     note_changes(nodes, at, answer, lsn);
     keep_answer(node, answer, lsn);
+    take_warning(nodes, at, answer);
     elect(nodes, answer->answered_us);
     if (at == nodes->primary) {
         node->lag_us = node->lag_bytes = 0;
@@ -523,10 +540,21 @@ void nodes_failed(struct nodes *nodes, uint32_t at, enum node_failure failure, c
     ASSERT(at < nodes->rules.count);
     struct node *node = &nodes->nodes[at];
     enum hearing hearing = HEARD_REFUSED;
+    char unwatched[NODE_REASON_BYTES];
     switch (failure) {
     case NODE_REFUSED:
         node->misses = 0;
         break;
+    case NODE_SHUT_OUT:
+        node->misses = 0;
+        hearing = HEARD_SHUT_OUT;
+        snprintf(unwatched, sizeof(unwatched), "not watched: %.*s", NODE_REASON_BYTES - 16, why);
+        why = unwatched;
+        break;
+    case NODE_LOST:
+        drop_lsn(node);
+        add_event(nodes, at, node->state, why, now_us);
+        return;
     case NODE_LATE:
         hearing = ++node->misses >= NODES_PATIENCE ? HEARD_SILENCE : HEARD_MISS;
         break;

@@ -7,10 +7,10 @@
  *      +---------+   +------------------->  +----+ ----------------------------> +---------+
  *      | UNKNOWN |---+                      | UP |                               | LAGGING |
  *      +---------+                          +----+  <-----------+                +---------+
- *           |                                 |                 | the third good      | good
+ *           | ^ shut out                      |                 | the third good      | good
  *           v                                 v                 | answer in a row     v
  *   +-----------------------------------------------+  good   +-----------+ <---------+
- *   | DOWN    refused, lost, or login impossible    | ------> | RETURNING |
+ *   | DOWN    it refuses connections, or is lost    | ------> | RETURNING |
  *   | FROZEN  two deadlines missed in a row         | answer  +-----------+
  *   | FENCED  a primary that is not the primary     |
  *   | GONE    its name has no address any more      |   what puts a node down does so from any
@@ -29,6 +29,17 @@
  * - With roles found out by asking (`discovers`) there is none before all nodes were heard of; one
  *   that a reload adds holds up nobody. With given roles it is node 0 or nobody.
  * - Servers of another database system than the primary's are fenced, whatever they claim.
+ *
+ * Whoever asks may be *shut out*: a server has no connection left for it, or another password by
+ * now. That says that there is a server, and nothing of what it is. As long as an older connection
+ * answers nothing changes, but that people are warned. Without one the node is UNKNOWN, not
+ * watched:
+ * - a replica is not read, for nobody knows how far it is behind;
+ * - the primary is *trusted*: statements go to it on, for no server that has been the primary stops
+ *   being it without a restart, of which their connections would end, and one that was promoted
+ *   beside it is heard of by its own answers. The trust ends with whatever says that it may have
+ *   gone away: a refusal, silence, another claim. From then on only an answer brings it back, so
+ *   what may have been replaced is not written to.
  *
  * How far a replica is behind is told by LSNs alone, never by a server's clock: each answer of the
  * primary is a *sample* (when it was asked, its LSN), and the lag is the time between the newest
@@ -67,8 +78,10 @@ enum node_state {
 };
 
 enum node_failure {
-    NODE_REFUSED, /* no connection, no login, or it broke */
-    NODE_LATE,    /* no answer within the deadline */
+    NODE_REFUSED,  /* no connection, or the server is not ready for any */
+    NODE_SHUT_OUT, /* the server answers, and does not let in who asks */
+    NODE_LOST, /* the connection broke; it is made anew at once, and what comes of that is told */
+    NODE_LATE, /* no answer within the deadline */
     NODE_NO_NAME, /* the name service says for certain that the name has no address */
 };
 
@@ -96,6 +109,7 @@ struct node_answer {
     uint64_t system_id;     /* 0: not told */
     uint64_t started_us;    /* of the server, by its own clock; 0: not told */
     uint64_t asked_us, answered_us;
+    const char *warning; /* for people: what threatens the next answers; NULL: nothing */
 };
 
 /* One node; only to be read from outside. */
@@ -103,6 +117,7 @@ struct node {
     enum node_state state;
     enum node_role role; /* by its last answer */
     bool heard;          /* it has answered, refused or been silent */
+    bool trusted;        /* it was up as the primary, and nothing has said since that it isn't */
     bool has_lsn;
     uint64_t lsn; /* without page headers: nodes_round_lsn */
     uint64_t asked_us, answered_us;
@@ -117,6 +132,7 @@ struct node {
     uint32_t misses;
     uint64_t since_us; /* when it came into this state */
     char reason[NODE_REASON_BYTES];
+    char warning[NODE_REASON_BYTES]; /* of its last answer */
 };
 
 /* A node has changed its state (or, with both the same, something else that is worth a line). */
@@ -191,6 +207,15 @@ void nodes_changed(struct nodes *nodes, uint32_t at, const char *why, uint64_t n
 
 /* Another max_lag; it holds from the next answers on. */
 void nodes_set_max_lag(struct nodes *nodes, uint64_t max_lag_us);
+
+/* Whether statements may be sent to the primary: there is one, and it answers or is trusted. */
+static inline bool nodes_may_write(const struct nodes *nodes)
+{
+    uint32_t at = nodes->primary;
+    return at != NODES_NONE &&
+           (nodes->nodes[at].state == NODE_UP ||
+            (nodes->nodes[at].state == NODE_UNKNOWN && nodes->nodes[at].trusted));
+}
 
 /* Whether reads may go there: a replica that is up. */
 static inline bool nodes_may_read(const struct nodes *nodes, uint32_t node)

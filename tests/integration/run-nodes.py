@@ -117,13 +117,13 @@ def _():
         equal([r["timeline"] for r in rows(proxy)], ["1", "1"], "timelines")
 
 
-@suite.check("without a login the replicas are down, and the reason says what to set")
+@suite.check("without a login the replicas are not watched, and the reason says what to set")
 def _():
     servers = [f"postgres://127.0.0.1:{trio[at].port}/postgres" for at in (0, 1)]
     with Howdah(config=config(primary=servers[0], replicas=[], **{})) as proxy:
         equal(rows(proxy), [], "one server")
     with Howdah(config={**config(), "databases": {"app": {"primary": servers[0], "replicas": servers[1]}}}) as proxy:
-        found = becomes(proxy, 1, "down", START_S)
+        found = becomes(proxy, 1, "unknown", START_S, "not watched")
         true("service.user" in found["reason"], found["reason"])
         true("service.user: not given" in proxy.stderr, proxy.stderr)
 

@@ -388,6 +388,64 @@ Test(nodes, given_roles_are_not_swapped)
     free(nodes);
 }
 
+Test(nodes, who_shuts_out_is_there_and_no_more_is_known)
+{
+    struct nodes *nodes = fresh(2, true, 10000);
+    nodes_failed(nodes, 1, NODE_SHUT_OUT, "no room", 1 * MS);
+    leads(nodes, 0, 1, 1, 1000);
+    cr_expect(nodes_may_write(nodes), "a host that shuts out was heard of");
+    state_is(nodes, 1, NODE_UNKNOWN);
+    follows(nodes, 1, 2, 1, 1000);
+    state_is(nodes, 1, NODE_UP);
+
+    /* A replica is not read; the primary is written to on trust. */
+    nodes_failed(nodes, 1, NODE_SHUT_OUT, "no room", 3 * MS);
+    state_is(nodes, 1, NODE_UNKNOWN);
+    reason_has(nodes, 1, "not watched: no room");
+    nodes_failed(nodes, 0, NODE_LOST, "broke", 3 * MS);
+    state_is(nodes, 0, NODE_UP);
+    cr_expect_not(nodes->nodes[0].has_lsn);
+    nodes_failed(nodes, 0, NODE_SHUT_OUT, "no room", 4 * MS);
+    state_is(nodes, 0, NODE_UNKNOWN);
+    cr_expect(nodes_may_write(nodes));
+    nodes_failed(nodes, 0, NODE_LATE, "late", 5 * MS);
+    cr_expect(nodes_may_write(nodes), "once may be chance");
+
+    /* Until it may have gone away: then only an answer counts. */
+    nodes_failed(nodes, 0, NODE_REFUSED, "refused", 6 * MS);
+    cr_expect_not(nodes_may_write(nodes));
+    nodes_failed(nodes, 0, NODE_SHUT_OUT, "no room", 7 * MS);
+    state_is(nodes, 0, NODE_UNKNOWN);
+    cr_expect_not(nodes_may_write(nodes));
+    leads(nodes, 0, 8, 1, 1000);
+    cr_expect(nodes_may_write(nodes));
+
+    /* Another claims it meanwhile. */
+    nodes_failed(nodes, 0, NODE_SHUT_OUT, "no room", 9 * MS);
+    leads(nodes, 1, 10, 2, 1000);
+    cr_expect_eq(nodes->primary, 1);
+    state_is(nodes, 0, NODE_FENCED);
+    nodes_failed(nodes, 0, NODE_SHUT_OUT, "no room", 11 * MS);
+    state_is(nodes, 0, NODE_FENCED);
+    free(nodes);
+}
+
+Test(nodes, a_warning_is_told_once_and_shown_as_long_as_it_holds)
+{
+    struct nodes *nodes = fresh(1, true, 10000);
+    struct node_answer answer = answer_at(1, false, 1, 1000);
+    answer.warning = "not again";
+    nodes_answered(nodes, 0, &answer);
+    uint64_t events = nodes->event_count;
+    nodes_answered(nodes, 0, &answer);
+    cr_expect_eq(nodes->event_count, events);
+    cr_expect_str_eq(nodes->nodes[0].warning, "not again");
+    answer.warning = "";
+    nodes_answered(nodes, 0, &answer);
+    cr_expect_str_eq(nodes->nodes[0].warning, "");
+    free(nodes);
+}
+
 /* Other nodes in the place of `before`, which it frees. */
 static struct nodes *go_on(struct nodes *before, uint32_t count, const uint32_t places[])
 {
@@ -585,6 +643,7 @@ static void check_states(const struct nodes *nodes, const struct seen *seen)
     for (uint32_t i = 0; i < WORLD_NODES; i++) {
         const struct node *node = &nodes->nodes[i];
         cr_assert(node->state == NODE_UP || node->state == NODE_UNKNOWN || node->reason[0] != 0);
+        cr_assert(!node->trusted || node->state == NODE_UP || node->state == NODE_UNKNOWN);
         cr_assert(!nodes_may_read(nodes, i) || (seen[i].answered && !seen[i].leads));
     }
 }
@@ -617,7 +676,7 @@ Test(nodes, a_million_decisions)
             seen[at] = (struct seen){true, !answer.in_recovery, answer.has_lsn, answer.timeline,
                                      0,    answer.lsn};
         } else {
-            nodes_failed(nodes, at, (enum node_failure)random_below(&world.random, 3), "why",
+            nodes_failed(nodes, at, (enum node_failure)random_below(&world.random, 5), "why",
                          world.now_us);
             cr_assert_neq(nodes->nodes[at].state == NODE_UP && before != NODE_UP, true);
         }
