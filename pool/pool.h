@@ -40,6 +40,13 @@ struct welcome {
 
 enum { POOL_WELCOMES = 16 };
 
+/* What a replica was given of late: in some time, and what the counters were at its end
+ * (pool/route_stay.h). */
+struct pool_share {
+    uint64_t from_us, from_reads, from_query_us;
+    uint32_t reads, busy_milli; /* as in struct balance_node */
+};
+
 /* See pool/pool_facts.h. */
 struct pool_facts {
     struct catalog *catalog; /* NULL: none was had so far */
@@ -76,6 +83,7 @@ struct pool {
     bool refuses;                      /* some statements, by a rule (pool/firewall.h) */
     uint64_t rules_of_user;            /* which of the database's rules may hold */
     uint64_t routed[ROUTE_COUNT];      /* statements, or batches of them, by where and why */
+    struct pool_share share;           /* a replica's */
     uint64_t waited;                   /* of these, for a replica first: pool/route_wait.h */
     struct pool_options limits;        /* the database's, with the user's overrides */
     char *name, *user;                 /* the database name and user that the client gave */

@@ -16,6 +16,7 @@
 #include "pool/pool_facts.h"
 #include "pool/pool_nodes.h"
 #include "pool/route_batch.h"
+#include "pool/route_stay.h"
 #include "pool/route_wait.h"
 #include "pool/route_whole.h"
 #include "pool/session.h"
@@ -23,7 +24,6 @@
 #include "pool/statement.h"
 #include "protocol/message.h"
 #include "protocol/report.h"
-#include "router/balance.h"
 #include "router/ticks.h"
 #include "router/topology.h"
 
@@ -36,6 +36,7 @@ bool route_begin(struct session *session)
     if (session->routing != NULL) {
         causal_init(&session->routing->causal);
         list_init(&session->routing->late);
+        session->routing->home = session->routing->to = NODES_NONE;
     }
     return session->routing != NULL;
 }
@@ -98,18 +99,20 @@ static bool is_asked_since(const struct routing *routing, const struct ticks *ti
            (ticks_replayed(ticks, node, &replayed) && replayed.asked_us > routing->opened_us);
 }
 
-/* The replicas that may be read, by their servers' bits; why there is none. */
+/* The replicas that may be read, by their servers' bits; why there is none, and which there are. */
 static uint32_t candidates(struct engine *engine, struct session *session,
-                           const struct topology *topology, enum route *ret_why)
+                           const struct topology *topology, enum route *ret_why, uint32_t *ret_open)
 {
     struct routing *routing = session->routing;
     uint32_t bits = 0;
     *ret_why = ROUTE_NO_REPLICA;
+    *ret_open = 0;
     for (uint32_t node = 0; node < topology->nodes.rules.count; node++) {
         if (!nodes_may_read(&topology->nodes, node) ||
             !is_open(engine, pool_of_replica(engine, session->pool, node))) {
             continue;
         }
+        *ret_open |= UINT32_C(1) << node;
         if (routing->strict && (!is_asked_since(routing, topology->ticks, node) ||
                                 !causal_may_read(&routing->causal, topology->ticks, node))) {
             *ret_why = ROUTE_BEHIND;
@@ -120,26 +123,6 @@ static uint32_t candidates(struct engine *engine, struct session *session,
     return bits;
 }
 
-/* Which of the candidates shall read. */
-static uint32_t balanced(struct engine *engine, const struct session *session,
-                         const struct topology *topology, uint32_t bits)
-{
-    struct balance_node nodes[LIMIT_NODES];
-    for (uint32_t node = 0; node < topology->nodes.rules.count; node++) {
-        const struct pool *pool =
-            node == topology->nodes.primary ? session->pool : session->pool->replicas[node];
-        if ((bits >> node & 1) != 0) {
-            nodes[node] = (struct balance_node){
-                .busy = pool->busy_count,
-                .waiting = pool->waiting_count,
-                .latency_us = (uint32_t)topology->nodes.nodes[node].latency_us,
-                .weight = topology->servers[node].weight};
-        }
-    }
-    return balance_choose(session->pool->database->balance, bits, nodes, &session->pool->turn,
-                          &engine->random);
-}
-
 static enum route choose(struct engine *engine, struct session *session,
                          const struct route_batch *batch, const struct topology *topology)
 {
@@ -147,6 +130,7 @@ static enum route choose(struct engine *engine, struct session *session,
     struct causal *causal = &routing->causal;
     enum consistency consistency = consistency_of(session, batch);
     enum route why;
+    uint32_t open;
     routing->strict = consistency != CONSISTENCY_EVENTUAL;
     routing->reads = routing->strict;
     if (routing->unnoted) {
@@ -161,7 +145,7 @@ static enum route choose(struct engine *engine, struct session *session,
         pool_nodes_want(engine, topology, causal->need);
         return ROUTE_UNKNOWN;
     }
-    uint32_t bits = candidates(engine, session, topology, &why);
+    uint32_t bits = candidates(engine, session, topology, &why, &open);
     if (bits == 0) {
         if (why == ROUTE_BEHIND) {
             pool_nodes_want(engine, topology, causal->settled);
@@ -172,8 +156,11 @@ static enum route choose(struct engine *engine, struct session *session,
         topology->nodes.primary != NODES_NONE) {
         bits |= UINT32_C(1) << topology->nodes.primary;
     }
-    bool stays = routing->strict && causal->node != NODES_NONE && (bits >> causal->node & 1) != 0;
-    routing->node = (uint8_t)(stays ? causal->node : balanced(engine, session, topology, bits));
+    routing->node = (uint8_t)(routing->strict ? route_stay_at(engine, session, topology, bits, open)
+                                              : route_balanced(engine, session, topology, bits));
+    if (routing->node == NODES_NONE) {
+        return ROUTE_MOVES;
+    }
     return routing->node == topology->nodes.primary ? ROUTE_ANY : ROUTE_REPLICA;
 }
 
@@ -327,9 +314,10 @@ bool route_is_served(struct engine *engine, struct session *session)
 {
     const struct topology *topology = topology_of(engine, session->pool);
     enum route why;
+    uint32_t open;
     return topology == NULL || topology->ticks == NULL ||
            (causal_settle(&session->routing->causal, topology->ticks) &&
-            candidates(engine, session, topology, &why) != 0);
+            candidates(engine, session, topology, &why, &open) != 0);
 }
 
 void route_refused(struct session *session)
@@ -515,6 +503,7 @@ static void note_answered(struct engine *engine, struct link *link)
     }
     if (!primary) {
         note_read(engine, link, topology->ticks);
+        route_stay_read(engine, routing, topology);
         return;
     }
     told_by_primary(engine, routing, topology);

@@ -11,8 +11,8 @@
  *    ReadyForQuery   the link goes back, and the next batch is asked about
  *
  * What a replica must have replayed to be read is router/causal.h's; which of those that have is
- * chosen, is balance's. Where none may be read the primary answers, or the session waits for one
- * first (pool/route_wait.h).
+ * chosen, is balance's, and pool/route_stay.h's for a session that stays at one. Where none may be
+ * read the primary answers, or the session waits for one first (pool/route_wait.h).
  *
  * A transaction whose BEGIN is still deferred may read there, too, each statement on its own, as
  * READ COMMITTED has a snapshot for each (routing.transaction_reads, and READ ONLY). No server
@@ -49,19 +49,23 @@ struct routing {
     struct session *session; /* whose it is, while it waits */
     uint64_t late_us;        /* until when a read may wait for a replica; 0: it did not have to */
     uint64_t opened_us;      /* of a link that was opened too late for it; 0: there was none */
-    uint32_t left; /* bytes of the batch at hand that were not taken with the replica's link */
-    uint32_t mute; /* messages that the client has had already: they are not told again */
-    uint8_t node;  /* of the replica that it asks */
-    bool strict;   /* the batch must see what the session has seen */
-    bool checked;  /* the link shows enough */
-    bool again;    /* the primary is to answer what a replica couldn't */
-    bool reads;    /* it reads, so where a replica has to be is asked for at each write */
-    bool unnoted;  /* it has seen something while nobody counted */
-    bool whole;    /* its transaction is the replica's: pool/route_whole.h */
-    bool ending;   /* what may end that was sent */
-    bool bound;    /* to its unnamed portal: what may end that, once it is executed */
-    bool chained;  /* and another one has begun, in which nothing was done */
-    bool strays;   /* such a transaction has had to fail: the next ones are the primary's */
+    uint32_t left;    /* bytes of the batch at hand that were not taken with the replica's link */
+    uint32_t mute;    /* messages that the client has had already: they are not told again */
+    uint8_t node;     /* of the replica that it asks */
+    bool strict;      /* the batch must see what the session has seen */
+    bool checked;     /* the link shows enough */
+    bool again;       /* the primary is to answer what a replica couldn't */
+    bool reads;       /* it reads, so where a replica has to be is asked for at each write */
+    bool unnoted;     /* it has seen something while nobody counted */
+    bool whole;       /* its transaction is the replica's: pool/route_whole.h */
+    bool ending;      /* what may end that was sent */
+    bool bound;       /* to its unnamed portal: what may end that, once it is executed */
+    bool chained;     /* and another one has begun, in which nothing was done */
+    bool strays;      /* such a transaction has had to fail: the next ones are the primary's */
+    uint8_t home;     /* where strict reads stay, pool/route_stay.h; or NODES_NONE */
+    uint8_t to;       /* for where it is leaving that; or NODES_NONE */
+    uint8_t tries;    /* reads after which it goes there by way of the primary */
+    uint64_t look_us; /* when it looks at another one */
     enum route last;
 };
 

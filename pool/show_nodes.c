@@ -55,7 +55,7 @@ static void add_reads(const struct engine *engine, struct admin_table *table,
     counts[ROUTE_REPLICA] = primary ? 0 : counts[ROUTE_REPLICA]; /* its own has those of all */
     uint64_t chosen =
         counts[ROUTE_ANY] + counts[ROUTE_CONFIGURED] + counts[ROUTE_ASKED] + counts[ROUTE_RULE];
-    const uint64_t reasons[] = {counts[ROUTE_UNKNOWN],
+    const uint64_t reasons[] = {counts[ROUTE_UNKNOWN] + counts[ROUTE_MOVES],
                                 counts[ROUTE_BEHIND],
                                 counts[ROUTE_NO_REPLICA],
                                 counts[ROUTE_AGAIN],

@@ -11,12 +11,16 @@ _Static_assert(LIMIT_NODES <= 32, "a bit each");
  * of one place must not be told apart by what jitters. */
 enum { LATENCY_FLOOR_US = 1000 };
 
+static uint64_t latency_us(const struct balance_node *node)
+{
+    return node->latency_us < LATENCY_FLOOR_US ? LATENCY_FLOOR_US : node->latency_us;
+}
+
 uint64_t balance_load(const struct balance_node *node)
 {
     ASSERT(node->weight > 0);
-    uint64_t latency_us = node->latency_us < LATENCY_FLOOR_US ? LATENCY_FLOOR_US : node->latency_us;
     uint64_t work = (uint64_t)node->busy + node->waiting + 1;
-    return work * latency_us * LIMIT_WEIGHT_MAX / node->weight;
+    return work * latency_us(node) * LIMIT_WEIGHT_MAX / node->weight;
 }
 
 /* The n-th candidate, from 0. */
@@ -84,4 +88,36 @@ uint32_t balance_choose(enum balance balance, uint32_t candidates, const struct 
         return by_turns(candidates, turn);
     }
     UNREACHABLE();
+}
+
+/* --- staying ---------------------------------------------------------------------------------- */
+
+/* What is to be even: work for power. */
+struct share {
+    uint64_t work, power;
+};
+
+static struct share share_of(enum balance balance, const struct balance_node *node)
+{
+    switch (balance) {
+    case BALANCE_LEAST_BUSY: { /* what is under way now may be long; the mean has what is short */
+        uint64_t now_milli = ((uint64_t)node->busy + node->waiting) * 1000;
+        uint64_t power = (uint64_t)node->weight * 1000 * LATENCY_FLOOR_US / latency_us(node);
+        return (struct share){node->busy_milli + now_milli, power == 0 ? 1 : power};
+    }
+    case BALANCE_WEIGHTED:
+        return (struct share){node->reads, node->weight};
+    case BALANCE_ROUND_ROBIN:
+        return (struct share){node->reads, 1};
+    }
+    UNREACHABLE();
+}
+
+bool balance_leaves(enum balance balance, const struct balance_node *here,
+                    const struct balance_node *there, struct random *random)
+{
+    struct share from = share_of(balance, here), to = share_of(balance, there);
+    uint64_t left = from.work * to.power, right = to.work * from.power;
+    /* (work - m) / power is the same at both for m = (left - right) / (the sum of the powers). */
+    return left > right && random_below(random, from.work * (from.power + to.power)) < left - right;
 }

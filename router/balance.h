@@ -8,11 +8,20 @@
  *   weighted      at random, in proportion to the weights
  *   round_robin   one after the other; weights don't count
  *
+ * That is for reads that any of them may take. A session that must not see less than before stays
+ * at one server, so that it needs few polls; from time to time it looks at another one, drawn at
+ * random, and leaves its own with the probability by which, if all sessions there did so, both
+ * would have the same to do for their power: by what they are at (least_busy), by their reads and
+ * weights (weighted), or by their reads alone (round_robin). So sessions spread out again when a
+ * server has come back, all at once or one by one; between servers that are even nobody moves, and
+ * a few between those that nearly are.
+ *
  * Pure, and determined by the generator that is given.
  */
 #ifndef ROUTER_BALANCE_H
 #define ROUTER_BALANCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/random.h"
@@ -25,6 +34,10 @@ struct balance_node {
     uint32_t waiting;    /* those in line for it */
     uint32_t latency_us; /* from question to answer of a probe; 0: not known */
     uint32_t weight;     /* LIMIT_WEIGHT_MIN .. LIMIT_WEIGHT_MAX: of its power */
+
+    /* For balance_leaves alone: of late. */
+    uint32_t reads;      /* that it was given in 1000 s */
+    uint32_t busy_milli; /* statements that it was at, in the mean; thousandths */
 };
 
 /* How long a statement would be under way: what the server has to do and this one, at its power, as
@@ -36,5 +49,9 @@ uint64_t balance_load(const struct balance_node *node);
  * first. */
 uint32_t balance_choose(enum balance balance, uint32_t candidates, const struct balance_node *nodes,
                         uint32_t *turn, struct random *random);
+
+/* Whether a session that stays at one server is to leave it for another one. */
+bool balance_leaves(enum balance balance, const struct balance_node *here,
+                    const struct balance_node *there, struct random *random);
 
 #endif

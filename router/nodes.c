@@ -477,6 +477,14 @@ static void note_changes(struct nodes *nodes, uint32_t at, const struct node_ans
     }
 }
 
+/* Slowly up and quickly down: what makes a single answer late is mostly chance, and the first one
+ * of a server that has just started takes long. */
+static uint64_t smoothed(uint64_t latency_us, uint64_t took_us)
+{
+    uint64_t weight = latency_us == 0 ? 0 : took_us < latency_us ? 1 : 7;
+    return (latency_us * weight + took_us) / (weight + 1);
+}
+
 static void keep_answer(struct node *node, const struct node_answer *answer, uint64_t lsn)
 {
     uint64_t took_us = answer->answered_us - answer->asked_us;
@@ -490,8 +498,7 @@ static void keep_answer(struct node *node, const struct node_answer *answer, uin
     node->started_us = answer->started_us;
     node->asked_us = answer->asked_us;
     node->answered_us = answer->answered_us;
-    node->latency_us =
-        node->latency_us == 0 ? took_us + 1 : (node->latency_us * 7 + took_us + 1) / 8;
+    node->latency_us = smoothed(node->latency_us, took_us + 1);
 }
 
 /* One event for as long as it holds. */

@@ -119,7 +119,8 @@ Test(balance, load_by_work_latency_and_weight)
     const struct balance_node strong = {.busy = 2, .weight = 3};
     const struct balance_node near = {.latency_us = 900, .weight = 1};
     const struct balance_node far = {.latency_us = 3000, .weight = 1};
-    const struct balance_node worst = {UINT32_MAX, UINT32_MAX, UINT32_MAX, 1};
+    const struct balance_node worst = {
+        .busy = UINT32_MAX, .waiting = UINT32_MAX, .latency_us = UINT32_MAX, .weight = 1};
     cr_assert_lt(balance_load(&idle), balance_load(&busy));
     cr_assert_eq(balance_load(&waiting), balance_load(&busy));
     cr_assert_eq(balance_load(&strong), balance_load(&idle));
@@ -194,4 +195,121 @@ Test(balance, least_busy_goes_by_what_servers_manage)
     cr_expect_lt(most, 200, "%u in one line", most);
     cr_expect_lt(done[2], 200000 * 13 / 100, "%u", done[2]);
     cr_expect_gt(done[2], 200000 * 8 / 100, "%u", done[2]);
+}
+
+/* --- staying ---------------------------------------------------------------------------------- */
+
+enum { SESSIONS = 40 };
+
+/* Sessions that stay at a server each, and read at one pace: how many of each server leave in one
+ * round, in which each looks at one of the others; all go by the figures of before. */
+static uint32_t look_round(enum balance balance, struct balance_node nodes[3], uint32_t count,
+                           uint32_t at[SESSIONS], struct random *random)
+{
+    uint32_t moved = 0, sessions[3] = {0};
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        sessions[at[i]]++;
+    }
+    for (uint32_t node = 0; node < count; node++) {
+        nodes[node].reads = sessions[node] * 1000;
+        nodes[node].busy_milli = sessions[node] * 10;
+    }
+    for (uint32_t i = 0; i < SESSIONS; i++) {
+        uint32_t to = (at[i] + 1 + (uint32_t)random_below(random, count - 1)) % count;
+        if (balance_leaves(balance, &nodes[at[i]], &nodes[to], random)) {
+            at[i] = to;
+            moved++;
+        }
+    }
+    return moved;
+}
+
+/* All are at the first server when the others come back; how many are at each, in the mean of what
+ * comes behind the first rounds, and how many move in such a round. */
+static double spread(enum balance balance, struct balance_node nodes[3], uint32_t count,
+                     double ret_means[3])
+{
+    enum { ROUNDS = 2000, FIRST = 10 };
+    struct random random = {11};
+    uint32_t at[SESSIONS] = {0}, moved = 0;
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        uint32_t now = look_round(balance, nodes, count, at, &random);
+        for (uint32_t i = 0; round >= FIRST && i < SESSIONS; i++) {
+            ret_means[at[i]] += 1.0 / (ROUNDS - FIRST);
+        }
+        moved += round < FIRST ? 0 : now;
+    }
+    return (double)moved / (ROUNDS - FIRST);
+}
+
+static void expect_about(double found, double wanted, const char *what)
+{
+    cr_expect(found > wanted - 2 && found < wanted + 2, "%s: %.1f, wanted %.1f", what, found,
+              wanted);
+}
+
+Test(balance, sessions_that_stay_spread_out_again)
+{
+    for (enum balance balance = BALANCE_LEAST_BUSY; balance <= BALANCE_ROUND_ROBIN; balance++) {
+        struct balance_node nodes[3] = {idle, idle, idle};
+        double means[3] = {0};
+        double moved = spread(balance, nodes, 3, means);
+        for (uint32_t node = 0; node < 3; node++) {
+            expect_about(means[node], SESSIONS / 3.0, "a third each");
+        }
+        cr_expect(moved < SESSIONS * 0.15, "%.1f move in each round", moved);
+    }
+}
+
+Test(balance, sessions_that_stay_keep_to_the_weights)
+{
+    for (enum balance balance = BALANCE_LEAST_BUSY; balance <= BALANCE_ROUND_ROBIN; balance++) {
+        struct balance_node nodes[3] = {idle, idle, idle};
+        double means[3] = {0};
+        nodes[1].weight = 3;
+        (void)spread(balance, nodes, 2, means);
+        double share = balance == BALANCE_ROUND_ROBIN ? 0.5 : 0.75;
+        expect_about(means[1], SESSIONS * share, "by the weights");
+    }
+}
+
+Test(balance, a_half_moves_at_once_and_not_all)
+{
+    struct balance_node nodes[3] = {idle, idle, idle};
+    struct random random = {5};
+    uint32_t at[SESSIONS] = {0};
+    uint32_t moved = look_round(BALANCE_LEAST_BUSY, nodes, 2, at, &random);
+    cr_expect(moved > SESSIONS / 4 && moved < SESSIONS * 3 / 4, "%u", moved);
+}
+
+Test(balance, nobody_leaves_for_what_is_not_better)
+{
+    struct random random = {3};
+    for (enum balance balance = BALANCE_LEAST_BUSY; balance <= BALANCE_ROUND_ROBIN; balance++) {
+        struct balance_node here = {.weight = 2, .reads = 200, .busy_milli = 200};
+        struct balance_node even = {.weight = 2, .reads = 200, .busy_milli = 200};
+        struct balance_node nothing = {.weight = 1};
+        for (uint32_t i = 0; i < 1000; i++) {
+            cr_assert_not(balance_leaves(balance, &here, &even, &random));
+            cr_assert_not(balance_leaves(balance, &nothing, &nothing, &random));
+        }
+    }
+    /* Few and slow, or many at it right now. */
+    struct balance_node here = {.weight = 1, .busy_milli = 500};
+    struct balance_node slow = {.weight = 1, .busy_milli = 100, .latency_us = 5000};
+    struct balance_node busy = {.weight = 1, .busy_milli = 100, .busy = 1};
+    for (uint32_t i = 0; i < 1000; i++) {
+        cr_assert_not(balance_leaves(BALANCE_LEAST_BUSY, &here, &slow, &random));
+        cr_assert_not(balance_leaves(BALANCE_LEAST_BUSY, &here, &busy, &random));
+    }
+    struct balance_node most = {.weight = LIMIT_WEIGHT_MAX,
+                                .busy = 1000000,
+                                .waiting = 1000000,
+                                .busy_milli = UINT32_MAX,
+                                .reads = UINT32_MAX};
+    struct balance_node least = {.weight = 1, .latency_us = UINT32_MAX};
+    for (enum balance balance = BALANCE_LEAST_BUSY; balance <= BALANCE_ROUND_ROBIN; balance++) {
+        (void)balance_leaves(balance, &most, &least, &random);
+        cr_assert_not(balance_leaves(balance, &least, &most, &random));
+    }
 }

@@ -217,6 +217,21 @@ Test(nodes, refusal_silence_and_names)
     free(nodes);
 }
 
+Test(nodes, latency_rises_slowly_and_falls_quickly)
+{
+    struct nodes *nodes = fresh(1, false, 10000);
+    const uint64_t took_us[] = {16000, 1000, 1000, 1000, 1000, 40000};
+    const uint64_t shown_us[] = {16001, 8501, 4751, 2876, 1938, 6695};
+    for (size_t i = 0; i < sizeof(took_us) / sizeof(took_us[0]); i++) {
+        struct node_answer answer = answer_at(1 + i * 1000, false, 1, 1000000);
+        answer.answered_us = answer.asked_us + took_us[i];
+        nodes_answered(nodes, 0, &answer);
+        cr_expect_eq(nodes->nodes[0].latency_us, shown_us[i], "%zu: %llu", i,
+                     (unsigned long long)nodes->nodes[0].latency_us);
+    }
+    free(nodes);
+}
+
 Test(nodes, an_incarnation_is_one_run_of_one_server)
 {
     struct nodes *nodes = fresh(2, false, 10000);
