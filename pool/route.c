@@ -227,8 +227,9 @@ static enum route decide(struct engine *engine, struct session *session,
     if (is_refused(session, batch)) {
         return ROUTE_REFUSED;
     }
+    bool known = pool_facts_state(engine, session) == POOL_FACTS_KNOWN;
     if (why != ROUTE_REPLICA) {
-        return why;
+        return why == ROUTE_NOT_A_READ && !known && !batch->other ? ROUTE_CATALOG : why;
     }
     if (batch->in_transaction && !may_read_for_transaction(session)) {
         return ROUTE_TRANSACTION;
@@ -236,9 +237,7 @@ static enum route decide(struct engine *engine, struct session *session,
     if (topology == NULL || topology->ticks == NULL) {
         return ROUTE_NO_REPLICA;
     }
-    return pool_facts_state(engine, session) == POOL_FACTS_KNOWN
-               ? decide_read(engine, session, batch, topology)
-               : ROUTE_CATALOG;
+    return known ? decide_read(engine, session, batch, topology) : ROUTE_CATALOG;
 }
 
 /* The same; *ret_waits if it shall wait for a replica. */
@@ -266,6 +265,13 @@ static void note_route(struct session *session, enum route route)
     session->pool->routed[route]++;
     lender->routed[route] += lender != session->pool;
     lender->waited += routing->late_us != 0;
+}
+
+/* The replica does not answer it: it counts where it is answered. */
+static void uncount(struct session *session, struct pool *replica)
+{
+    session->pool->routed[ROUTE_REPLICA]--;
+    replica->routed[ROUTE_REPLICA]--;
 }
 
 bool route_ask(struct engine *engine, struct session *session, const uint8_t *at, uint32_t have,
@@ -358,6 +364,7 @@ bool route_turns_back(struct engine *engine, struct session *session)
     if (session->lender == session->pool || session->state != SESSION_READY) {
         return false;
     }
+    uncount(session, session->lender);
     session->lender = session->pool;
     session->routing->again = true;
     session_resume_later(engine, session);
@@ -374,14 +381,13 @@ static void give_back_unused(struct engine *engine, struct session *session)
     struct routing *routing = session->routing;
     struct link *link = session->link;
     session->link = NULL;
+    uncount(session, session->lender);
     routing->again = true;
     if (topology != NULL && topology->ticks != NULL) {
         pool_nodes_want(engine, topology, ticks_next(topology->ticks));
         if (route_wait_may(engine, session, topology, ROUTE_BEHIND)) {
             routing->again = false;
             routing->opened_us = link->ready_us;
-            session->pool->routed[ROUTE_REPLICA]--; /* it is asked about once more */
-            session->lender->routed[ROUTE_REPLICA]--;
             session->lender->waited -= routing->late_us != 0;
         }
     }
@@ -613,6 +619,7 @@ void route_again(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
     struct routing *routing = owner->routing;
+    uncount(owner, link->pool);
     routing->again = true;
     routing->mute = link->synthesised;
     forget_parsed(engine, link);
@@ -640,6 +647,7 @@ bool route_survives(struct engine *engine, struct link *link)
     if (link->heal.len > 0 && !heal_put_back(engine, link, 0)) {
         return false;
     }
+    uncount(owner, link->pool);
     owner->routing->again = true;
     owner->routing->mute = link->synthesised;
     route_whole_again(owner);

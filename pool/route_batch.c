@@ -44,6 +44,7 @@ bool route_batch_plan(struct engine *engine, const struct session *session, stru
     }
     batch->writes |= plan->own_class == PLAN_WRITE || plan->own_class == PLAN_DDL ||
                      (plan->touches & PLAN_TOUCH_COPY_FROM) != 0;
+    batch->other |= plan->own_class != PLAN_READ || plan->own_touches != 0;
     bool reads = facts.class == PLAN_READ && facts.touches == 0;
     if ((!reads && !(batch->whole && route_whole_declares(plan, &facts))) || session->pins != 0 ||
         (facts.local & local) != 0) {

@@ -21,6 +21,7 @@ struct route_batch {
     bool in_transaction;     /* that its statements are a part of: the caller's to say */
     bool whole;              /* likewise: they begin one that is a replica's (pool/route_whole.h) */
     bool writes;             /* some statement is one that writes, by itself */
+    bool other;              /* some statement is none that reads, by itself */
     bool rule_primary, rule_replica; /* some statement's rule says so */
 };
 

@@ -256,6 +256,7 @@ def _():
     # With check_state the connection stays the session's for a moment, and what goes there is not asked for.
     with proxied({"check_state": False}) as proxy, Wire(proxy.port) as client:
         client.login("postgres", "app")
+        eventually(lambda: 0 not in where.ran_on(client, "TABLE t"), "a replica is read", 20)
         before = counted(proxy)
         marks = [where.marked("TABLE t") for _ in range(20)]
         for _, sql in marks:
