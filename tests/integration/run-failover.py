@@ -18,12 +18,12 @@ suite = Suite("failover", check_limit_s=120)
 
 
 @contextlib.contextmanager
-def servers(replicas=1):
+def servers(replicas=1, **options):
     """A primary with a table, and its replicas."""
     with contextlib.ExitStack() as stack:
         primary = stack.enter_context(Cluster())
         primary.psql("CREATE TABLE t (a int)")
-        yield [primary, *(stack.enter_context(Replica(primary)) for _ in range(replicas))]
+        yield [primary, *(stack.enter_context(Replica(primary, options)) for _ in range(replicas))]
 
 
 def config(hosts, failover_wait="20s", workers=1, **pool):
@@ -199,6 +199,45 @@ def _():
             true("2 primaries" in result.errors[0]["D"], str(result.errors))
             history = proxy.admin("SHOW FAILOVERS")
             true(history[0]["to"] == "" and "2 primaries on timeline 2" in history[0]["reason"], str(history))
+            # One that is silent may still be one; as a replica it is none.
+            other.pause()
+            eventually(lambda: states(proxy)[2][0] == "down", "it is seen", 10)
+            equal(client.query("INSERT INTO t VALUES (3)").sqlstate, "57P03", "with one that is silent")
+            other.become_standby(one)
+            other.resume()
+            eventually(lambda: states(proxy)[1] == ("up", "yes"), "the one that is left is the primary", 20)
+            client.rows("INSERT INTO t VALUES (4)")
+            equal(port_of(client), one.port, "the server")
+            equal(one.psql("SELECT string_agg(a::text, ' ' ORDER BY a) FROM t WHERE a > 1"), "4", "what was written")
+
+
+@suite.check("replicas are read while there is no primary, and the one that follows the next is read again")
+def _():
+    where = "SELECT current_setting('port')"
+    with servers(2, wal_retrieve_retry_interval="200ms") as (primary, one, other):
+        both = config([primary, one, other])
+        both["databases"]["app"]["routing"]["max_lag"] = "60s"
+        ports = {str(one.port), str(other.port)}
+        with Howdah(config=both) as proxy, connect(proxy) as client, connect(proxy) as careless:
+            careless.rows("SET howdah.consistency = 'eventual'")
+            client.rows("INSERT INTO t VALUES (1)")
+            eventually(lambda: client.scalar(where) in ports, "replicas are read", 15)
+            equal(client.scalar("SELECT count(*) FROM t"), "1", "rows")
+            eventually(lambda: careless.scalar(where) in ports, "replicas are read", 15)
+            eventually(lambda: other.psql("SELECT count(*) FROM t") == "1", "all is replicated")
+            no_links_lent(proxy)
+            primary.pause(signal.SIGQUIT)
+            eventually(lambda: states(proxy)[0] == ("down", "yes"), "it is seen", 8)
+            true(careless.scalar(where) in ports, "where it is read without a primary")
+            other.become_standby(one)
+            other.reload()
+            one.promote()
+            client.rows("INSERT INTO t VALUES (2)")
+            equal(one.psql("SELECT count(*) FROM t WHERE a = 2"), "1", "what was written")
+            eventually(lambda: states(proxy)[1:] == [("up", "yes"), ("up", "no")], "it follows", 20)
+            for reader in (client, careless):
+                eventually(lambda reader=reader: reader.scalar(where) == str(other.port), "it is read", 20)
+            equal(client.scalar("SELECT count(*) FROM t"), "2", "rows")
 
 
 @suite.check("a reload of hosts or of the service login ends nothing that is under way at the same primary")

@@ -275,6 +275,12 @@ class Replica(Cluster):
                              self.primary.dsn(), "-X", "stream", "-c", "fast"]), cwd="/")
         self._write("standby.signal", "")
 
+    def become_standby(self, primary):
+        """Follows that one from its next start on, or (if it is a standby) from its next reload()."""
+        self.options["primary_conninfo"] = primary.dsn()
+        self._write("standby.signal", "")
+        self._write_config()
+
     def promote(self):
         """Makes it a primary on the next timeline; returns when it is."""
         run(self._as_server([self.tool("pg_ctl"), "promote", "-w", "-D", self.data_dir]), cwd="/")
