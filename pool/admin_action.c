@@ -13,6 +13,7 @@
 #include "pool/core.h"
 #include "pool/lend.h"
 #include "pool/link.h"
+#include "pool/modes.h"
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/session.h"
@@ -260,6 +261,7 @@ void admin_reconnect(struct engine *engine, struct admin_task *task)
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
         if (concerns(task, pool)) {
             pool->epoch++;
+            modes_forget(pool);
             close_idle(engine, pool);
         }
     }

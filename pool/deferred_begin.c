@@ -8,6 +8,7 @@
 #include "pool/deferred_answer.h"
 #include "pool/deferred_batch.h"
 #include "pool/link.h"
+#include "pool/modes.h"
 #include "pool/options.h"
 #include "pool/own.h"
 #include "pool/pool.h"
@@ -202,10 +203,19 @@ bool deferred_begin_send(struct engine *engine, struct session *session)
     struct link *link = session->link;
     ASSERT(session->begin == BEGIN_DEFERRED);
     session->begin = BEGIN_NONE; /* from now on it is the link's status that tells */
-    if (!link_due_executed(engine, link, 1, (struct due_entry){.begins = true})) {
+    struct plan_modes modes = session->begin_modes;
+    bool asks = modes_ask(engine, session);
+    if (session->lender != session->pool) { /* its defaults may be others than the primary's */
+        modes.isolation = PLAN_REPEATABLE_READ;
+        modes.read_only = PLAN_CHOICE_YES;
+    }
+    if (!link_due_executed(engine, link, asks ? 2 : 1, (struct due_entry){.begins = true})) {
         return false;
     }
-    write_begin(&engine->scratch, &session->begin_modes);
+    write_begin(&engine->scratch, &modes);
+    if (asks) {
+        modes_write(engine, session);
+    }
     link->unsynced = true;
     link->begun = true;
     link->heal.incomplete |= /* what is sent again would find the transaction failed */

@@ -1,4 +1,5 @@
 #include "pool/pool.h"
+#include "pool/modes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -491,6 +492,7 @@ void pool_take_server(struct engine *engine, struct pool *pool)
         pool_set_password(pool, server->password);
     }
     pool_facts_forget(pool);
+    modes_forget(pool);
     pool->dsn_password = server->password != NULL;
     pool->has_keys = false;
     free(pool->failure);

@@ -111,6 +111,8 @@ struct pool {
     struct hub *hub; /* listens for its sessions (pool/listen.h); NULL = nobody listens */
 
     struct settings *baseline; /* what a fresh link reports; NULL until the first has logged in */
+    uint8_t isolation;         /* enum plan_isolation: the servers' default (pool/modes.h) */
+    uint64_t isolation_term, isolation_due_us; /* of which term it is; when it is to be asked for */
     char *server_version;
     struct welcome welcomes[POOL_WELCOMES];
     uint32_t welcome_next;

@@ -8,6 +8,7 @@
 #include "pool/core.h"
 #include "pool/link.h"
 #include "pool/listen.h"
+#include "pool/modes.h"
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/route.h"
@@ -93,7 +94,8 @@ static bool must_be_whole(const struct due_entry *head, uint8_t type, uint32_t b
 {
     switch (type) {
     case BACKEND_DATA_ROW:
-        return head != NULL && (head->flags & DUE_FLAG_ASK) != 0 && body_bytes <= LIMIT_STATE_BYTES;
+        return head != NULL && ((head->flags & DUE_FLAG_ASK) != 0 || head->begins) &&
+               body_bytes <= LIMIT_STATE_BYTES;
     case BACKEND_READY_FOR_QUERY:
     case BACKEND_PARAMETER_STATUS:
         return true;
@@ -194,6 +196,8 @@ static uint32_t take(struct relay *relay, uint8_t *at, uint32_t have)
         ASSERT(head != NULL);
         if ((head->flags & DUE_FLAG_ASK) != 0) {
             state_row(link, at + MESSAGE_HEADER_BYTES, whole ? body_bytes : 0);
+        } else if (head->begins) {
+            modes_told(relay->engine, link, at + MESSAGE_HEADER_BYTES, whole ? body_bytes : 0);
         }
     } else {
         relay_note_message(relay, at, total);

@@ -10,6 +10,7 @@
 #include "pool/deferred_begin.h"
 #include "pool/heal.h"
 #include "pool/link.h"
+#include "pool/modes.h"
 #include "pool/options.h"
 #include "pool/own.h"
 #include "pool/pool.h"
@@ -166,17 +167,14 @@ static enum route choose(struct engine *engine, struct session *session,
 
 /* Whether each statement of the session's transaction has a snapshot of its own, and it is allowed
  * to take it at a replica. */
-static bool may_read_for_transaction(const struct session *session)
+static bool may_read_for_transaction(const struct engine *engine, const struct session *session)
 {
-    const struct plan_modes *modes = &session->begin_modes;
     bool until_write = session->pool->database->transaction_reads == TRANSACTION_READS_UNTIL_WRITE;
-    const char *usual = settings_get(session->settings, "default_transaction_isolation");
-    bool committed = modes->isolation == PLAN_READ_COMMITTED ||
-                     modes->isolation == PLAN_READ_UNCOMMITTED ||
-                     (modes->isolation == PLAN_ISOLATION_DEFAULT &&
-                      (usual == NULL || strncasecmp(usual, "read ", 5) == 0));
-    return session->begin == BEGIN_DEFERRED && committed &&
-           (until_write || modes->read_only == PLAN_CHOICE_YES);
+    if (session->begin != BEGIN_DEFERRED || !(until_write || modes_read_only(session))) {
+        return false;
+    }
+    enum plan_isolation isolation = modes_isolation(engine, session);
+    return isolation == PLAN_READ_COMMITTED || isolation == PLAN_READ_UNCOMMITTED;
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -218,7 +216,7 @@ static enum route decide(struct engine *engine, struct session *session,
     if (session->owns_link) {
         return ROUTE_SESSION;
     }
-    batch->whole = route_whole_may(session);
+    batch->whole = route_whole_may(engine, session);
     batch->in_transaction = session->begin != BEGIN_NONE && !batch->whole;
     enum route why = route_batch_read(engine, session, at, have, batch);
     if (batch->need > have) {
@@ -231,7 +229,7 @@ static enum route decide(struct engine *engine, struct session *session,
     if (why != ROUTE_REPLICA) {
         return why == ROUTE_NOT_A_READ && !known && !batch->other ? ROUTE_CATALOG : why;
     }
-    if (batch->in_transaction && !may_read_for_transaction(session)) {
+    if (batch->in_transaction && !may_read_for_transaction(engine, session)) {
         return ROUTE_TRANSACTION;
     }
     if (topology == NULL || topology->ticks == NULL) {

@@ -1,17 +1,16 @@
 #include "pool/route_whole.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/error.h"
 #include "base/limits.h"
 #include "pool/core.h"
 #include "pool/deferred_begin.h"
+#include "pool/modes.h"
 #include "pool/pool.h"
 #include "pool/refusal.h"
 #include "pool/session_pass.h"
 #include "pool/session_query.h"
-#include "pool/settings.h"
 #include "pool/state.h"
 #include "pool/statement.h"
 #include "protocol/frontend.h"
@@ -21,36 +20,10 @@
 
 /* --- which transactions ----------------------------------------------------------------------- */
 
-/* What the session has set, else what its server has reported; "": neither. */
-static const char *setting(const struct session *session, const char *name)
+bool route_whole_may(const struct engine *engine, const struct session *session)
 {
-    const char *value = settings_get(session->settings, name);
-    if (value == NULL) {
-        value = pool_reported(session->pool, name);
-    }
-    return value == NULL ? "" : value;
-}
-
-static bool is_on(const char *value)
-{
-    return strcasecmp(value, "on") == 0 || strcasecmp(value, "true") == 0 ||
-           strcasecmp(value, "yes") == 0 || strcmp(value, "1") == 0;
-}
-
-bool route_whole_may(const struct session *session)
-{
-    const struct plan_modes *modes = &session->begin_modes;
-    if (session->begin != BEGIN_DEFERRED || session->routing->strays) {
-        return false;
-    }
-    bool repeatable =
-        modes->isolation == PLAN_REPEATABLE_READ ||
-        (modes->isolation == PLAN_ISOLATION_DEFAULT &&
-         strcasecmp(setting(session, "default_transaction_isolation"), "repeatable read") == 0);
-    bool read_only = modes->read_only == PLAN_CHOICE_YES ||
-                     (modes->read_only == PLAN_CHOICE_DEFAULT &&
-                      is_on(setting(session, "default_transaction_read_only")));
-    return repeatable && read_only;
+    return session->begin == BEGIN_DEFERRED && !session->routing->strays &&
+           modes_isolation(engine, session) == PLAN_REPEATABLE_READ && modes_read_only(session);
 }
 
 /* --- which statements ------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* Transactions that are a replica's from their first statement to their end: those that begin as
- * REPEATABLE READ READ ONLY, by what BEGIN says or by the session's defaults.
+ * REPEATABLE READ READ ONLY, by what BEGIN says or by defaults (pool/modes.h).
  *
  * Such a transaction has one snapshot, so all of it is one server's. Its BEGIN is deferred; where
  * the first statement may be read, BEGIN goes with it:
@@ -40,7 +40,7 @@ enum { WHOLE_REFUSED = STATEMENTS_REFUSED - 1 };
 
 /* Whether the transaction that the session has begun, and no server knows of, may be a replica's as
  * a whole. */
-bool route_whole_may(const struct session *session);
+bool route_whole_may(const struct engine *engine, const struct session *session);
 
 /* Whether a statement with this plan, which does that, makes a cursor over what may be read. */
 bool route_whole_declares(const struct plan *plan, const struct facts *facts);

@@ -3,6 +3,7 @@
 has written before, and what becomes of them when a replica fails. (run-routing.py has which statements run where.)"""
 
 import contextlib
+import itertools
 import os
 import sys
 import threading
@@ -184,6 +185,31 @@ def _():
                     count -= step == query("ROLLBACK") and number > 0
                     wanted = transcript(direct.send(step).ready(count))
                     equal(transcript(client.send(step).ready(count)), wanted, f"{name}, step {number}: {step[:60]!r}")
+
+
+@suite.check("it may be so by the role's default, which no BEGIN and no session says")
+def _():
+    trio.sql("CREATE ROLE careful SUPERUSER LOGIN")
+    trio.sql("ALTER ROLE careful SET default_transaction_isolation = 'repeatable read'")
+    config = trio.config(replicas=(1,), user="careful", service={"user": "postgres"},
+                         routing={"wait_for_replica": LONG})
+    with Heartbeat(trio), Howdah(config=config) as proxy:
+        all_up(proxy, 2)
+        with client_of(proxy) as client, client_of(proxy) as writer:
+            def one(turn):
+                client.query("BEGIN READ ONLY")
+                places = where.ran_on(client, "TABLE t")
+                before = client.scalar("SELECT v FROM written")
+                writer.query(f"UPDATE written SET v = {turn}")
+                trio.caught_up(1)
+                equal(client.scalar("SELECT v FROM written"), before, f"what it reads twice, at {places}")
+                equal(client.scalar("SHOW transaction_isolation"), "repeatable read")
+                client.query("COMMIT")
+                return places
+
+            turns = itertools.count(800)
+            eventually(lambda: one(next(turns)) == {1}, "it is the replica's", 20)
+            equal(one(next(turns)), {1}, "place of the next one")
 
 
 @suite.check("what is sent right behind its end is outside of it")

@@ -245,6 +245,10 @@ READ_ONLY = {
         "- BEGIN READ ONLY ;; R SELECT * FROM t ;; R=7 SELECT 7 ;; - COMMIT ;; R SELECT 1",
     "a standby cannot be serializable":
         "- BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY ;; T SELECT count(*) FROM t ;; P SELECT 1 ;; - COMMIT",
+    "read only by default":
+        "- SET default_transaction_read_only = on ;; R SELECT 1 ;; - BEGIN ;; R TABLE t ;; R=7 SELECT 7 ;; - COMMIT",
+    "read only by default, and not by BEGIN":
+        "- SET default_transaction_read_only = on ;; R SELECT 1 ;; - BEGIN READ WRITE ;; P TABLE t ;; - COMMIT",
     "nor defer": "- BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE ;; T SELECT count(*) FROM t ;;"
         " - COMMIT",
     "a write in a read-only transaction is refused":
