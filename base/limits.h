@@ -23,6 +23,9 @@
 /* A cancel key of protocol 3.2: 4 to 256 bytes (protocol chapter, BackendKeyData) */
 #define LIMIT_CANCEL_KEY_BYTES 256
 
+/* A server's numeric address with its NUL: INET6_ADDRSTRLEN is 46, and a scope may follow */
+#define LIMIT_ADDRESS_BYTES 64
+
 /* A prepared statement or portal name that we look up; PostgreSQL sets no bound below the message's
  * own. Longer names are refused with 54000. */
 #define LIMIT_STATEMENT_NAME_BYTES 4096

@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "daemon/resolver.h"
 #include "daemon/socket.h"
 #include "daemon/tcp.h"
@@ -31,8 +32,9 @@ struct dial {
     uint32_t next; /* address to be tried */
     int fd;        /* of the attempt under way; -1 */
     uint16_t port;
-    char host[256];      /* for messages */
-    char why[WHY_BYTES]; /* of the last attempt that failed */
+    char host[256];                    /* for messages */
+    char address[LIMIT_ADDRESS_BYTES]; /* of the attempt under way; "" = a Unix socket */
+    char why[WHY_BYTES];               /* of the last attempt that failed */
 };
 
 static void try_next(struct dial *dial);
@@ -53,7 +55,7 @@ static void finish(struct dial *dial, int code)
         code = ERR_CONNECT;
     }
     event.code = code;
-    event.text = code == 0 ? NULL : dial->why;
+    event.text = code != 0 ? dial->why : dial->address[0] != '\0' ? dial->address : NULL;
     worker_step(dial->worker, &event);
 }
 
@@ -63,9 +65,12 @@ static void explain(struct dial *dial, int error_number)
         snprintf(dial->why, sizeof(dial->why),
                  "connection to server on socket \"%s/.s.PGSQL.%u\" failed: %s", dial->host,
                  dial->port, strerror(error_number));
-    } else {
-        snprintf(dial->why, sizeof(dial->why), "connection to server at \"%s\", port %u failed: %s",
-                 dial->host, dial->port, strerror(error_number));
+    } else { /* as libpq, whose users look for it */
+        bool is_name = strcmp(dial->host, dial->address) != 0;
+        snprintf(dial->why, sizeof(dial->why),
+                 "connection to server at \"%s\"%s%s%s, port %u failed: %s", dial->host,
+                 is_name ? " (" : "", is_name ? dial->address : "", is_name ? ")" : "", dial->port,
+                 strerror(error_number));
     }
 }
 
@@ -107,6 +112,9 @@ static void try_next(struct dial *dial)
     while (dial->next < dial->answer.count) {
         const struct resolver_address *to = &dial->answer.addresses[dial->next++];
         int family = to->address.ss_family;
+        if (family != AF_UNIX) {
+            resolver_figures(to, dial->address, sizeof(dial->address));
+        }
         dial->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (dial->fd < 0) {
             explain(dial, errno);
@@ -157,7 +165,17 @@ static void use_unix(struct dial *dial)
     dial->answer.count = 1;
 }
 
-static void begin(struct dial *dial, const struct server_options *server)
+/* What was given in figures needs no look-up; `address` goes before the name. */
+static bool use_figures(struct dial *dial, const char *name, const char *address)
+{
+    struct resolver_address *first = &dial->answer.addresses[0];
+    bool known = resolver_numeric(address, dial->port, first) == 0 ||
+                 resolver_numeric(name, dial->port, first) == 0;
+    dial->answer.count = known;
+    return known;
+}
+
+static void begin(struct dial *dial, const struct server_options *server, const char *address)
 {
     const char *name = server->hostaddr != NULL ? server->hostaddr : server->host;
     if (name == NULL) {
@@ -170,8 +188,8 @@ static void begin(struct dial *dial, const struct server_options *server)
     dial->wait.done = on_resolved;
     if (name[0] == '/') {
         use_unix(dial);
-    } else if (resolver_numeric(name, server->port, &dial->answer.addresses[0]) == 0) {
-        dial->answer.count = 1;
+    } else if (use_figures(dial, name, address)) {
+        /* nothing to look up */
     } else if (resolver_ask(&dial->worker->resolver, name, server->port, &dial->wait) == 0) {
         return;
     }
@@ -202,7 +220,7 @@ void dial_start(struct worker *worker, struct handle handle)
     dial->sock = sock;
     dial->worker = worker;
     dial->fd = -1;
-    begin(dial, server);
+    begin(dial, server, engine_address(worker->engine, handle));
 }
 
 void dial_abandon(struct dial *dial)

@@ -1,4 +1,5 @@
-/* Connecting to a server: the address or addresses of its name, each in turn, without blocking.
+/* Connecting to a server, without blocking: to the address that the engine knows (engine_address),
+ * else to that or those of the server's name, each in turn.
  *
  * The outcome is EVENT_DIALED. How long it may take is the engine's business: it closes the handle,
  * and what is under way is abandoned.
@@ -11,7 +12,8 @@
 struct dial;
 struct worker;
 
-/* Makes the handle's socket and connects it to engine_server(handle). */
+/* Makes the handle's socket and connects it to engine_address(handle), or else to
+ * engine_server(handle). */
 void dial_start(struct worker *worker, struct handle handle);
 
 /* Its socket goes away: nothing more is told. */

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/list.h"
 #include "base/random.h"
 #include "daemon/pq_line.h"
@@ -19,7 +20,6 @@ enum {
     ANSWER_MS = 1000,
     RETRY_MS = 100, /* after the first failure; then doubled */
     RETRY_MAX_MS = 4000,
-    ADDRESS_BYTES = 64,
 };
 
 #define RENEW_US (10 * 1000000ULL)
@@ -96,10 +96,11 @@ struct probe {
     bool in_recovery; /* by its last whole answer */
     uint32_t segment_bytes;
     uint64_t renew_us, asked_us, polled_us;
-    char warning[NODE_REASON_BYTES];  /* why the connection could not be renewed; "" = nothing */
-    char lost[NODE_REASON_BYTES];     /* why the last one broke that has answered; "" = nothing */
-    char address[ADDRESS_BYTES];      /* of the next connection */
-    char last_address[ADDRESS_BYTES]; /* of the last that was ready to be asked */
+    char warning[NODE_REASON_BYTES];   /* why the connection could not be renewed; "" = nothing */
+    char lost[NODE_REASON_BYTES];      /* why the last one broke that has answered; "" = nothing */
+    char address[LIMIT_ADDRESS_BYTES]; /* of the next connection */
+    char asked_address[LIMIT_ADDRESS_BYTES]; /* of the one that is asked */
+    char last_address[LIMIT_ADDRESS_BYTES];  /* that has answered last */
 };
 
 static uint64_t now_us(const struct probe *probe)
@@ -202,6 +203,19 @@ static bool truth_of(const struct pq_line *line, enum column column)
     return text != NULL && text[0] == 't';
 }
 
+/* What has answered is what the name leads to, and nothing before. */
+static void take_address(struct probe *probe, const struct node_answer *answer)
+{
+    char why[NODE_REASON_BYTES];
+    const char *now = probe->asked_address, *before = probe->last_address;
+    bool moved = before[0] != '\0' && strcmp(now, before) != 0;
+    memcpy(probe->last_address, probe->asked_address, sizeof(probe->last_address));
+    if (moved) {
+        snprintf(why, sizeof(why), "its name means %s now", now);
+        probe->setup.moved(probe->setup.argument, probe->setup.number, answer, why);
+    }
+}
+
 static void take_answer(struct probe *probe)
 {
     struct pq_line *line = asked(probe);
@@ -230,6 +244,7 @@ static void take_answer(struct probe *probe)
     probe->in_recovery = answer.in_recovery;
     probe->segment_bytes = answer.segment_bytes;
     rest(probe, probe->setup.interval_ms);
+    take_address(probe, &answer);
     probe->setup.answered(probe->setup.argument, probe->setup.number, &answer);
 }
 
@@ -295,8 +310,6 @@ static void make_plain(struct probe *probe)
 /* The new connection takes the place of the one that there was, and is asked. */
 static void take_connection(struct probe *probe)
 {
-    char why[NODE_REASON_BYTES];
-    bool moved = probe->last_address[0] != '\0' && strcmp(probe->address, probe->last_address) != 0;
     if (!pq_line_row(other(probe), PQ_PLAIN_COLUMNS)) {
         fail(probe, NODE_LATE, other(probe)->why);
         return;
@@ -305,11 +318,7 @@ static void take_connection(struct probe *probe)
     probe->at = 1 - probe->at;
     probe->known = probe->polled = false;
     probe->warning[0] = '\0';
-    memcpy(probe->last_address, probe->address, sizeof(probe->address));
-    if (moved) {
-        snprintf(why, sizeof(why), "its name means %s now", probe->address);
-        probe->setup.moved(probe->setup.argument, probe->setup.number, why);
-    }
+    memcpy(probe->asked_address, probe->address, sizeof(probe->address));
     probe->renew_us = now_us(probe) + RENEW_US;
     ask(probe);
 }
@@ -334,13 +343,12 @@ static void go_on_without_name(struct probe *probe, enum node_failure failure, c
  * each attempt. */
 static void choose_address(struct probe *probe, const struct resolver_answer *answer)
 {
-    char first[ADDRESS_BYTES] = "";
+    char first[LIMIT_ADDRESS_BYTES] = "";
     for (uint32_t i = 0; i < answer->count; i++) {
         uint32_t at = (i + probe->attempts) % answer->count;
-        char text[ADDRESS_BYTES] = "";
-        (void)uv_ip_name((const struct sockaddr *)&answer->addresses[at].address, text,
-                         sizeof(text));
-        if (is_connected(probe) && strcmp(text, probe->last_address) == 0) {
+        char text[LIMIT_ADDRESS_BYTES];
+        resolver_figures(&answer->addresses[at], text, sizeof(text));
+        if (is_connected(probe) && strcmp(text, probe->asked_address) == 0) {
             memcpy(probe->address, text, sizeof(text));
             return;
         }
@@ -501,6 +509,8 @@ struct probe *probe_new(const struct probe_setup *setup)
     }
     probe->setup = *setup;
     probe->random.state = setup->seed;
+    snprintf(probe->last_address, sizeof(probe->last_address), "%s", setup->address);
+    probe->setup.address = NULL;
     pq_line_init(&probe->lines[0], setup->worker->epoll_fd, on_first_heard);
     pq_line_init(&probe->lines[1], setup->worker->epoll_fd, on_second_heard);
     probe->wait.done = on_resolved;
@@ -548,5 +558,5 @@ void probe_set_interval(struct probe *probe, uint32_t interval_ms)
 
 const char *probe_address(const struct probe *probe)
 {
-    return is_connected(probe) ? probe->last_address : "";
+    return probe->last_address;
 }

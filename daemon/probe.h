@@ -47,6 +47,7 @@ struct probe_setup {
     struct pq_login login; /* its strings live as long as the probe, or until probe_set_login */
     uint32_t interval_ms;  /* between answer and question */
     uint64_t seed;
+    const char *address; /* that has answered a probe of the same node before; "" = none; copied */
 
     /* Who is told, with the number. They must not end the probe. */
     void *argument;
@@ -59,8 +60,9 @@ struct probe_setup {
     void (*answered)(void *argument, uint32_t number, const struct node_answer *answer);
     /* Returns whether to go on with the connection that there is; of use with NODE_NO_NAME only. */
     bool (*failed)(void *argument, uint32_t number, enum node_failure failure, const char *why);
-    /* Another address than before has accepted the connection. */
-    void (*moved)(void *argument, uint32_t number, const char *why);
+    /* Another address than before has answered, as `answered` is told next. */
+    void (*moved)(void *argument, uint32_t number, const struct node_answer *answer,
+                  const char *why);
 };
 
 /* Begins at once. NULL when memory is out. */
@@ -86,7 +88,7 @@ void probe_hurry(struct probe *probe);
 /* Another interval; a shorter one ends the rest that is under way. */
 void probe_set_interval(struct probe *probe, uint32_t interval_ms);
 
-/* The address that the connection is to; "" = none, or no name was looked up. */
+/* The address that has answered last; "" = none, or no name was looked up. */
 const char *probe_address(const struct probe *probe);
 
 #endif

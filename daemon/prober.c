@@ -153,7 +153,7 @@ static void publish(struct group *group)
         const char *host = options->host != NULL ? options->host : options->hostaddr;
         snprintf(server->host, sizeof(server->host), "%s", host != NULL ? host : "");
         snprintf(server->address, sizeof(server->address), "%s",
-                 group->probes[i] != NULL ? probe_address(group->probes[i]) : "");
+                 nodes_answers(&group->nodes, i) ? probe_address(group->probes[i]) : "");
         server->port = options->port;
         server->weight = options->weight;
     }
@@ -414,12 +414,12 @@ static bool on_failed(void *argument, uint32_t at, enum node_failure failure, co
     return group->nodes.nodes[at].state != NODE_GONE;
 }
 
-static void on_moved(void *argument, uint32_t at, const char *why)
+/* Engines are told of address and answer at once. */
+static void on_moved(void *argument, uint32_t at, const struct node_answer *answer, const char *why)
 {
     struct group *group = argument;
-    nodes_changed(&group->nodes, at, why, worker_now_us(group->prober->worker));
+    nodes_moved(&group->nodes, at, answer, why);
     forget_polls(group, at);
-    tell(group);
 }
 
 /* --- groups ----------------------------------------------------------------------------------- */
@@ -432,7 +432,8 @@ static struct pq_login login_of(const struct group *group, uint32_t at)
                        any ? "postgres" : database->name, NULL);
 }
 
-static void start_probe(struct group *group, uint32_t at)
+/* `address`: where its probe in the group before was answered from. */
+static void start_probe(struct group *group, uint32_t at, const char *address)
 {
     struct prober *prober = group->prober;
     struct probe_setup setup = {
@@ -440,6 +441,7 @@ static void start_probe(struct group *group, uint32_t at)
         .login = login_of(group, at),
         .interval_ms = interval_ms(group),
         .seed = random_next(&prober->random),
+        .address = address,
         .argument = group,
         .number = at,
         .asks = on_asks,
@@ -491,10 +493,9 @@ static void find_places(const struct group *before, const struct database_option
 
 /* Other servers of the same database, or another login: what is known of servers that are in both
  * holds on. The same primary keeps its term. */
-static void go_on(struct group *group, const struct group *before)
+static void go_on(struct group *group, const struct group *before,
+                  const uint32_t places[LIMIT_NODES])
 {
-    uint32_t places[LIMIT_NODES];
-    find_places(before, group->database, places);
     nodes_go_on(&group->nodes, &before->nodes, places);
     const struct nodes *nodes = &group->nodes;
     const struct nodes *was = &before->nodes;
@@ -529,14 +530,18 @@ static void add_group(struct prober *prober, struct snapshot *snapshot,
     group->database = database;
     nodes_init(&group->nodes, &rules, worker_now_us(prober->worker));
     group->term_primary = NODES_NONE;
-    if (before != NULL && before->database->discovers == database->discovers) {
-        go_on(group, before);
+    bool goes_on = before != NULL && before->database->discovers == database->discovers;
+    uint32_t places[LIMIT_NODES] = {0};
+    if (goes_on) {
+        find_places(before, database, places);
+        go_on(group, before, places);
     }
     group->primary_told = group->nodes.primary;
     begin_polls(group, before == NULL ? NULL : before->polls.ticks);
     list_push_back(&prober->groups, &group->node);
     for (uint32_t i = 0; i < database->server_count; i++) {
-        start_probe(group, i);
+        bool stays = goes_on && places[i] != NODES_NONE && before->probes[places[i]] != NULL;
+        start_probe(group, i, stays ? probe_address(before->probes[places[i]]) : "");
     }
     (void)begin_term(group);
     (void)log_news(group);

@@ -1,6 +1,5 @@
 #include "daemon/resolver.h"
 
-#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <uv.h>
 
 #include "base/error.h"
+#include "base/limits.h"
 #include "daemon/worker.h"
 #include "pool/account.h"
 #include "pool/engine.h"
@@ -45,6 +45,14 @@ int resolver_numeric(const char *text, uint16_t port, struct resolver_address *r
     return ERR_BAD_VALUE;
 }
 
+void resolver_figures(const struct resolver_address *address, char *text, size_t bytes)
+{
+    if (getnameinfo((const struct sockaddr *)&address->address, address->bytes, text,
+                    (socklen_t)bytes, NULL, 0, NI_NUMERICHOST) != 0) {
+        text[0] = '\0';
+    }
+}
+
 static void collect(struct resolver_answer *answer, const struct addrinfo *info)
 {
     for (; info != NULL && answer->count < RESOLVER_ADDRESSES_MAX; info = info->ai_next) {
@@ -62,9 +70,9 @@ static void tell_engine(const struct job *job, const struct resolver_answer *ans
     char text[SHARED_ADDRESSES_BYTES] = "";
     size_t len = 0;
     for (uint32_t i = 0; i < answer->count; i++) {
-        char one[INET6_ADDRSTRLEN];
-        const struct sockaddr *address = (const struct sockaddr *)&answer->addresses[i].address;
-        if (uv_ip_name(address, one, sizeof(one)) != 0 || strlen(one) + 2 > sizeof(text) - len) {
+        char one[LIMIT_ADDRESS_BYTES];
+        resolver_figures(&answer->addresses[i], one, sizeof(one));
+        if (one[0] == '\0' || strlen(one) + 2 > sizeof(text) - len) {
             continue;
         }
         len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len == 0 ? "" : ",", one);

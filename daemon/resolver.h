@@ -8,6 +8,7 @@
 #define DAEMON_RESOLVER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -44,6 +45,9 @@ void resolver_init(struct resolver *resolver, struct worker *worker);
 
 /* A numeric address needs no resolver: 0, else ERR_BAD_VALUE. */
 int resolver_numeric(const char *text, uint16_t port, struct resolver_address *ret_address);
+
+/* The address in figures, as resolver_numeric reads it; "" for what isn't one. */
+void resolver_figures(const struct resolver_address *address, char *text, size_t bytes);
 
 /* Looks `host` up; `wait->done` is called later, from the loop, unless resolver_forget comes first.
  * ERR_NO_MEMORY or ERR_LIMIT. */

@@ -677,6 +677,18 @@ const struct server_options *engine_server(const struct engine *engine, struct h
     return NULL;
 }
 
+const char *engine_address(const struct engine *engine, struct handle handle)
+{
+    const struct conn *conn = handle_table_get(&engine->connections, handle);
+    const struct link *link = NULL;
+    if (conn != NULL && conn->kind == CONN_LINK) {
+        link = (const struct link *)conn;
+    } else if (conn != NULL && conn->kind == CONN_CANCELLER) {
+        link = handle_table_get(&engine->connections, ((const struct canceller *)conn)->link);
+    }
+    return link == NULL ? "" : link->address;
+}
+
 void engine_reload_done(struct engine *engine, struct handle handle, const char *why_not,
                         uint64_t now_us)
 {

@@ -83,7 +83,8 @@ enum event_kind {
     EVENT_BYTES,   /* bytes: that many lie in the room that engine_rx lent */
     EVENT_SENT,    /* bytes: that many of engine_tx were taken; 0 = the socket is full */
     EVENT_EOF,     /* the peer has closed its sending side, or the socket failed (code, text) */
-    EVENT_DIALED,  /* the link's socket is connected (code 0), or why not (code, text) */
+    EVENT_DIALED,  /* the link's socket is connected (code 0; text: the address in figures, NULL =
+                    * it has none), or why not (code, text) */
     EVENT_TLS,     /* the handshake is done (code 0, tls), or failed (code, text) */
     EVENT_CLOSED,  /* second phase: the shell has forgotten the handle */
     EVENT_SECRET,  /* secret: the answer to ACTION_ASK_SECRET for this session */
@@ -237,9 +238,15 @@ const uint8_t *engine_tx_piece(struct engine *engine, struct handle handle, uint
 /* Whether the shell shall watch the socket for incoming bytes. */
 bool engine_reading(const struct engine *engine, struct handle handle);
 
-/* Where a link or canceller connects to, and whether TLS comes first. Owned by the snapshot that
- * the link was made under, which lives as long as the link; NULL when the connection is closing. */
+/* Where a link or canceller connects to (but see engine_address), and whether TLS comes first.
+ * Owned by the snapshot that the link was made under, which lives as long as the link; NULL when
+ * the connection is closing. */
 const struct server_options *engine_server(const struct engine *engine, struct handle handle);
+
+/* The address, in figures, to connect to instead of what the server's name means: that which a
+ * probe has proven, or, for a canceller, its link's. "" = none: the name is to be looked up. Valid
+ * until the next step. */
+const char *engine_address(const struct engine *engine, struct handle handle);
 
 /* The inputs of an ACTION_DERIVE for that connection; false when it is gone meanwhile. */
 bool engine_derivation(const struct engine *engine, struct handle handle,

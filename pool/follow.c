@@ -1,5 +1,8 @@
 #include "pool/follow.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/error.h"
 #include "pool/core.h"
 #include "pool/hold.h"
@@ -50,26 +53,84 @@ static bool follows(const struct pool *pool)
     return pool->database->discovers && pool->target == POOL_PRIMARY;
 }
 
+/* The place of its server among the nodes, or NODES_NONE. */
+static uint32_t node_of(const struct pool *pool, const struct topology *topology)
+{
+    if (follows(pool)) {
+        return topology->nodes.primary;
+    }
+    return pool->target == POOL_PRIMARY ? 0 : pool->target - POOL_REPLICA;
+}
+
 /* The term of a pool that stays with its node is the node's incarnation; a replica's, that with how
  * often the node has stopped answering: a link of before need not answer, even if the node does.
  * Links of before its promotion would be too many beside the primary's pool's. */
 static uint64_t term_of(const struct pool *pool, const struct topology *topology)
 {
+    const struct node *node = &topology->nodes.nodes[node_of(pool, topology)];
     if (pool->target == POOL_PRIMARY) {
-        return topology->nodes.nodes[0].incarnation;
+        return node->incarnation;
     }
-    uint32_t at = pool->target - POOL_REPLICA;
-    const struct node *node = &topology->nodes.nodes[at];
-    if (at == topology->nodes.primary) {
+    if (node_of(pool, topology) == topology->nodes.primary) {
         return TERM_FENCED;
     }
     return (uint64_t)node->incarnation << 32 | node->silences;
 }
 
+/* --- addresses -------------------------------------------------------------------------------- */
+
+/* True: its links are dialed at another address than before from now on. */
+static bool take_address(struct pool *pool, const struct topology *topology)
+{
+    uint32_t node = node_of(pool, topology);
+    const char *address = node == NODES_NONE ? "" : topology->servers[node].address;
+    bool is_new = address[0] != '\0' && strcmp(address, pool->address) != 0;
+    snprintf(pool->address, sizeof(pool->address), "%s", address);
+    return is_new;
+}
+
+static bool leads_elsewhere(const struct link *link)
+{
+    return link->pool->address[0] != '\0' && link->address[0] != '\0' &&
+           strcmp(link->address, link->pool->address) != 0;
+}
+
+void follow_compare(struct link *link)
+{
+    if (leads_elsewhere(link)) {
+        link->term = LINK_NO_TERM;
+    }
+}
+
+void follow_connected(struct link *link, const char *address)
+{
+    snprintf(link->address, sizeof(link->address), "%s", address == NULL ? "" : address);
+    follow_compare(link);
+}
+
+/* Links that were dialed by name, or at another address of the same server. */
+static void leave_elsewhere(struct engine *engine, struct pool *pool)
+{
+    struct list *const lists[] = {&pool->idle, &pool->dialing, &pool->busy};
+    for (uint32_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        LIST_EACH (lists[i], node) {
+            follow_compare(CONTAINER_OF(node, struct link, in_pool));
+        }
+    }
+    pool_drop_links(engine, pool);
+}
+
+/* --- terms ------------------------------------------------------------------------------------ */
+
 void follow_begin(struct engine *engine, struct pool *pool, bool same)
 {
     const struct topology *topology = pool_nodes_of(engine, pool->database->name);
     hold_begin(engine, pool, topology, same);
+    if (topology != NULL) {
+        (void)take_address(pool, topology);
+    } else if (pool->database->server_count == 1 && !pool->database->discovers) {
+        pool->address[0] = '\0'; /* not probed any more; else what was proven holds until then */
+    }
     if (follows(pool)) {
         pool->term = topology == NULL ? pool->term : topology->term;
     } else if (topology != NULL) { /* else it is soon */
@@ -81,7 +142,7 @@ static struct link *find_old(const struct pool *pool)
 {
     LIST_EACH (&pool->busy, node) {
         struct link *link = CONTAINER_OF(node, struct link, in_pool);
-        if (link->term != pool->term) {
+        if (!link->conn.closing && link->term != pool->term) {
             return link;
         }
     }
@@ -119,14 +180,30 @@ static void fence(struct engine *engine, struct pool *pool)
     }
 }
 
-/* The node is another server by now, or another run of it, or a replica does not answer. What is
- * under way may end where it is (but for pool/route_silent.h): a link that was dialed since, by the
- * same name, is not known from one before. */
+static struct link *find_elsewhere(const struct pool *pool)
+{
+    LIST_EACH (&pool->busy, node) {
+        struct link *link = CONTAINER_OF(node, struct link, in_pool);
+        if (!link->conn.closing && leads_elsewhere(link)) {
+            return link;
+        }
+    }
+    return NULL;
+}
+
+/* The node is another server by now, or another run of it, or a replica does not answer. Reads that
+ * are under way may end where they are (but for pool/route_silent.h); what a server that was the
+ * primary still commits is void. */
 static void take_term(struct engine *engine, struct pool *pool, uint64_t term)
 {
-    if (pool->term != term) {
-        pool->term = term;
-        pool_drop_links(engine, pool);
+    struct link *link;
+    if (pool->term == term) {
+        return;
+    }
+    pool->term = term;
+    pool_drop_links(engine, pool);
+    while (pool->target == POOL_PRIMARY && (link = find_elsewhere(pool)) != NULL) {
+        link_fail(engine, link, ERR_SERVER_LOST, "the server's name means another one now");
     }
 }
 
@@ -139,12 +216,16 @@ void follow_news(struct engine *engine, const struct topology *topology)
             continue;
         }
         hold_stop(engine, pool, topology);
+        bool is_new_address = take_address(pool, topology);
         if (follows(pool)) {
             begin_term(engine, pool, topology->term);
         } else if (hold_is_fenced(pool, topology)) {
             fence(engine, pool);
         } else {
             take_term(engine, pool, term_of(pool, topology));
+        }
+        if (is_new_address) {
+            leave_elsewhere(engine, pool);
         }
         hold_go_on(engine, pool, topology);
     }

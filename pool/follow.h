@@ -1,5 +1,6 @@
-/* A pool that follows its primary (`hosts` in the configuration): which server it goes to; and
- * links that lead to where a server was, or to one that is not the primary.
+/* Which server, and which address of it, a pool's links go to: a pool that follows its primary
+ * (`hosts` in the configuration); and links that lead to where a server was, or to one that is not
+ * the primary.
  *
  * The shell finds out who the primary is (router/nodes.h) and tells every engine. Each leadership
  * has a *term*, a number of this process; links carry the term that they were dialed in. With a new
@@ -9,10 +10,15 @@
  * answer, the pool is held (pool/hold.h).
  *
  * A pool that stays with one node, a replica's or that of a `primary`, has the node's incarnation
- * for its term (router/nodes.h): where a name means another address, idle links to the old one
- * close, and others as soon as they are free. So do those to a replica that has stopped answering,
- * or has become the primary, where its pool's links count then.
- * Where the server that was given as the primary is known to be none, all links close at once.
+ * for its term (router/nodes.h): idle links of another one close, and others as soon as they are
+ * free. So do those to a replica that has stopped answering, or has become the primary, where its
+ * pool's links count then. Those to the primary that lead to another address than the new one end
+ * at once; so do all where the server that was given as the primary is known to be none.
+ *
+ * Links are dialed at the address that the server's probe has been answered from (struct
+ * topology_server), so that what was found out holds for them; names only where there is none,
+ * without probes or while the server does not answer them. A link that turns out to lead elsewhere
+ * is of no term: it is not lent again.
  *
  * A reload begins no term: it holds the pool until the primary is known anew, which is at once if
  * it is still one of the hosts, and what is under way there goes on.
@@ -28,6 +34,7 @@
 
 struct database_options;
 struct engine;
+struct link;
 struct pool;
 struct server_options;
 struct topology;
@@ -48,5 +55,12 @@ void follow_begin(struct engine *engine, struct pool *pool, bool same);
 
 /* Something is known of a database's nodes. */
 void follow_news(struct engine *engine, const struct topology *topology);
+
+/* The link is connected, to that address (NULL: it has none). */
+void follow_connected(struct link *link, const char *address);
+
+/* The link or its pool has another address, or another pool: where they differ the link gets
+ * LINK_NO_TERM. */
+void follow_compare(struct link *link);
 
 #endif

@@ -9,6 +9,7 @@
 #include "pool/admin.h"
 #include "pool/cancel.h"
 #include "pool/core.h"
+#include "pool/follow.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/pid_hold.h"
@@ -311,6 +312,7 @@ int engine_adopt(struct engine *engine, struct letter *letter, uint64_t now_us,
     *ret_handle = link->conn.handle;
     letter_free(letter);
     link->granted = true;
+    follow_compare(link);
     if (whole) {
         link_ready(engine, link);
     } else {

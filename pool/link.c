@@ -9,6 +9,7 @@
 #include "pool/account.h"
 #include "pool/cancel.h"
 #include "pool/core.h"
+#include "pool/follow.h"
 #include "pool/lend.h"
 #include "pool/listen.h"
 #include "pool/names.h"
@@ -49,6 +50,7 @@ struct link *link_dial(struct engine *engine, struct pool *pool, struct session 
     link->pool = pool;
     link->epoch = pool->epoch;
     link->term = pool->term;
+    memcpy(link->address, pool->address, sizeof(link->address));
     link->host = pool->host_account->number;
     link->incarnation = pool_nodes_incarnation(engine, pool);
     link->status = 'I';
@@ -733,6 +735,7 @@ void link_event(struct engine *engine, struct link *link, const struct event *ev
         if (event->code != 0) {
             link_login_failed(engine, link, ERR_CONNECT, event->text);
         } else {
+            follow_connected(link, event->text);
             link_login_start(engine, link);
         }
         return;

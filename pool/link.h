@@ -46,6 +46,9 @@ enum link_state {
     LINK_CLOSING,
 };
 
+/* Of no pool: it leads elsewhere than to what was probed, and is not lent again (pool/follow.h). */
+#define LINK_NO_TERM UINT64_MAX
+
 struct link {
     struct conn conn;
     enum link_state state;
@@ -83,7 +86,7 @@ struct link {
     uint32_t epoch;
     uint32_t host;        /* its server's account's number: a reload may give its pool another */
     uint32_t incarnation; /* of a replica, when it was dialed (router/nodes.h) */
-    uint64_t term;        /* of its pool when it was dialed */
+    uint64_t term;        /* of its pool when it was dialed, or LINK_NO_TERM */
 
     /* The server's message that is passing through. */
     uint32_t body_left;
@@ -116,6 +119,7 @@ struct link {
         uint32_t end_point_bytes;
         bool on;
     } tls;
+    char address[LIMIT_ADDRESS_BYTES]; /* to connect to, then connected to; "" = none, not known */
 };
 
 /* Dials a new link for the pool; its place is already taken in the accounts and is given back if

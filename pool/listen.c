@@ -11,6 +11,7 @@
 #include "base/writer.h"
 #include "pool/account.h"
 #include "pool/core.h"
+#include "pool/follow.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/options.h"
@@ -781,7 +782,12 @@ void listen_hub_lost(struct engine *engine, struct link *link)
 
 void listen_end(struct engine *engine, struct pool *pool)
 {
-    if (pool->hub != NULL) {
-        link_fail(engine, pool->hub->link, ERR_SERVER_LOST, "the configuration has changed");
+    struct link *link = pool->hub == NULL ? NULL : pool->hub->link;
+    if (link == NULL) {
+        return;
+    }
+    follow_compare(link);
+    if (link->epoch != pool->epoch || link->term != pool->term) {
+        link_fail(engine, link, ERR_SERVER_LOST, "another server takes its place");
     }
 }

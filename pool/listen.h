@@ -99,7 +99,7 @@ bool listen_notification(struct engine *engine, struct link *link, const uint8_t
 void listen_discarded(struct engine *engine, struct session *session);
 void listen_free(struct engine *engine, struct session *session);
 
-/* The pool's server is another now: the hub ends, if there is one. */
+/* The pool has another epoch, term or address: a hub of those before ends. */
 void listen_end(struct engine *engine, struct pool *pool);
 
 /* The hub has logged in; an entry of its ledger was answered; all that was received is dealt with;

@@ -468,6 +468,7 @@ static void close_dialing(struct engine *engine, struct pool *pool)
 void pool_change_server(struct engine *engine, struct pool *pool)
 {
     pool->epoch++;
+    pool->address[0] = '\0';
     pool_take_server(engine, pool);
 }
 

@@ -146,6 +146,8 @@ struct pool {
     uint32_t epoch;               /* RECONNECT: free links of an older epoch close */
     struct timer timer;           /* upkeep: idle links, lifetimes, min_idle, retries */
     struct pool_stats stats, stats_at_period, stats_average;
+
+    char address[LIMIT_ADDRESS_BYTES]; /* that links are dialed at (pool/follow.h); "" = by name */
 };
 
 /* The pool of (database, user, target) on this engine, made when it is new. NULL with the reason in

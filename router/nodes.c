@@ -161,12 +161,17 @@ struct election {
     bool several_systems;
 };
 
-/* One server under two names began at one moment. */
+/* One run of one server has one beginning, under whatever name or address. */
+static bool is_run(const struct node *node, uint64_t system_id, uint64_t started_us)
+{
+    return system_id != 0 && started_us != 0 && node->system_id == system_id &&
+           node->started_us == started_us;
+}
+
 static bool is_one_server(const struct nodes *nodes, uint32_t first, const struct node *second)
 {
-    return first != NODES_NONE && second->system_id != 0 && second->started_us != 0 &&
-           nodes->nodes[first].system_id == second->system_id &&
-           nodes->nodes[first].started_us == second->started_us;
+    return first != NODES_NONE &&
+           is_run(&nodes->nodes[first], second->system_id, second->started_us);
 }
 
 static struct election count_claims(const struct nodes *nodes)
@@ -582,6 +587,18 @@ void nodes_changed(struct nodes *nodes, uint32_t at, const char *why, uint64_t n
 {
     ASSERT(at < nodes->rules.count);
     note_change(nodes, at, true, why, now_us);
+}
+
+void nodes_moved(struct nodes *nodes, uint32_t at, const struct node_answer *answer,
+                 const char *why)
+{
+    ASSERT(at < nodes->rules.count);
+    const struct node *node = &nodes->nodes[at];
+    if (is_run(node, answer->system_id, answer->started_us)) {
+        add_event(nodes, at, node->state, why, answer->answered_us);
+    } else {
+        note_change(nodes, at, true, why, answer->answered_us);
+    }
 }
 
 /* --- beginning -------------------------------------------------------------------------------- */

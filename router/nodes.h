@@ -52,7 +52,7 @@
  *
  * An LSN that a replica told counts only for connections that were opened before it was asked
  * (asked_us), and that are of its *incarnation*, which grows when the server restarts, its LSN goes
- * back or its name means another address. When the connection that asks breaks, the LSN is
+ * back or its name means another server's address. When the connection that asks breaks, the LSN is
  * forgotten until the next answer.
  */
 #ifndef ROUTER_NODES_H
@@ -205,6 +205,11 @@ void nodes_failed(struct nodes *nodes, uint32_t at, enum node_failure failure, c
 /* What is behind the node is another server from now on, or may be: `why` for people, copied. */
 void nodes_changed(struct nodes *nodes, uint32_t at, const char *why, uint64_t now_us);
 
+/* Another address of the node is about to answer that: another server, unless it is the same run of
+ * the same one, which has several addresses. nodes_answered follows. */
+void nodes_moved(struct nodes *nodes, uint32_t at, const struct node_answer *answer,
+                 const char *why);
+
 /* Another max_lag; it holds from the next answers on. */
 void nodes_set_max_lag(struct nodes *nodes, uint64_t max_lag_us);
 
@@ -228,6 +233,12 @@ static inline bool nodes_is_silent(const struct nodes *nodes, uint32_t node)
 {
     enum node_state state = nodes->nodes[node].state;
     return state == NODE_FROZEN || state == NODE_DOWN || state == NODE_GONE;
+}
+
+/* Whether it answers, whatever it says. */
+static inline bool nodes_answers(const struct nodes *nodes, uint32_t node)
+{
+    return nodes->nodes[node].state != NODE_UNKNOWN && !nodes_is_silent(nodes, node);
 }
 
 /* Whether it is a replica that lags, or is on its way to: more than half of max_lag behind. */

@@ -8,17 +8,20 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/limits.h"
 #include "router/nodes.h"
 
 struct ticks;
 
-enum { TOPOLOGY_HOST_BYTES = 256, TOPOLOGY_ADDRESS_BYTES = 64 };
+enum { TOPOLOGY_HOST_BYTES = 256 };
 
 struct topology_server {
     char host[TOPOLOGY_HOST_BYTES]; /* as configured, cut; a Unix socket's folder */
     uint16_t port;
     uint32_t weight;
-    char address[TOPOLOGY_ADDRESS_BYTES]; /* that is connected to; "" = none, or no name */
+    /* That has answered, as long as the node does (nodes_answers); "" = none, or the host is no
+     * name. Connections are made to it, and not to what the name may mean by now. */
+    char address[LIMIT_ADDRESS_BYTES];
 };
 
 struct topology {

@@ -15,11 +15,11 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from check import Skip, Suite, equal, eventually, true  # noqa: E402
+from check import Skip, Suite, equal, eventually, raises, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
-from pgcluster import Replica, free_port  # noqa: E402
+from pgcluster import Cluster, Replica, free_port  # noqa: E402
 from trio import START_S, Trio, all_up, delay_apply, pause_replay, rows  # noqa: E402
-from wire import Wire  # noqa: E402
+from wire import Result, ServerError, Wire, query  # noqa: E402
 
 suite = Suite("nodes", check_limit_s=120)
 
@@ -279,10 +279,160 @@ class Names:
         self.hosts.flush()
 
 
-@suite.check("a name that means another address is followed, one that is taken away makes its server gone")
-def _():
+def needs_root():
     if os.geteuid() != 0:
         raise Skip("a name service of its own needs root")
+
+
+class Named:
+    """A howdah whose database "app" has its primary at the name primary.test; nobody is at the
+    replica's address, which is there so that the primary is watched."""
+
+    def __init__(self, stack, port, options="", host="primary.test", watched=True):
+        self.stack, self.names = stack, stack.enter_context(Names())
+        app = {"primary": f"postgres://postgres@{host}:{port}/postgres{options}", "pool": {"size": 60}}
+        if watched:
+            app["replicas"] = [f"postgres://postgres@127.0.0.1:{free_port()}/postgres"]
+        self.config = {"auth": {"method": "trust"}, "admin": {"users": ["admin"]}, "workers": 1,
+                       "databases": {"app": app}}
+
+    def start(self, addresses, host="primary.test", watched=True):
+        self.mean(addresses, host)
+        self.proxy = self.stack.enter_context(Howdah(config=self.config, wrapper=self.names.wrapper))
+        if watched:
+            becomes(self.proxy, 0, "up", START_S)
+        return self.proxy
+
+    def mean(self, addresses, host="primary.test"):
+        self.names.say("".join(f"{address} {host}\n" for address in addresses))
+
+    def client(self):
+        client = self.stack.enter_context(Wire(self.proxy.port))
+        client.login("postgres", "app")
+        return client
+
+    def begin(self):
+        """A client in a transaction that has written."""
+        client = self.client()
+        client.query("BEGIN")
+        equal(client.query("INSERT INTO t VALUES (1)").sqlstate, None, "INSERT")
+        return client
+
+
+def is_canceled(client):
+    """Whether a CancelRequest reaches what the client runs."""
+    client.send(query("SELECT pg_sleep(10)"))
+    end = time.monotonic() + 8
+    while client.quiet(0.2) == [] and time.monotonic() < end:  # until it runs there is nothing to cancel
+        client.cancel()
+    return time.monotonic() < end
+
+
+@suite.check("connections are made to the address that was probed, whatever its name means by then")
+def _():
+    needs_root()
+    with contextlib.ExitStack() as stack:
+        here = stack.enter_context(Cluster(options={"cluster_name": "here", "listen_addresses": "127.0.0.1"}))
+        here.psql("CREATE TABLE t (a int)")
+        there = {"cluster_name": "there", "listen_addresses": "127.0.0.2", "port": here.port}
+        stack.enter_context(Replica(here, there)).promote()
+        named = Named(stack, here.port)
+        proxy = named.start(["127.0.0.1"])
+        busy, asking = named.begin(), named.begin()
+        named.mean(["127.0.0.2"])
+        moved = "its name means 127.0.0.2 now"
+        looked = 0
+        while looked < 25 and moved not in proxy.stderr:
+            client = named.begin()  # with a connection of its own
+            where = client.scalar("SELECT current_setting('cluster_name')")
+            if where != "here":
+                proxy.wait_for_log(moved, 1)
+                break
+            looked += 1
+            if looked == 1:
+                true(is_canceled(asking), "a cancel goes where its connection goes")
+            time.sleep(0.4)
+        print(f"# {looked} connections were made after the name had moved", flush=True)
+        true(looked > 0, "the probe looked before anybody could connect")
+        proxy.wait_for_log(moved, NAME_S)
+        # What the former primary would still commit is void.
+        error = Result(busy.rest()).errors
+        equal([e["C"] for e in error], ["08006"], f"how the transaction there ends: {error}")
+        after = named.begin()
+        equal(after.scalar("SELECT current_setting('cluster_name')"), "there", "new connections")
+        time.sleep(2)
+        equal(after.query("COMMIT").errors, [], "a transaction that was begun since")
+        equal(here.psql("SELECT count(*) FROM t"), "0", "rows at the former primary")
+
+
+@suite.check("a transaction goes on when its server's name means another address of the same server")
+def _():
+    needs_root()
+    with contextlib.ExitStack() as stack:
+        both = stack.enter_context(Cluster(options={"listen_addresses": "127.0.0.1,127.0.0.2"}))
+        both.psql("CREATE TABLE t (a int)")
+        named = Named(stack, both.port)
+        proxy = named.start(["127.0.0.1"])
+        busy = named.begin()
+        named.mean(["127.0.0.2"])
+        proxy.wait_for_log("its name means 127.0.0.2 now", NAME_S)
+        equal(row(proxy, 0)["address"], "127.0.0.2", "address")
+        equal(busy.scalar("SELECT host(inet_server_addr())"), "127.0.0.1", "where it runs")
+        equal(busy.query("COMMIT").errors, [], "errors")
+        # It is asked for its state behind the first, and meanwhile keeps its connection.
+        eventually(lambda: busy.scalar("SELECT host(inet_server_addr())") == "127.0.0.2", "the next run there", 5)
+
+
+@suite.check("of a name's addresses the one that answers is connected to")
+def _():
+    needs_root()
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(Cluster(options={"listen_addresses": "127.0.0.1,127.0.0.2"}))
+        successor = {"listen_addresses": "127.0.0.4", "port": server.port}
+        stack.enter_context(Replica(server, successor)).promote()
+        named = Named(stack, server.port)
+        proxy = named.start(["127.0.0.3", "127.0.0.2", "127.0.0.3"])
+        equal(row(proxy, 0)["address"], "127.0.0.2", "address")
+        equal(named.client().scalar("SELECT host(inet_server_addr())"), "127.0.0.2", "connected to")
+        named.mean(["127.0.0.3", "127.0.0.2", "127.0.0.4"])
+        server.pause()
+        proxy.wait_for_log("its name means 127.0.0.4 now", NAME_S)
+        equal(named.client().scalar("SELECT host(inet_server_addr())"), "127.0.0.4", "connected to since")
+
+
+@suite.check("TLS verifies the name, not the address that it is connected to")
+def _():
+    needs_root()
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(Cluster(options={"listen_addresses": "127.0.0.2"}, ssl=True))
+        for host, state in (("localhost", "up"), ("primary.test", "down")):  # the certificate is for localhost
+            named = Named(stack, server.port, f"?sslmode=verify-full&sslrootcert={server.cert}", host)
+            named.mean(["127.0.0.2"], host)
+            named.proxy = stack.enter_context(Howdah(config=named.config, wrapper=named.names.wrapper))
+            becomes(named.proxy, 0, state, START_S)
+            if state == "up":
+                equal(named.client().scalar("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"), "t", "TLS")
+            else:
+                with raises(ServerError):
+                    named.client()
+
+
+@suite.check("a cancel goes where its connection goes, also where nothing is probed")
+def _():
+    needs_root()
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(Cluster(options={"listen_addresses": "127.0.0.1"}))
+        named = Named(stack, server.port, watched=False)
+        named.start(["127.0.0.1"], watched=False)
+        client = named.client()
+        client.query("SELECT 1")
+        named.mean(["127.0.0.2"])
+        true(is_canceled(client), "canceled")
+
+
+@suite.check("a name that means another address is followed, one that is taken away makes its server gone")
+def _():
+    needs_root()
     with contextlib.ExitStack() as stack:
         named = stack.enter_context(Replica(trio[0], {"listen_addresses": "127.0.0.1,127.0.0.2"}))
         names = stack.enter_context(Names())
@@ -303,8 +453,7 @@ def _():
 
 @suite.check("connections lead to where a name leads now, also for eventual reads")
 def _():
-    if os.geteuid() != 0:
-        raise Skip("a name service of its own needs root")
+    needs_root()
     with contextlib.ExitStack() as stack:
         here = stack.enter_context(Replica(trio[0], {"cluster_name": "here", "listen_addresses": "127.0.0.1"}))
         there = {"cluster_name": "there", "listen_addresses": "127.0.0.2", "port": here.port}

@@ -236,6 +236,17 @@ static void close_actor(struct world *world, struct actor *actor)
     actor->open = false;
 }
 
+static bool answer_dial(struct world *world, struct actor *actor, bool accepts)
+{
+    const char *address = actor->address[0] == '\0' ? NULL : actor->address;
+    actor->dialed = accepts;
+    step(world, actor,
+         (struct event){.kind = EVENT_DIALED,
+                        .code = accepts ? 0 : ERR_CONNECT,
+                        .text = accepts ? address : "connection refused"});
+    return true;
+}
+
 static struct actor *dialed(struct world *world, uint32_t engine, struct handle handle)
 {
     const struct conn *conn = handle_table_get(&world->engines[engine]->connections, handle);
@@ -246,10 +257,15 @@ static struct actor *dialed(struct world *world, uint32_t engine, struct handle 
     actor->open = true;
     const struct server_options *server = engine_server(world->engines[engine], handle);
     bool replica = server != NULL && server->host[0] == 'r'; /* NULL: it is closing already */
-    line(world, actor, replica ? "dialed, a replica" : "dialed");
+    const char *address = engine_address(world->engines[engine], handle);
+    char what[128];
+    snprintf(what, sizeof(what), "dialed%s%s%s", address[0] == '\0' ? "" : " at ", address,
+             replica ? ", a replica" : "");
+    snprintf(actor->address, sizeof(actor->address), "%s",
+             address[0] == '\0' ? world->named : address);
+    line(world, actor, what);
     if (!world->server_manual) {
-        actor->dialed = true;
-        step(world, actor, (struct event){.kind = EVENT_DIALED});
+        (void)answer_dial(world, actor, true);
     }
     return actor;
 }
@@ -493,16 +509,6 @@ static bool tls_ends(struct world *world, struct actor *actor, bool ok)
     return true;
 }
 
-static bool answer_dial(struct world *world, struct actor *actor, bool accepts)
-{
-    actor->dialed = accepts;
-    step(world, actor,
-         (struct event){.kind = EVENT_DIALED,
-                        .code = accepts ? 0 : ERR_CONNECT,
-                        .text = accepts ? NULL : "connection refused"});
-    return true;
-}
-
 static bool actor_command(struct world *world, struct actor *actor, const char *rest)
 {
     unsigned long bytes;
@@ -668,7 +674,7 @@ static bool world_command(struct world *world, const char *command)
         }
         return true;
     }
-    return world->shared != NULL && world_replicas(world, command);
+    return world_replicas(world, command);
 }
 
 /* "C1> ...", "C1 opens ..." */

@@ -25,6 +25,9 @@
  *    node N freezes | node N lags   likewise, and all others are up
  *    no node is the primary     likewise: another server is known to be it
  *    node N leads               with hosts=N: it is the primary, in a term of its own
+ *    node N is at ADDRESS       with figures and dots; where it was known to be elsewhere, it is
+ *                               another server now
+ *    names mean ADDRESS         where dials lead for which the engine knows no address
  *    node N is at LSN           a poll that is sent now is answered; EVENT_TICKS for listeners
  *
  * Servers are S1, S2 ... in the order of their dials, cancel requests' connections K1, K2 ... With
@@ -42,6 +45,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/limits.h"
 #include "pool/engine.h"
 #include "tests/scenario/words.h"
 
@@ -73,6 +77,8 @@ struct actor {
     char status;        /* clients: of the last ReadyForQuery */
     char server_status; /* for a listener that plays the server: 'I', 'T', 'E', or 0 at first */
     bool server_copies, server_skips; /* likewise: reads COPY data; skips to the next Sync */
+
+    char address[LIMIT_ADDRESS_BYTES]; /* servers: connected to; "" = nobody knows */
 };
 
 struct world {
@@ -85,6 +91,7 @@ struct world {
     struct actor actors[WORLD_ACTORS_MAX];
     uint32_t actor_count;
     struct topology *topology; /* tests/scenario/replicas.c; NULL: nothing was told of the nodes */
+    char named[LIMIT_ADDRESS_BYTES]; /* what the servers' names mean; "" = nobody knows */
     bool server_manual, logs, cheap_keys, quiet;
     size_t step_bytes; /* at most so many bytes are received at once; 0 = any */
     struct handle asked;

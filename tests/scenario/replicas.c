@@ -81,6 +81,22 @@ static void give_primary(struct world *world, uint32_t primary)
     }
 }
 
+/* Its probe was answered from there. */
+static void give_address(struct world *world, uint32_t node, const char *address)
+{
+    const struct topology *before = world->topology;
+    struct nodes nodes = before->nodes;
+    nodes.nodes[node].incarnation += before->servers[node].address[0] != '\0';
+    struct topology *topology = topology_new(before->database, &nodes, before->ticks);
+    memcpy(topology->servers, before->servers, sizeof(topology->servers));
+    snprintf(topology->servers[node].address, LIMIT_ADDRESS_BYTES, "%s", address);
+    topology_unref(world->topology);
+    world->topology = topology;
+    for (uint32_t i = 0; i < world->engine_count; i++) {
+        world_step(world, i, (struct event){.kind = EVENT_NODES, .topology = topology});
+    }
+}
+
 /* As daemon/prober.c: first the news, then those who have listened. */
 static void give_lsn(struct world *world, uint32_t node, uint64_t lsn)
 {
@@ -102,7 +118,7 @@ static void give_lsn(struct world *world, uint32_t node, uint64_t lsn)
     }
 }
 
-/* "node N is at LSN", "node N leads" */
+/* "node N is at LSN", or an address, "node N leads" */
 static bool node_is_at(struct world *world, const char *command)
 {
     char *rest;
@@ -114,16 +130,24 @@ static bool node_is_at(struct world *world, const char *command)
     if (world->topology == NULL || strncmp(rest, " is at ", 7) != 0) {
         return false;
     }
-    give_lsn(world, node, strtoull(rest + 7, NULL, 10));
+    if (strchr(rest + 7, '.') != NULL) {
+        give_address(world, node, rest + 7);
+    } else {
+        give_lsn(world, node, strtoull(rest + 7, NULL, 10));
+    }
     return true;
 }
 
 bool world_replicas(struct world *world, const char *command)
 {
-    static const char except[] = "nodes are up except ";
+    static const char except[] = "nodes are up except ", mean[] = "names mean ";
     uint32_t node;
     int rest = 0;
-    if (strcmp(command, "catalog is known") == 0) {
+    if (strncmp(command, mean, sizeof(mean) - 1) == 0) {
+        snprintf(world->named, sizeof(world->named), "%s", command + sizeof(mean) - 1);
+    } else if (world->shared == NULL) {
+        return false;
+    } else if (strcmp(command, "catalog is known") == 0) {
         give_catalog(world);
     } else if (strcmp(command, "nodes are up") == 0) {
         give_nodes(world, UINT32_MAX, NODE_UP);

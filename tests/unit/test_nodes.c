@@ -249,6 +249,14 @@ Test(nodes, an_incarnation_is_one_run_of_one_server)
     nodes_changed(nodes, 1, "another address", 2900 * MS);
     cr_expect_eq(nodes->nodes[1].incarnation, first + 3, "moved");
     cr_expect_not(nodes->nodes[1].has_lsn);
+    nodes_answered(nodes, 1, &answer);
+    nodes_moved(nodes, 1, &answer, "its name means 10.0.0.2 now");
+    cr_expect_eq(nodes->nodes[1].incarnation, first + 3, "another address of the same run");
+    cr_expect(nodes->nodes[1].has_lsn);
+    answer.system_id = 0; /* nobody knows */
+    nodes_moved(nodes, 1, &answer, "its name means 10.0.0.3 now");
+    cr_expect_eq(nodes->nodes[1].incarnation, first + 4, "moved");
+    cr_expect_not(nodes->nodes[1].has_lsn);
     free(nodes);
 }
 
