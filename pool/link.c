@@ -178,7 +178,9 @@ void link_fail(struct engine *engine, struct link *link, int code, const char *d
                "server connection ended: db=%s user=%s pid=%u: %s%s%s", link->pool->name,
                link->pool->user, link->backend_pid, error_message(code), detail == NULL ? "" : ": ",
                detail == NULL ? "" : detail);
-    if (link->owner != NULL && !route_survives(engine, link)) {
+    if (link->owner != NULL && code == ERR_SERVER_LOST && state_spares(link)) {
+        session_spared(engine, link->owner);
+    } else if (link->owner != NULL && !route_survives(engine, link)) {
         tell_owner(engine, link, code, detail);
     }
     close_link(engine, link);

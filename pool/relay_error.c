@@ -109,6 +109,19 @@ static bool heals(struct relay *relay, const uint8_t *at, const struct report_fi
     return true;
 }
 
+/* Whether the link ends, which its client needs no more. */
+static bool spares(struct relay *relay, uint8_t *at, const char *message)
+{
+    struct link *link = relay->link;
+    if (!link->terminated || link->owner == NULL || !state_spares(link)) {
+        return false;
+    }
+    relay_end_run(relay, at);
+    relay->stop = true;
+    link_fail(relay->engine, link, ERR_SERVER_LOST, message);
+    return true;
+}
+
 bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool whole,
                       enum due_verdict verdict)
 {
@@ -138,6 +151,9 @@ bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool who
     if (whole && report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields)) {
         link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
         link->killed |= link->terminated && strcmp(fields.sqlstate, "57P01") == 0;
+        if (asked && spares(relay, at, fields.message)) {
+            return false;
+        }
         if (setup) {
             setup_error(relay, at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
         } else if (!asked && !quiet && route_can_again(link, &fields)) {

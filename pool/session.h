@@ -153,6 +153,9 @@ void session_timer(struct engine *engine, struct session *session);
 /* Its link is about to end, and with it all that the session had there. */
 void session_unlink(struct session *session);
 
+/* The same where it had nothing there, and all is answered: its client notices nothing. */
+void session_spared(struct engine *engine, struct session *session);
+
 /* Whether the session has a link that takes statements now; asks for one when it has none. */
 bool session_need_link(struct engine *engine, struct session *session);
 

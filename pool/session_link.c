@@ -202,6 +202,24 @@ static bool keeps(struct engine *engine, struct session *session)
            link->settings == session->settings || link_setup(engine, link);
 }
 
+/* All is answered. */
+static inline __attribute__((always_inline)) void wait_for_client(struct engine *engine,
+                                                                  struct session *session,
+                                                                  bool open)
+{
+    const struct pool_options *limits = &session->pool->limits;
+    uint32_t timeout_ms =
+        open ? limits->idle_transaction_timeout_ms : limits->client_idle_timeout_ms;
+    if (timeout_ms > 0) {
+        conn_wake_by(engine, &session->conn, engine->now_us + timeout_ms * UINT64_C(1000));
+    }
+    if (session->gone || session->conn.held_len > 0) {
+        session_resume_later(engine, session);
+    } else if (engine->draining && !engine->patient) {
+        session_drain(engine, session);
+    }
+}
+
 void session_idle(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
@@ -231,19 +249,15 @@ void session_idle(struct engine *engine, struct session *session)
     if (session->pinned_us != 0 && !link->pinned) {
         lend_pinned(engine, link);
     }
-    if (!give_back(engine, session) && !keeps(engine, session)) {
-        return;
+    if (give_back(engine, session) || keeps(engine, session)) {
+        wait_for_client(engine, session, open);
     }
-    uint32_t timeout_ms =
-        open ? pool->limits.idle_transaction_timeout_ms : pool->limits.client_idle_timeout_ms;
-    if (timeout_ms > 0) {
-        conn_wake_by(engine, &session->conn, engine->now_us + timeout_ms * UINT64_C(1000));
-    }
-    if (session->gone || session->conn.held_len > 0) {
-        session_resume_later(engine, session);
-    } else if (engine->draining && !engine->patient) {
-        session_drain(engine, session);
-    }
+}
+
+void session_spared(struct engine *engine, struct session *session)
+{
+    session_unlink(session);
+    wait_for_client(engine, session, deferred_begin_is_open(session));
 }
 
 void session_release_unused(struct engine *engine, struct session *session)

@@ -738,6 +738,25 @@ void state_answered(struct engine *engine, struct link *link)
     free_question(question);
 }
 
+bool state_spares(const struct link *link)
+{
+    const struct session *owner = link->owner;
+    bool proves = link->question != NULL && (link->question->asked & ASK_CHECK) != 0;
+    /* Who has held the link for a statement that ends its client means that client. */
+    if (!proves || link->cancels > 0 || link->unsynced || owner->state != SESSION_READY ||
+        owner->owns_link || owner->keeps_named || owner->keeps_unnamed || owner->pins != 0 ||
+        owner->touched != 0 || owner->body_left > 0 || owner->ready_held || owner->ahead ||
+        listen_waits(owner)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < link->due.count; i++) {
+        if ((due_at(&link->due, i)->flags & DUE_FLAG_ASK) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void state_free(struct link *link)
 {
     if (link->question != NULL) {

@@ -113,6 +113,11 @@ void state_row(struct link *link, const uint8_t *body, uint32_t body_bytes);
 void state_error(struct link *link, const char *sqlstate);
 void state_answered(struct engine *engine, struct link *link);
 
+/* Whether the loss of the link, which has an owner, is nobody's business: the client was told that
+ * all is done and has sent nothing since, nothing of its own is there, and the question under way
+ * but proves that (pool/state_check.h). Any other question may have had to tell of what is lost. */
+bool state_spares(const struct link *link);
+
 /* The question of a link that ends, or NULL. */
 void state_free(struct link *link);
 

@@ -4,7 +4,8 @@
  * (pool/state.h); where that is misjudged the next session would see it. With the option on, the
  * server is asked after every other transaction too. It must show nothing of a session that is not
  * remembered in link->settings, and have everything that is. If not, link and session are closed
- * with XX000, which the tests, where the option is on, can't miss.
+ * with XX000, which the tests, where the option is on, can't miss. A link that is lost before it
+ * has answered is lost as an idle one is, without the client (state_spares in pool/state.h).
  */
 #ifndef POOL_STATE_CHECK_H
 #define POOL_STATE_CHECK_H
