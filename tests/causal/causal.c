@@ -8,8 +8,9 @@
  * (also whatever any session had acknowledged before the read was sent). READ-PORTS is `-`, or
  * ports with commas between: then reads outside of transactions go there in turn, and everything
  * else to WRITE-PORT, so that the program splits reads from writes itself, as naively as can be.
- * PRIMARY-PORT is the primary server's own: each read says which server's port it ran behind. It
- * ends after so many operations, or seconds. With `tolerate`, reads may fail for lack of a server.
+ * PRIMARY-PORT is the primary server's own: each read says which server's port it ran behind; with
+ * a comma and another one, that is the primary's from a SIGUSR1 on. It ends after so many
+ * operations, or seconds, or with a SIGTERM. With `tolerate`, reads may fail for lack of a server.
  *
  * Each session owns rows that nobody else writes: KEYS counters, and lines in a log. Its writes are
  * numbered 1, 2, 3 ..., and a write puts its number into what it changes; so a row says up to where
@@ -28,6 +29,7 @@
  */
 #include <libpq-fe.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -103,9 +105,15 @@ struct owner {
     _Atomic uint8_t *changed; /* by a write's number: a bit for each thing; 0: rolled back */
 };
 
+/* SIGUSR1: nothing is under way, and the next one is the primary. */
+static _Atomic int primary_port, next_primary_port;
+
+/* SIGTERM: it is enough. */
+static _Atomic bool stopped;
+
 struct world {
     bool strong, tolerate;
-    int write_port, read_ports[READ_PORTS_MAX], read_port_count, primary_port;
+    int write_port, read_ports[READ_PORTS_MAX], read_port_count;
     uint32_t sessions;
     uint64_t operations;
     double until_s;
@@ -326,7 +334,7 @@ static void check_row(struct session *s, uint32_t owner_id, uint32_t thing, uint
                       int port)
 {
     const struct owner *owner = &s->world->owners[owner_id];
-    bool at_primary = port == s->world->primary_port;
+    bool at_primary = port == primary_port;
     uint32_t known = latest(owner, thing, s->known[owner_id]);
     uint32_t safely = latest(owner, thing, s->known_safely[owner_id]);
     uint32_t acked = latest(owner, thing, s->acked_before[owner_id]);
@@ -349,7 +357,7 @@ static void learn(struct session *s, uint32_t owner, uint32_t thing, uint32_t sh
 {
     if (shown > s->known[owner])
         s->known[owner] = shown;
-    if (shown > s->known_safely[owner] && port == s->world->primary_port)
+    if (shown > s->known_safely[owner] && port == primary_port)
         s->known_safely[owner] = shown;
     if (shown > s->seen[owner][thing])
         s->seen[owner][thing] = shown;
@@ -385,7 +393,7 @@ static bool read_and_check(struct session *s, enum statement what, const uint32_
     PQclear(result);
     world->reads++;
     world->done++;
-    if (port != world->primary_port)
+    if (port != primary_port)
         world->at_replicas++;
     return true;
 }
@@ -533,7 +541,7 @@ static void *session_main(void *argument)
 
     session_connect(s);
     while (!world->over) {
-        if (world->done >= world->operations || now_s() >= world->until_s)
+        if (stopped || world->done >= world->operations || now_s() >= world->until_s)
             world->over = true;
         else if (may_write(world) && chance(s, 100) < s->write_percent)
             write_something(s);
@@ -556,7 +564,7 @@ static uint64_t count_lost(struct world *world)
 {
     static const char sql[] = "SELECT owner, key, seq, 0 FROM counters UNION ALL "
                               "SELECT owner, 4, seq, 1 FROM log WHERE seq > 0";
-    PGconn *conn = connect_to(world->primary_port);
+    PGconn *conn = connect_to(primary_port);
     PGresult *result = PQexec(conn, sql);
     uint64_t lost = 0, lines = 0, wanted = 0;
 
@@ -606,6 +614,18 @@ static void read_ports(struct world *world, char *list)
     }
 }
 
+static void switch_over(int number)
+{
+    (void)number;
+    primary_port = next_primary_port;
+}
+
+static void stop(int number)
+{
+    (void)number;
+    stopped = true;
+}
+
 int main(int argc, char **argv)
 {
     static struct world world;
@@ -618,7 +638,11 @@ int main(int argc, char **argv)
     world.strong = strcmp(argv[1], "strong") == 0;
     world.write_port = (int)strtol(argv[2], NULL, 10);
     read_ports(&world, argv[3]);
-    world.primary_port = (int)strtol(argv[4], NULL, 10);
+    primary_port = next_primary_port = (int)strtol(argv[4], NULL, 10);
+    if (strchr(argv[4], ',') != NULL)
+        next_primary_port = (int)strtol(strchr(argv[4], ',') + 1, NULL, 10);
+    signal(SIGUSR1, switch_over);
+    signal(SIGTERM, stop);
     world.sessions = (uint32_t)strtoul(argv[5], NULL, 10);
     world.operations = strtoull(argv[6], NULL, 10);
     world.until_s = start_s + strtod(argv[7], NULL);

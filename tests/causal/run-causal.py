@@ -14,13 +14,15 @@ Howdah with consistency "eventual".
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from check import Suite, equal, true  # noqa: E402
+from check import Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
-from trio import Lag, Trio, all_up  # noqa: E402
+from trio import Lag, Trio, all_up, rows  # noqa: E402
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--operations", type=int, help="of each check that must find nothing; default: 4 s of it")
@@ -34,8 +36,8 @@ SHORT_S, LONG_S = 4, 3000
 FAULTS = ("own", "monotonic", "causal", "strong", "phantom")
 CAUSAL = os.path.join(os.environ.get("HOWDAH_BUILD_DIR", "build"), "tests", "causal", "causal")
 
-suite = Suite("causal", check_limit_s=LONG_S if options.operations else 60)
-trio = Trio(suite, "app", synchronous_commit="on")
+suite = Suite("causal", check_limit_s=LONG_S if options.operations else 120)
+trio = Trio(suite, "app", synchronous_commit="on", wal_retrieve_retry_interval="200ms")
 
 
 @trio.started
@@ -50,21 +52,29 @@ def _(primary):
         primary.psql(sql, db="app")
 
 
-def play(promise, port, reads=(), most_s=None, tolerate=False):
-    """Runs the sessions while replicas lag; what they found."""
+def play(promise, port, reads=(), most_s=None, tolerate=False, switch=None):
+    """Runs the sessions while replicas lag; what they found. `switch` is given the running program, which
+    ends behind it."""
     trio.sql("TRUNCATE counters, log; INSERT INTO counters SELECT o, k, 0 FROM generate_series(0, 255) o,"
              " generate_series(0, 3) k; INSERT INTO log SELECT o, 0 FROM generate_series(0, 255) o; ANALYZE")
     trio.caught_up()
     operations, seconds = options.operations, LONG_S
     if not operations or most_s:
         operations, seconds = 10**9, most_s or SHORT_S
-    argv = [CAUSAL, promise, str(port), ",".join(map(str, reads)) or "-", str(trio[0].port), str(options.sessions),
-            str(operations), str(seconds), str(options.seed), *(["tolerate"] if tolerate else [])]
-    with Lag([trio[1], trio[2]], seed=options.seed, crash=tolerate) as lag:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-    true(done.returncode == 0, done.stderr)
-    found = json.loads(done.stdout)
-    found["examples"] = done.stderr.splitlines()
+    argv = [CAUSAL, promise, str(port), ",".join(map(str, reads)) or "-", f"{trio[0].port},{trio[1].port}",
+            str(options.sessions), str(operations), str(seconds), str(options.seed),
+            *(["tolerate"] if tolerate else [])]
+    with Lag([trio[2]] if switch else [trio[1], trio[2]], seed=options.seed, crash=tolerate) as lag:
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            if switch:
+                try:
+                    switch(process)
+                finally:
+                    process.terminate()
+            said, errors = process.communicate()
+    true(process.returncode == 0, errors)
+    found = json.loads(said)
+    found["examples"] = errors.splitlines()
     rate, share = found["operations"] / found["seconds"], found["at_replicas"] / max(1, found["reads"])
     print(f"# {found['operations']} operations, {rate:.0f} a second, {share:.1%} of the reads at replicas, "
           f"{found['early']} early, {found['errors']} errors, {found['reconnects']} reconnects; lag {lag.done}; "
@@ -138,6 +148,35 @@ def _():
 @suite.check("eventual: violations are found")
 def _():
     something(play_through("strong", {"consistency": "eventual"}, most_s=3), "own", "monotonic", "strong")
+
+
+@suite.check("session, with hosts and a switchover: the same holds behind it, at the replica that is left, too")
+def _():
+    trio.caught_up()
+    config = trio.config(workers=2, pool={"size": 8, "check_state": False},
+                         routing={"max_lag": "5s", "consistency": "session"})
+    app = config["databases"]["app"]
+    app["hosts"] = [app.pop("primary"), *app.pop("replicas")]
+    with Howdah(config=config) as proxy:
+
+        def switch(process):
+            time.sleep(1.5)
+            proxy.admin("PAUSE app")
+            trio.caught_up()
+            trio[0].pause()
+            trio[1].promote()
+            trio[2].become_standby(trio[1])
+            trio[2].reload()
+            process.send_signal(signal.SIGUSR1)
+            eventually(lambda: rows(proxy)[1]["writes"] == "yes", "the next one is the primary", 20)
+            proxy.admin("RESUME app")
+            eventually(lambda: rows(proxy)[2]["timeline"] == "2", "the other one follows", 20)
+            before = int(rows(proxy)[2]["reads"])
+            eventually(lambda: int(rows(proxy)[2]["reads"]) > before, "it is read again", 20)
+            time.sleep(2)
+
+        all_up(proxy)
+        nothing_and_shared(play("session", proxy.port, most_s=100, switch=switch))
 
 
 if __name__ == "__main__":
