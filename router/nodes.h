@@ -235,10 +235,11 @@ static inline bool nodes_is_silent(const struct nodes *nodes, uint32_t node)
     return state == NODE_FROZEN || state == NODE_DOWN || state == NODE_GONE;
 }
 
-/* Whether it answers, whatever it says. */
+/* Whether what it has answered last holds: it answers, whatever it says, or is trusted. */
 static inline bool nodes_answers(const struct nodes *nodes, uint32_t node)
 {
-    return nodes->nodes[node].state != NODE_UNKNOWN && !nodes_is_silent(nodes, node);
+    return nodes->nodes[node].trusted ||
+           (nodes->nodes[node].state != NODE_UNKNOWN && !nodes_is_silent(nodes, node));
 }
 
 /* Whether it is a replica that lags, or is on its way to: more than half of max_lag behind. */

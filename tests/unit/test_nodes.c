@@ -431,6 +431,7 @@ Test(nodes, who_shuts_out_is_there_and_no_more_is_known)
     nodes_failed(nodes, 0, NODE_SHUT_OUT, "no room", 4 * MS);
     state_is(nodes, 0, NODE_UNKNOWN);
     cr_expect(nodes_may_write(nodes));
+    cr_expect(nodes_answers(nodes, 0), "at the address that was asked");
     nodes_failed(nodes, 0, NODE_LATE, "late", 5 * MS);
     cr_expect(nodes_may_write(nodes), "once may be chance");
 
