@@ -74,6 +74,10 @@
  * prepared statements, several times what drivers send at once */
 #define LIMIT_HEAL_BYTES 4096
 
+/* A batch up to this size may be read from a replica; so much is kept beside the connection there
+ * until it is answered, so that it can be run at the primary. */
+#define LIMIT_DETOUR_BYTES LIMIT_PLAN_BYTES
+
 /* What a client may send ahead while it waits for a server connection, before we stop reading */
 #define LIMIT_HELD_BYTES 16384
 

@@ -42,7 +42,7 @@ static const char fingerprint_query[] =
     XMINS("pg_extension")
     XMINS("pg_type WHERE typtype <> 'c' AND typcategory <> 'A'")
     "(SELECT concat(count(*), ':', sum(oid::bigint), ':', sum(hashtext(concat(relname, relkind,"
-    " relnamespace, relrowsecurity)))) FROM pg_class WHERE relpersistence <> 't'))";
+    " relnamespace, relrowsecurity, relpersistence)))) FROM pg_class WHERE relpersistence <> 't'))";
 /* clang-format on */
 
 static const char size_query[] = "SELECT sum(least(octet_length(prosrc), 65536)) FROM pg_proc";
@@ -70,7 +70,7 @@ static const char functions_query_old[] = FUNCTIONS("");
 
 static const char relations_query[] =
     "SELECT c.oid, c.relname, c.relkind, c.relrowsecurity,"
-    " n.nspname IN ('pg_catalog', 'information_schema')"
+    " n.nspname IN ('pg_catalog', 'information_schema'), c.relpersistence = 'u'"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S') AND c.relpersistence <> 't'"
     " AND n.nspname <> 'pg_toast' LIMIT 200001";
@@ -245,7 +245,8 @@ static int take_relation(struct catalog_builder *builder, const PGresult *rows, 
         {'p', CATALOG_PARTITIONED}, {'f', CATALOG_FOREIGN}, {'S', CATALOG_SEQUENCE},
     };
     uint32_t flags = (truth(rows, row, 3) ? CATALOG_ROW_SECURITY : 0) |
-                     (truth(rows, row, 4) ? CATALOG_SYSTEM : 0);
+                     (truth(rows, row, 4) ? CATALOG_SYSTEM : 0) |
+                     (truth(rows, row, 5) ? CATALOG_UNLOGGED : 0);
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         flags |= kinds[i].kind == PQgetvalue(rows, row, 2)[0] ? kinds[i].flag : 0;
     }

@@ -11,12 +11,26 @@
 #include "protocol/message.h"
 #include "protocol/report.h"
 
-void heal_note_more(struct heal *heal, const uint8_t *bytes, uint32_t len)
+/* Room for so many bytes: LIMIT_HEAL_BYTES, or what that becomes by doubling. */
+static bool make_room(struct heal *heal, uint32_t len)
 {
-    if (heal->bytes == NULL) {
-        heal->bytes = malloc(LIMIT_HEAL_BYTES);
+    uint32_t room = LIMIT_HEAL_BYTES;
+    while (room < len) {
+        room *= 2;
     }
-    if (heal->bytes == NULL || len > LIMIT_HEAL_BYTES - heal->len) {
+    uint8_t *bytes = realloc(heal->bytes, room);
+    if (bytes == NULL) {
+        return false;
+    }
+    heal->bytes = bytes;
+    heal->room = room;
+    return true;
+}
+
+void heal_note_more(struct heal *heal, const uint8_t *bytes, uint32_t len, uint32_t len_max)
+{
+    if (heal->incomplete || heal->len > len_max || len > len_max - heal->len ||
+        !make_room(heal, heal->len + len)) {
         heal->incomplete = true;
         return;
     }

@@ -3,7 +3,8 @@
  * After DDL a server refuses a statement whose columns have changed (0A000, RevalidateCachedQuery
  * in src/backend/utils/cache/plancache.c), and a function may have deallocated what a link was
  * known to have (26000). Neither is the client's doing. So what it has sent since the last
- * ReadyForQuery is kept beside the link, up to LIMIT_HEAL_BYTES, and when a Bind, a Describe or a
+ * ReadyForQuery is kept beside the link, up to LIMIT_HEAL_BYTES (or LIMIT_DETOUR_BYTES, of a batch
+ * at a replica: pool/route.h), and when a Bind, a Describe or a
  * query that is one EXECUTE fails so, it and what follows are put back in front of what the client
  * sends next, and taken again: the statement is then prepared anew (pool/prepare.h).
  *
@@ -29,33 +30,38 @@ struct report_fields;
 struct session;
 
 struct heal {
-    uint8_t *bytes; /* LIMIT_HEAL_BYTES; NULL until first used */
-    uint32_t len;
+    uint8_t *bytes; /* NULL until first used */
+    uint32_t len, room;
     bool incomplete; /* more was sent than stands here, a deferred BEGIN perhaps */
 };
 
 /* heal_note where there is no room yet, or not enough. */
-void heal_note_more(struct heal *heal, const uint8_t *bytes, uint32_t len);
+void heal_note_more(struct heal *heal, const uint8_t *bytes, uint32_t len, uint32_t len_max);
 
-/* The session's messages, or parts of them, were taken with the link. */
-static inline void heal_note(struct heal *heal, const uint8_t *bytes, uint32_t len)
+/* The session's messages, or parts of them, were taken with the link; so many bytes are kept at
+ * most. */
+static inline void heal_note(struct heal *heal, const uint8_t *bytes, uint32_t len,
+                             uint32_t len_max)
 {
-    if (heal->bytes == NULL || len > LIMIT_HEAL_BYTES - heal->len) {
-        heal_note_more(heal, bytes, len);
+    if (len > heal->room - heal->len) {
+        heal_note_more(heal, bytes, len, len_max);
         return;
     }
     memcpy(heal->bytes + heal->len, bytes, len);
     heal->len += len;
 }
 
+void heal_free(struct heal *heal);
+
 /* All of it was answered. */
 static inline void heal_forget(struct heal *heal)
 {
+    if (heal->room > LIMIT_HEAL_BYTES) { /* it is rare that so much is kept */
+        heal_free(heal);
+    }
     heal->len = 0;
     heal->incomplete = false;
 }
-
-void heal_free(struct heal *heal);
 
 /* Whether an error that the head of the ledger gets tells of a statement out of date. What the link
  * has prepared is then not relied on any more. */

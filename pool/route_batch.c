@@ -15,9 +15,6 @@
 #include "router/plan.h"
 #include "router/rules.h"
 
-/* A batch that is longer is not taken apart. */
-enum { BATCH_BYTES_MAX = 64 * 1024 };
-
 /* No text that is longer is read as a time (MAXDATELEN and MAXDATEFIELDS in utils/datetime.h). */
 enum { TIME_BYTES_MAX = 128 + 25 };
 
@@ -270,7 +267,7 @@ static enum route read_extended(struct reading *reading, const uint8_t *at, uint
 {
     bool flushed = false;
     uint32_t used = 0, body_bytes;
-    while (used < BATCH_BYTES_MAX) {
+    while (used < LIMIT_DETOUR_BYTES) {
         if (have - used < MESSAGE_HEADER_BYTES) {
             break;
         }
@@ -278,7 +275,7 @@ static enum route read_extended(struct reading *reading, const uint8_t *at, uint
             return ROUTE_BATCH;
         }
         uint32_t total = MESSAGE_HEADER_BYTES + body_bytes;
-        if (total > BATCH_BYTES_MAX - used) {
+        if (total > LIMIT_DETOUR_BYTES - used) {
             return ROUTE_BATCH;
         }
         if (have - used < total) {
@@ -300,7 +297,7 @@ static enum route read_extended(struct reading *reading, const uint8_t *at, uint
         reading->batch->bytes = used;
         return ROUTE_REPLICA;
     }
-    if (!flushed && used < BATCH_BYTES_MAX) {
+    if (!flushed && used < LIMIT_DETOUR_BYTES) {
         reading->batch->need = have + MESSAGE_HEADER_BYTES;
     }
     return ROUTE_BATCH;

@@ -360,12 +360,15 @@ static void watch_held(struct engine *engine, struct session *session, uint32_t 
     conn_set_reading(engine, conn, !full && !slow && !session->gone);
 }
 
-/* Only who has named statements may be healed. */
+/* Only who has named statements may be healed; what is sent to a replica may be the primary's in
+ * the end. */
 static inline void note_sent(struct session *session, const uint8_t *bytes, uint32_t len)
 {
     struct heal *heal = &session->link->heal;
-    if (session->statements.by_name.count > 0 || session->detours) {
-        heal_note(heal, bytes, len);
+    if (session->detours) {
+        heal_note(heal, bytes, len, LIMIT_DETOUR_BYTES);
+    } else if (session->statements.by_name.count > 0) {
+        heal_note(heal, bytes, len, LIMIT_HEAL_BYTES);
     } else {
         heal->incomplete = true;
     }
@@ -389,7 +392,7 @@ void session_bytes(struct engine *engine, struct session *session, struct block 
     if (conn->closing) {
         return;
     }
-    if (used > linked_at && session->virtual_names) {
+    if (used > linked_at && (session->virtual_names || session->detours)) {
         note_sent(session, bytes + linked_at, used - linked_at);
     }
     if (session->pool != NULL) {

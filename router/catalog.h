@@ -52,6 +52,7 @@ enum catalog_relation_flag {
     CATALOG_CASCADES = 1 << 10,    /* foreign keys of others that write when its rows change */
     CATALOG_CHILDREN = 1 << 11,    /* partitions, or tables that inherit */
     CATALOG_SYSTEM = 1 << 12,      /* of PostgreSQL's own schemas */
+    CATALOG_UNLOGGED = 1 << 13,    /* replicas have nothing of it */
 };
 
 struct catalog_relation {

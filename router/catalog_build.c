@@ -536,6 +536,9 @@ static void connect_names(struct catalog_builder *builder)
             }
             builder->nodes[read_node(builder, relation)].local |=
                 classify_local_relation(builder->text + group->name);
+            if ((relation_at(builder, relation)->flags & CATALOG_UNLOGGED) != 0) {
+                builder->nodes[read_node(builder, relation)].local |= PLAN_LOCAL_SERVER;
+            }
             add_edge(builder, read_name_node(builder, g), read_node(builder, relation));
             add_edge(builder, write_name_node(builder, g), write_node(builder, relation));
             if (strcmp(builder->text + group->name, "pg_settings") == 0) {

@@ -241,6 +241,9 @@ Test(catalog, what_one_server_or_one_transaction_says_is_seen_through_views_and_
     catalog_add_relation(builder, 204, "locks_too", CATALOG_VIEW);
     catalog_add_relation(builder, 205, "roles", CATALOG_VIEW);
     catalog_add_relation(builder, 206, "guarded", CATALOG_TABLE);
+    catalog_add_relation(builder, 207, "unlogged", CATALOG_TABLE | CATALOG_UNLOGGED);
+    catalog_add_relation(builder, 208, "over", CATALOG_VIEW);
+    catalog_add_use(builder, USE_READS, 208, 207);
     catalog_add_use(builder, USE_READS, 203, 202);
     catalog_add_use(builder, USE_READS, 204, 203);
     catalog_add_use(builder, USE_READ_CALLS, 205, 10);
@@ -248,6 +251,8 @@ Test(catalog, what_one_server_or_one_transaction_says_is_seen_through_views_and_
     struct catalog *catalog = build(builder);
     local_is(catalog, "select pure() from plain", 0);
     local_is(catalog, "select * from pg_locks", PLAN_LOCAL_SERVER);
+    local_is(catalog, "select * from unlogged", PLAN_LOCAL_SERVER);
+    local_is(catalog, "select * from plain, over", PLAN_LOCAL_SERVER);
     local_is(catalog, "select * from locks", PLAN_LOCAL_SERVER);
     local_is(catalog, "select * from plain, locks_too", PLAN_LOCAL_SERVER);
     local_is(catalog, "select * from roles", PLAN_LOCAL_SERVER);
