@@ -393,7 +393,7 @@ static bool prepares_ahead(struct engine *engine, struct session *session,
 {
     static const uint8_t sync[] = {FRONTEND_SYNC, 0, 0, 0, 4};
     struct link *link = session->link;
-    bool any = false;
+    bool any = false, unsynced = link->unsynced;
     for (uint32_t i = 0; i < count; i++) {
         struct session_statement *named = find_named(engine, session, names[i].text);
         struct link_statement *prepared = NULL;
@@ -410,14 +410,19 @@ static bool prepares_ahead(struct engine *engine, struct session *session,
         }
         link_statement_hold(&link->statements, prepared);
     }
-    if (any) {
-        session->ahead = true;
-        session->blocked = true;
+    if (!any) {
+        return false;
+    }
+    session->ahead = true;
+    session->blocked = true;
+    if (unsynced) { /* a Sync would commit what stands there; the query is a part of that */
+        link_flush(engine, link);
+    } else {
         link->unsynced = false;
         link_write(engine, link, sync, sizeof(sync));
         link_due(engine, link, DUE_SYNC, DUE_SWALLOW, 0);
     }
-    return any;
+    return true;
 }
 
 bool names_refused(struct session *session)

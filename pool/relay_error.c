@@ -73,11 +73,14 @@ static bool error_renamed(struct relay *relay, const uint8_t *at, uint32_t total
 
 /* What a query executes could not be prepared: this is the query's answer, with the ReadyForQuery
  * that is due. */
-static void ahead_refused(struct link *link)
+static void ahead_refused(struct engine *engine, struct link *link)
 {
-    struct due_entry *next = due_head(&link->due);
     link->owner->ahead_refused = true;
-    if (next != NULL && next->what == DUE_SYNC) {
+    if (due_empty(&link->due) && !link_swallow_sync(engine, link)) {
+        return;
+    }
+    struct due_entry *next = due_head(&link->due);
+    if (next->what == DUE_SYNC) {
         next->kind = DUE_FORWARD;
     }
 }
@@ -183,7 +186,7 @@ bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool who
         route_erred(link);
     }
     if (link->owner != NULL && link->owner->ahead && !asked && !setup && !quiet) {
-        ahead_refused(link);
+        ahead_refused(relay->engine, link);
     }
     return forward;
 }

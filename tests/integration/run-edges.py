@@ -344,5 +344,28 @@ def _():
         equal(client.scalar("SHOW work_mem"), "4MB", "what was rolled back")
 
 
+@suite.check("what was sent without a Sync is one transaction with a query that executes what must be prepared first")
+def _():
+    stage.sql("CREATE TABLE IF NOT EXISTS edge (n int UNIQUE); CREATE TABLE IF NOT EXISTS edge_gone (n int)")
+    with stage.proxy(size=1) as proxy:
+        client = stage.client(proxy)
+        client.rows("PREPARE divides (int) AS SELECT 1 / $1")
+        client.rows("PREPARE gone AS SELECT * FROM edge_gone")
+        proxy.admin("RECONNECT app")
+        client.rows("SELECT 1")  # at a server that has neither
+        insert = [parse("", "INSERT INTO edge VALUES (5)"), bind("", ""), execute("")]
+        client.send(*insert, query("EXECUTE divides(0)"))
+        equal([m.kind for m in client.ready()], ["1", "2", "C", "E", "Z"])
+        equal(client.scalar("SELECT count(*) FROM edge"), "0", "rolled back with the query")
+        stage.sql("DROP TABLE edge_gone")
+        client.send(*insert, query("EXECUTE gone"))
+        heard = client.ready()
+        equal(([m.kind for m in heard], Result(heard).sqlstate), (["1", "2", "C", "E", "Z"], "42P01"))
+        equal(client.scalar("SELECT count(*) FROM edge"), "0", "rolled back with what can't be prepared")
+        client.send(*insert, query("EXECUTE divides(1)"))
+        equal([m.kind for m in client.ready()][-4:], ["T", "D", "C", "Z"])
+        equal(client.scalar("SELECT count(*) FROM edge"), "1", "committed")
+
+
 if __name__ == "__main__":
     suite.main()
