@@ -69,6 +69,12 @@ static const char *said(const struct session *session, const struct route_batch 
     return own_get(session, control);
 }
 
+static bool asks_replica(const struct session *session, const struct route_batch *batch)
+{
+    const char *word = said(session, batch, CONTROL_ROUTE);
+    return word != NULL && strcmp(word, "replica") == 0;
+}
+
 static enum consistency consistency_of(const struct session *session,
                                        const struct route_batch *batch)
 {
@@ -167,10 +173,12 @@ static enum route choose(struct engine *engine, struct session *session,
 
 /* Whether each statement of the session's transaction has a snapshot of its own, and it is allowed
  * to take it at a replica. */
-static bool may_read_for_transaction(const struct engine *engine, const struct session *session)
+static bool may_read_for_transaction(const struct engine *engine, const struct session *session,
+                                     const struct route_batch *batch)
 {
     bool until_write = session->pool->database->transaction_reads == TRANSACTION_READS_UNTIL_WRITE;
-    if (session->begin != BEGIN_DEFERRED || !(until_write || modes_read_only(session))) {
+    if (session->begin != BEGIN_DEFERRED ||
+        !(until_write || modes_read_only(session) || asks_replica(session, batch))) {
         return false;
     }
     enum plan_isolation isolation = modes_isolation(engine, session);
@@ -184,14 +192,14 @@ static enum route decide_read(struct engine *engine, struct session *session,
                               const struct route_batch *batch, const struct topology *topology)
 {
     const char *word = said(session, batch, CONTROL_ROUTE);
-    bool asks_replica = word != NULL && strcmp(word, "replica") == 0;
+    bool replica = asks_replica(session, batch);
     if (word != NULL && strcmp(word, "primary") == 0) {
         return ROUTE_ASKED;
     }
-    if (batch->rule_primary && !asks_replica) {
+    if (batch->rule_primary && !replica) {
         return ROUTE_RULE;
     }
-    if (session->pool->database->routing_reads == READS_PRIMARY && !asks_replica &&
+    if (session->pool->database->routing_reads == READS_PRIMARY && !replica &&
         !batch->rule_replica) {
         return ROUTE_CONFIGURED;
     }
@@ -202,8 +210,7 @@ static enum route decide_read(struct engine *engine, struct session *session,
  * (PreventCommandIfReadOnly, src/backend/tcop/utility.c). */
 static bool is_refused(const struct session *session, const struct route_batch *batch)
 {
-    const char *word = batch->writes ? said(session, batch, CONTROL_ROUTE) : NULL;
-    return word != NULL && strcmp(word, "replica") == 0;
+    return batch->writes && asks_replica(session, batch);
 }
 
 static enum route decide(struct engine *engine, struct session *session,
@@ -229,7 +236,7 @@ static enum route decide(struct engine *engine, struct session *session,
     if (why != ROUTE_REPLICA) {
         return why == ROUTE_NOT_A_READ && !known && !batch->other ? ROUTE_CATALOG : why;
     }
-    if (batch->in_transaction && !may_read_for_transaction(engine, session)) {
+    if (batch->in_transaction && !may_read_for_transaction(engine, session, batch)) {
         return ROUTE_TRANSACTION;
     }
     if (topology == NULL || topology->ticks == NULL) {

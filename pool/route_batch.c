@@ -39,8 +39,9 @@ bool route_batch_plan(struct engine *engine, const struct session *session, stru
     if (plan->hint != NULL) {
         batch->hint = plan->hint;
     }
-    batch->writes |= plan->own_class == PLAN_WRITE || plan->own_class == PLAN_DDL ||
-                     (plan->touches & PLAN_TOUCH_COPY_FROM) != 0;
+    bool runs = plan->own_class == PLAN_UTILITY && (plan->touches & PLAN_TOUCH_ALONE) != 0;
+    batch->writes |= plan->own_class == PLAN_WRITE || plan->own_class == PLAN_DDL || runs ||
+                     (plan->touches & (PLAN_TOUCH_COPY_FROM | PLAN_TOUCH_NEXTVAL)) != 0;
     batch->other |= plan->own_class != PLAN_READ || plan->own_touches != 0;
     bool reads = facts.class == PLAN_READ && facts.touches == 0;
     if ((!reads && !(batch->whole && route_whole_declares(plan, &facts))) || session->pins != 0 ||

@@ -20,7 +20,7 @@ struct route_batch {
     const struct hint *hint; /* of one of its statements, as long as that has its plan; or NULL */
     bool in_transaction;     /* that its statements are a part of: the caller's to say */
     bool whole;              /* likewise: they begin one that is a replica's (pool/route_whole.h) */
-    bool writes;             /* some statement is one that writes, by itself */
+    bool writes;             /* some statement writes, by itself, or may: CALL, DO, VACUUM */
     bool other;              /* some statement is none that reads, by itself */
     bool rule_primary, rule_replica; /* some statement's rule says so */
 };

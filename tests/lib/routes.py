@@ -236,6 +236,12 @@ SCRIPTS = {
         "- SET howdah.route = 'primary' ;; P SELECT 1 ;; - RESET howdah.route ;; - SELECT 1 ;;"
         " - SET howdah.route = 'replica' ;; R SELECT 1 ;; - SET howdah.route TO DEFAULT ;;"
         " P UPDATE t SET v = v WHERE id = 5",
+    "howdah.route = 'replica' refuses what writes":
+        "- SET howdah.route = 'replica' ;; R SELECT 1 ;; -!25006 CALL proc() ;; -!25006 DO $$ BEGIN END $$ ;;"
+        " -!25006 SELECT nextval('s') ;; R SELECT 2",
+    "howdah.route = 'replica' in a transaction":
+        "- SET howdah.route = 'replica' ;; R SELECT 1 ;; - BEGIN ISOLATION LEVEL READ COMMITTED ;; R TABLE t ;;"
+        " -!25006 UPDATE t SET v = v ;; -!25P02 SELECT 1 ;; - ROLLBACK ;; R SELECT 2",
     "howdah.route for one transaction":
         "- BEGIN ;; - SET LOCAL howdah.route = 'primary' ;; P SELECT 1 ;; - COMMIT",
 }
