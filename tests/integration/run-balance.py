@@ -92,11 +92,11 @@ def proxied(replicas=(1, 2), **routing):
 def _():
     with proxied() as proxy, Readers(proxy) as readers:
         spreads(readers, "node1")
-        trio[1].pause()
+        trio[1].freeze()  # a server that ends may end clients that were just told of its answer
         try:
             eventually(lambda: readers.share("node1") == 0, "nobody reads there", 20)
         finally:
-            trio[1].resume()
+            trio[1].thaw()
         eventually(lambda: rows(proxy)[1]["state"] == "up", "it is back", BACK_S)
         spreads(readers, "node1")
 
