@@ -402,6 +402,7 @@ static void take_options(struct engine *engine, struct options *options)
     pool_nodes_forget(engine);
     pools_reload(engine);
     firewall_reloaded(engine);
+    route_reloaded(engine);
     route_wait_all_ask(engine, NULL);
     options_unref(before);
 }

@@ -61,8 +61,8 @@ bool modes_read_only(const struct session *session)
         return session->begin_modes.read_only == PLAN_CHOICE_YES;
     }
     const char *value = settings_get(session->settings, name);
-    if (value == NULL && session->pool->baseline != NULL) {
-        value = settings_get(session->pool->baseline, name);
+    if (value == NULL) {
+        value = pool_reported(session->pool, name);
     }
     return value != NULL && is_on(value);
 }

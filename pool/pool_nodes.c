@@ -79,6 +79,10 @@ uint32_t pool_nodes_incarnation(const struct engine *engine, const struct pool *
 void pool_nodes_forget(struct engine *engine)
 {
     for (uint32_t i = 0; i < engine->topology_count; i++) {
+        struct ticks *ticks = engine->topologies[i]->ticks;
+        if (ticks != NULL) {
+            ticks_leave(ticks, engine->worker);
+        }
         topology_unref(engine->topologies[i]);
     }
     free(engine->topologies);

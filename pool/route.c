@@ -42,6 +42,22 @@ bool route_begin(struct session *session)
     return session->routing != NULL;
 }
 
+void route_reloaded(struct engine *engine)
+{
+    for (uint32_t slot = 0; slot < engine->connections.count; slot++) {
+        struct session *session = engine->connections.slots[slot].object;
+        if (session == NULL || session->conn.kind != CONN_CLIENT || session->conn.closing ||
+            session->pool == NULL || session->routing != NULL || !session->pool->routes) {
+            continue;
+        }
+        if (route_begin(session)) {
+            session->routing->unnoted = true; /* what it has seen so far */
+        } else {
+            session_no_memory(engine, session);
+        }
+    }
+}
+
 void route_free(struct session *session)
 {
     route_wait_leave(session);
@@ -155,20 +171,21 @@ static enum route choose(struct engine *engine, struct session *session,
     uint32_t bits = candidates(engine, session, topology, &why, &open);
     if (bits == 0) {
         if (why == ROUTE_BEHIND) {
-            pool_nodes_want(engine, topology, causal->settled);
+            pool_nodes_want(engine, topology, causal->need != 0 ? causal->need : causal->settled);
         }
         return why;
     }
-    if (session->pool->database->routing_reads == READS_ANY &&
-        topology->nodes.primary != NODES_NONE) {
-        bits |= UINT32_C(1) << topology->nodes.primary;
+    uint32_t primary = topology->nodes.primary;
+    if (session->pool->database->routing_reads == READS_ANY && primary != NODES_NONE &&
+        !nodes_is_silent(&topology->nodes, primary)) {
+        bits |= UINT32_C(1) << primary;
     }
     routing->node = (uint8_t)(routing->strict ? route_stay_at(engine, session, topology, bits, open)
                                               : route_balanced(engine, session, topology, bits));
     if (routing->node == NODES_NONE) {
         return ROUTE_MOVES;
     }
-    return routing->node == topology->nodes.primary ? ROUTE_ANY : ROUTE_REPLICA;
+    return routing->node == primary ? ROUTE_ANY : ROUTE_REPLICA;
 }
 
 /* Whether each statement of the session's transaction has a snapshot of its own, and it is allowed

@@ -49,10 +49,15 @@ void route_silent_news(struct engine *engine, const struct topology *topology)
 {
     LIST_EACH (&engine->pool_list, node) {
         struct pool *pool = CONTAINER_OF(node, struct pool, listed);
-        if (pool->target != POOL_PRIMARY && pool->options == engine->options &&
-            pool_nodes_are_of(topology, pool) &&
-            nodes_is_silent(&topology->nodes, pool->target - POOL_REPLICA)) {
+        if (pool->target == POOL_PRIMARY || pool->options != engine->options ||
+            !pool_nodes_are_of(topology, pool)) {
+            continue;
+        }
+        uint32_t at = pool->target - POOL_REPLICA;
+        if (nodes_is_silent(&topology->nodes, at)) {
             leave(engine, pool);
+        } else if (at == topology->nodes.primary) { /* its links have closed: pool/follow.h */
+            turn_back_all(engine, pool);
         }
     }
 }

@@ -136,7 +136,7 @@ uint32_t route_stay_at(struct engine *engine, struct session *session,
                        const struct topology *topology, uint32_t candidates, uint32_t open)
 {
     struct routing *routing = session->routing;
-    bool stays = routing->home != NODES_NONE && (candidates & bit(routing->home)) != 0;
+    bool stays = routing->home != NODES_NONE && (candidates & open & bit(routing->home)) != 0;
     if (stays && engine->now_us < routing->look_us) {
         return routing->home;
     }

@@ -75,10 +75,8 @@ static bool settle_seen(struct causal *causal, const struct ticks *ticks)
     if (causal->need_at == 0) {
         return true;
     }
-    if (!ticks_replayed(ticks, causal->node, &seen)) {
-        return false;
-    }
-    if (is_lost(causal, &seen)) { /* it never comes; the primary has all of it */
+    /* If nothing is known of it any more, or is lost, it never comes; the primary has all of it. */
+    if (!ticks_replayed(ticks, causal->node, &seen) || is_lost(causal, &seen)) {
         causal_at_primary(causal, ticks);
         return false;
     }

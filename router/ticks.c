@@ -132,6 +132,11 @@ void ticks_join(struct ticks *ticks, uint32_t worker)
     set_bit(&ticks->joined, worker);
 }
 
+void ticks_leave(struct ticks *ticks, uint32_t worker)
+{
+    atomic_fetch_and(&ticks->joined, ~(UINT64_C(1) << worker));
+}
+
 void ticks_note_write(struct ticks *ticks)
 {
     raise_to(&ticks->strong, ticks_next(ticks));

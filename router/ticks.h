@@ -95,6 +95,9 @@ bool ticks_bound(const struct ticks *ticks, uint64_t need, uint64_t *ret_lsn);
  * it has acknowledged before count as noted now. */
 void ticks_join(struct ticks *ticks, uint32_t worker);
 
+/* It knows them no more. */
+void ticks_leave(struct ticks *ticks, uint32_t worker);
+
 /* A write was acknowledged: `strong` reads that begin from now on must see it. */
 void ticks_note_write(struct ticks *ticks);
 

@@ -283,6 +283,19 @@ def _():
         equal([row["reads_percent"] for row in now], [row["reads"] * 100 // total for row in now], "percents")
 
 
+@suite.check("a session from before its database had a replica reads there, too")
+def _():
+    trio.caught_up()
+    alone = trio.config(replicas=(), workers=2)
+    with Howdah(config=alone) as proxy, Wire(proxy.port) as client:
+        client.login("postgres", "app")
+        client.query("UPDATE t SET v = v")
+        proxy.write_config(trio.config(workers=2))
+        proxy.admin("RELOAD")
+        all_up(proxy)
+        eventually(lambda: 0 not in where.ran_on(client, "TABLE t"), "a replica is read", 20)
+
+
 @suite.check("startup options choose, too")
 def _():
     with proxied() as proxy:

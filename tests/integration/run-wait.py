@@ -119,6 +119,8 @@ def _():
 @suite.check("in transactions that may read from replicas, too")
 def _():
     with delayed(trio[1], DELAY), proxied(LONG, transaction_reads="until_write") as (_, client):
+        for sql in "BEGIN", "SELECT txid_current()", "COMMIT":  # asks the primary for the isolation level
+            client.query(sql)
         for begin in "BEGIN", "BEGIN READ ONLY":
             write(client, 7)
             client.query(begin)

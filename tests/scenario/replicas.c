@@ -75,6 +75,9 @@ static void give_primary(struct world *world, uint32_t primary)
     topology_unref(world->topology);
     world->topology = topology_new(database->name, &nodes, ticks);
     world->topology->term = primary + 1;
+    for (uint32_t i = 0; i < database->server_count; i++) {
+        world->topology->servers[i].weight = 1;
+    }
     ticks_unref(ticks);
     for (uint32_t i = 0; i < world->engine_count; i++) {
         world_step(world, i, (struct event){.kind = EVENT_NODES, .topology = world->topology});
@@ -101,7 +104,7 @@ static void give_address(struct world *world, uint32_t node, const char *address
 static void give_lsn(struct world *world, uint32_t node, uint64_t lsn)
 {
     struct ticks *ticks = world->topology->ticks;
-    if (node == 0) {
+    if (node == world->topology->nodes.primary) {
         ticks_answered(ticks, ticks_start(ticks), lsn);
     } else {
         const struct ticks_replayed answer = {

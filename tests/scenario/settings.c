@@ -34,6 +34,7 @@ static const char *const tls_modes[] = {"disable",   "allow",       "prefer", "r
 static const char *const methods[] = {"trust", "password", "md5",  "scram", "cert",
                                       "hba",   "reject",   "peer", NULL};
 static const char *const consistencies[] = {"eventual", "session", "strong", NULL};
+static const char *const reads[] = {"replicas", "primary", "any", NULL};
 static const char *const bindings[] = {"disable", "prefer", "require", NULL};
 
 static bool set_pool(struct pool_options *pool, const char *key, const char *value)
@@ -140,8 +141,10 @@ static void add_replicas(struct database_options *database, uint32_t count)
         abort();
     }
     for (uint32_t i = 1; i <= count; i++) {
-        database->servers[i] =
-            (struct server_options){.host = copy("replica.example"), .port = (uint16_t)(5432 + i)};
+        const char *user = database->servers[0].user; /* if it is said ahead */
+        database->servers[i] = (struct server_options){.host = copy("replica.example"),
+                                                       .port = (uint16_t)(5432 + i),
+                                                       .user = user == NULL ? NULL : copy(user)};
     }
     database->server_count = 1 + count;
     database->consistency = CONSISTENCY_SESSION;
@@ -166,6 +169,8 @@ static bool set_world(struct world *world, struct options *options, const char *
     } else if (strcmp(key, "hosts") == 0) {
         add_replicas(&options->databases[0], (uint32_t)strtoul(value, NULL, 10) - 1);
         options->databases[0].discovers = true;
+    } else if (strcmp(key, "reads") == 0) {
+        options->databases[0].routing_reads = (enum routing_reads)choice(value, reads);
     } else if (strcmp(key, "wait_for_replica") == 0) {
         options->databases[0].wait_for_replica_ms = (uint32_t)strtoul(value, NULL, 10);
     } else if (strcmp(key, "failover_wait") == 0) {

@@ -95,6 +95,23 @@ Test(causal, what_a_run_that_is_over_has_shown_the_primary_tells)
     ticks_unref(ticks);
 }
 
+Test(causal, what_a_replica_that_is_gone_has_shown_the_primary_tells)
+{
+    struct ticks *ticks = ticks_new(0);
+    struct causal causal;
+    causal_init(&causal);
+    poll_replica(ticks, ONE, 500, 10, RUN);
+    poll_replica(ticks, OTHER, 520, 10, RUN);
+    read_replica(&causal, ticks, ONE, RUN, 11);
+    ticks_forget_at(ticks, ONE); /* and nobody hears of it any more */
+    cr_assert(!causal_may_read(&causal, ticks, OTHER));
+    cr_assert(!causal_settle(&causal, ticks), "the next poll of the primary is needed");
+    poll_primary(ticks, 520);
+    cr_assert(causal_settle(&causal, ticks));
+    cr_assert(causal_may_read(&causal, ticks, OTHER));
+    ticks_unref(ticks);
+}
+
 Test(causal, a_replica_that_was_lost_may_have_gone_back)
 {
     struct ticks *ticks = ticks_new(0);

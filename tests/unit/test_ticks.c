@@ -200,6 +200,11 @@ Test(ticks, strong_reads_need_the_next_poll_until_all_workers_note_their_writes)
     cr_assert_eq(ticks_strong(ticks), 3, "what it has, before it joined");
     ticks_note_write(ticks);
     cr_assert_eq(ticks_strong(ticks), 4);
+    ticks_leave(ticks, 0);
+    ticks_start(ticks);
+    cr_assert_eq(ticks_strong(ticks), 5, "it acknowledges without noting");
+    ticks_join(ticks, 0);
+    cr_assert_eq(ticks_strong(ticks), 5);
     ticks_unref(ticks);
 }
 
