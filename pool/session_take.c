@@ -126,6 +126,16 @@ static uint32_t refuse_pinning(struct engine *engine, struct session *session,
     return take_skipping(engine, session, type, total, have);
 }
 
+/* Whether the Parse is answered without a link. What is put back for the primary was perhaps
+ * answered already, of which routing->mute has the count. */
+static bool parse_known(struct engine *engine, struct session *session, const uint8_t *message,
+                        uint32_t total)
+{
+    return !session->waits && session_virtual_statements(session) &&
+           (session->routing == NULL || !session->routing->again) &&
+           extended_parse_known(engine, session, message, total - MESSAGE_HEADER_BYTES);
+}
+
 /* Without a link: some messages need none. Returns bytes taken; 0 when a link is needed, or, with
  * *ret_whole above `have`, so many bytes. */
 static uint32_t take_without_link(struct engine *engine, struct session *session,
@@ -156,10 +166,7 @@ static uint32_t take_without_link(struct engine *engine, struct session *session
     case FRONTEND_BIND:
         return refuse_pinning(engine, session, message, total, have);
     case FRONTEND_PARSE:
-        return have >= total && !session->waits && session_virtual_statements(session) &&
-                       extended_parse_known(engine, session, message, total - MESSAGE_HEADER_BYTES)
-                   ? total
-                   : 0;
+        return have >= total && parse_known(engine, session, message, total) ? total : 0;
     case FRONTEND_FLUSH:
         conn_todo(engine, &session->conn, TODO_SEND); /* what was told along (deferred_batch.h) */
         return session_discard(session, total, have);
