@@ -240,6 +240,7 @@ void deferred_begin_failed(struct engine *engine, struct link *link, const uint8
     }
     link_skip_to_sync(engine, link); /* while it has its owner: what was prepared never was */
     session_unlink(session);
+    route_refused(session);
     session->begin = BEGIN_FAILED;
     session->skipping = !asked;
     if (asked) {

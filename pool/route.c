@@ -521,9 +521,8 @@ static void note_answered(struct engine *engine, struct link *link)
     struct routing *routing = owner->routing;
     const struct topology *topology = topology_of(engine, owner->pool);
     bool primary = link->pool->target == POOL_PRIMARY;
-    if (primary) { /* what a replica couldn't answer is answered */
-        routing->again = false;
-        routing->mute = 0;
+    if (primary) {
+        routing->again = false; /* what a replica couldn't answer is answered */
     }
     if (topology == NULL || topology->ticks == NULL) {
         routing->unnoted = true;
@@ -554,6 +553,9 @@ uint8_t route_ready(struct engine *engine, struct link *link, uint8_t status)
 {
     if (link->setup) {
         return status; /* nothing of the client's was sent yet, nor does it hear of this one */
+    }
+    if (link->pool->target == POOL_PRIMARY) {
+        link->owner->routing->mute = 0; /* it was of this batch, which may have failed */
     }
     if (status == 'I') {
         note_answered(engine, link);
@@ -678,11 +680,24 @@ bool route_survives(struct engine *engine, struct link *link)
     return true;
 }
 
+/* Whether a server says it of its own accord, or it ends what is muted. */
+static bool is_never_muted(uint8_t type)
+{
+    switch (type) {
+    case BACKEND_NOTICE_RESPONSE:
+    case BACKEND_PARAMETER_STATUS:
+    case BACKEND_NOTIFICATION_RESPONSE:
+    case BACKEND_ERROR_RESPONSE:
+    case BACKEND_READY_FOR_QUERY:
+        return true;
+    }
+    return false;
+}
+
 bool route_is_muted(struct session *session, uint8_t type)
 {
     struct routing *routing = session->routing;
-    if (routing == NULL || routing->mute == 0 || type == BACKEND_ERROR_RESPONSE ||
-        type == BACKEND_READY_FOR_QUERY) {
+    if (routing == NULL || routing->mute == 0 || is_never_muted(type)) {
         return false;
     }
     routing->mute--;
