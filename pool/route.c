@@ -376,8 +376,10 @@ enum route route_explain(struct engine *engine, struct session *session, struct 
     if (!route_batch_plan(engine, session, plan, &batch)) {
         return is_refused(session, &batch) ? ROUTE_REFUSED : ROUTE_NOT_A_READ;
     }
+    struct routing before = *session->routing; /* nothing is read: what was noted is taken back */
     enum route route = decide_read(engine, session, &batch, topology);
     *ret_node = session->routing->node;
+    *session->routing = before;
     return route;
 }
 
