@@ -133,7 +133,7 @@ bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool who
     bool setup = head != NULL && (head->flags & DUE_FLAG_SETUP) != 0;
     bool asked = head != NULL && (head->flags & DUE_FLAG_ASK) != 0;
     bool quiet = head != NULL && (head->flags & (DUE_FLAG_RESTORE | DUE_FLAG_QUIET)) != 0;
-    bool forward = !setup && !asked && !quiet, healing = false, again = false;
+    bool told = !setup && !asked && !quiet, changed = false, healing = false, again = false;
     uint32_t again_at;
     struct report_fields fields = {.sqlstate = ""};
     link->due.copy_in = false;
@@ -145,10 +145,10 @@ bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool who
     link->setup_failed |= setup;
     link->erred = true;
     link->ends_failed = false;
-    if (forward && link->owner != NULL && link->status == 'I') {
+    if (told && link->owner != NULL && link->status == 'I') {
         link->owner->resets_custom = false; /* it was rolled back */
     }
-    if (forward && link->owner != NULL && link->owner->own != NULL) {
+    if (told && link->owner != NULL && link->owner->own != NULL) {
         own_errored(link->owner);
     }
     if (whole && report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields)) {
@@ -162,13 +162,14 @@ bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool who
         } else if (!asked && !quiet && route_can_again(link, &fields)) {
             relay->run = at; /* what stands before it the primary will say, too */
             (void)heal_is_due(relay->engine, link, &fields); /* it is prepared anew next time */
-            forward = false;
+            told = false;
             again = !link->terminated; /* else it goes on when the link has ended */
         } else if (!link->terminated && heals(relay, at, &fields, &again_at)) {
             healing = true;
         } else if (link->terminated || (!asked && !quiet)) {
             relay_end_run(relay, at);
-            forward = !error_replaced(relay, head, &fields) && !error_renamed(relay, at, total);
+            told = true;
+            changed = error_replaced(relay, head, &fields) || error_renamed(relay, at, total);
         }
     }
     if (asked) {
@@ -182,13 +183,13 @@ bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool who
         healing ? heal_again(relay->engine, link, again_at) : route_again(relay->engine, link);
         return false;
     }
-    if (forward) {
+    if (told) { /* in whatever words */
         route_erred(link);
     }
     if (link->owner != NULL && link->owner->ahead && !asked && !setup && !quiet) {
         ahead_refused(relay->engine, link);
     }
-    return forward;
+    return told && !changed;
 }
 
 bool relay_refuses_ahead(struct relay *relay, const struct due_entry *head, uint8_t *at,
