@@ -60,6 +60,13 @@ static bool is_ours(const struct link *link)
     return link->begun || apply_is_open(link);
 }
 
+/* A standby advances none and asks for none, so there is nothing to keep its link for: nor may that
+ * be kept, as the session's next batch is not sent there. */
+static bool is_standbys(const struct session *session)
+{
+    return session->lender != session->pool;
+}
+
 /* Ahead of a query, behind messages without a Sync. Where it is refused the server does not skip
  * the client's query to a Sync that never comes. */
 static bool discard_by_query(struct engine *engine, struct link *link)
@@ -141,7 +148,7 @@ static bool go_ahead(struct engine *engine, struct session *session, const struc
     struct account *account = session->pool->account;
     bool asked = atomic_load_explicit(&account->asks_sequences, memory_order_relaxed);
     bool goes_on = true;
-    if (session->owns_link) {
+    if (session->owns_link || is_standbys(session)) {
         return true;
     }
     if (knows_of_sequences(plan)) {
@@ -197,7 +204,7 @@ bool sequence_waits(struct engine *engine, struct session *session)
 void sequence_executed(struct engine *engine, struct session *session, struct statement *statement)
 {
     const struct plan *plan = state_statement_plan(engine, session, statement);
-    if (plan != NULL && knows_of_sequences(plan)) {
+    if (plan != NULL && knows_of_sequences(plan) && !is_standbys(session)) {
         note_asking(engine, session);
     }
 }

@@ -194,6 +194,14 @@ def _():
             true(ran == places if places else len(ran) == 1, f"{sql} ran on {ran}")
 
 
+@suite.check("a function that reads goes to replicas, too, where somebody asks for what a sequence was advanced to")
+def _():
+    with proxied() as proxy, Wire(proxy.port) as asker:
+        asker.login("postgres", "app")
+        equal(len(asker.query("SELECT nextval('s'), lastval()").rows), 1, "rows")
+        all_rows(proxy, [("calls", ["R SELECT reads(1)", "R SELECT reads(2)", "P INSERT INTO d (v) VALUES (1)"])])
+
+
 @suite.check("until_write: a portal that is read in parts stays at the primary")
 def _():
     with proxied(transaction_reads="until_write") as proxy, Wire(proxy.port) as client:
