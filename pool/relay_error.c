@@ -148,9 +148,6 @@ bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool who
     if (told && link->owner != NULL && link->status == 'I') {
         link->owner->resets_custom = false; /* it was rolled back */
     }
-    if (told && link->owner != NULL && link->owner->own != NULL) {
-        own_errored(link->owner);
-    }
     if (whole && report_parse(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES, &fields)) {
         link->terminated |= fields.severity[0] == 'F' || fields.severity[0] == 'P';
         link->killed |= link->terminated && strcmp(fields.sqlstate, "57P01") == 0;
@@ -185,6 +182,9 @@ bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool who
     }
     if (told) { /* in whatever words */
         route_erred(link);
+    }
+    if (told && link->owner != NULL && link->owner->own != NULL) {
+        own_errored(link->owner);
     }
     if (link->owner != NULL && link->owner->ahead && !asked && !setup && !quiet) {
         ahead_refused(relay->engine, link);
