@@ -220,6 +220,19 @@ static inline __attribute__((always_inline)) void wait_for_client(struct engine 
     }
 }
 
+/* Something of the session's is on a replica's link, or may be: it could not tell. That was lent
+ * for what is over now, and nothing more is sent there: the session can't go on. True: it ends. */
+static bool strands(struct engine *engine, struct session *session)
+{
+    struct link *link = session->link;
+    if (session->lender == session->pool || link->status != 'I') {
+        return false;
+    }
+    link_fail(engine, link, ERR_INTERNAL,
+              "What the session has left at a replica can't be set at another server.");
+    return true;
+}
+
 void session_idle(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
@@ -244,6 +257,9 @@ void session_idle(struct engine *engine, struct session *session)
         session->ends = 0;
     }
     if (asks(engine, session) || listen_settle(engine, session)) {
+        return;
+    }
+    if (session->pinned_us != 0 && strands(engine, session)) {
         return;
     }
     if (session->pinned_us != 0 && !link->pinned) {

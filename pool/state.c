@@ -180,8 +180,10 @@ void state_touch(struct engine *engine, struct session *session, const struct pl
     session->touched |= touches;
     session->resets_custom |= (touches & PLAN_TOUCH_RESET) != 0 && plan->statement_count != 1;
     session->link->spoilt |= (touches & STATE_SPOILS) != 0;
-    session->pins |= pin_limit_pins((touches & (PLAN_TOUCH_LOAD | PLAN_TOUCH_SEED)) |
-                                    (plan->leaves & PLAN_TOUCH_NAMELESS));
+    if (session->lender == session->pool) { /* at a replica only where it is refused with 25P02 */
+        session->pins |= pin_limit_pins((touches & (PLAN_TOUCH_LOAD | PLAN_TOUCH_SEED)) |
+                                        (plan->leaves & PLAN_TOUCH_NAMELESS));
+    }
     state_pins_changed(engine, session);
     custom_note_plan(engine, session, plan);
     if ((touches & CUSTOM_TOUCHES) != 0) {
