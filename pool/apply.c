@@ -8,6 +8,7 @@
 #include "pool/own.h"
 #include "pool/pool.h"
 #include "pool/pool_facts.h"
+#include "pool/route.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/message.h"
@@ -190,10 +191,16 @@ void apply_failed(struct engine *engine, struct link *link, const struct report_
 {
     struct session *session = link->owner;
     bool asked = extended_status_is_open(link);
-    report_write_fields(&engine->scratch, "ERROR", fields);
+    bool again = route_may_survive(link);
     link->erred = true;
     link_skip_to_sync(engine, link); /* while it has its owner: what was prepared never was */
+    if (again) {
+        route_again(engine, link);
+        return;
+    }
+    report_write_fields(&engine->scratch, "ERROR", fields);
     session_unlink(session);
+    route_refused(session);
     session->skipping = !asked;
     if (asked) {
         session_write_ready(engine, 'I');

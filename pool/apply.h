@@ -10,7 +10,8 @@
  *           <-    DataRow .. ReadyForQuery            <- nothing was refused: the link has them
  *
  * If a setting is refused, the server skips all that stands behind it, also a Query: no statement
- * ever runs under settings that are not its session's. The client is told. If the statement fails,
+ * ever runs under settings that are not its session's. The client is told, but if the server is a
+ * replica: then the primary is asked (pool/route.h). If the statement fails,
  * the settings are rolled back with it. Either way the first ReadyForQuery tells what the link has;
  * until then nothing of the session is sent behind the first statement, or batch.
  *
@@ -51,7 +52,8 @@ static inline bool apply_waits(const struct link *link)
 /* The first ReadyForQuery behind settings that have travelled. */
 void apply_ended(struct engine *engine, struct link *link);
 
-/* The server has refused one of them, in these words. The link leaves the session. */
+/* The server has refused one of them, in these words. The link leaves the session, which is told,
+ * or asks at the primary where that was a replica's. */
 void apply_failed(struct engine *engine, struct link *link, const struct report_fields *fields);
 
 /* What the server reports while they travel: whether the client knows it already, since it is of

@@ -7,6 +7,7 @@
 #include "pool/link.h"
 #include "pool/pool.h"
 #include "pool/restore.h"
+#include "pool/route.h"
 #include "pool/session.h"
 #include "pool/state.h"
 #include "protocol/frontend.h"
@@ -142,7 +143,8 @@ void link_settings_reset(struct engine *engine, struct link *link)
 
 void link_setup_ended(struct engine *engine, struct link *link)
 {
-    struct session *owner = link->owner;
+    bool left = link->setup_failed && route_does_without(engine, link);
+    struct session *owner = left ? NULL : link->owner;
     link->setup = false;
     link_settings_settle(engine, link, link->setup_failed);
     if (owner == NULL) {

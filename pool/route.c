@@ -662,9 +662,20 @@ void route_again(struct engine *engine, struct link *link)
     }
 }
 
-bool route_survives(struct engine *engine, struct link *link)
+/* The session goes on without the link, at the primary. */
+static void leave(struct engine *engine, struct link *link)
 {
     struct session *owner = link->owner;
+    uncount(owner, link->pool);
+    owner->routing->again = true;
+    owner->routing->mute = link->synthesised;
+    route_whole_again(owner);
+    session_unlink(owner);
+    session_resume_later(engine, owner);
+}
+
+bool route_survives(struct engine *engine, struct link *link)
+{
     if (!route_may_survive(link)) {
         return false;
     }
@@ -673,13 +684,17 @@ bool route_survives(struct engine *engine, struct link *link)
     if (link->heal.len > 0 && !heal_put_back(engine, link, 0)) {
         return false;
     }
-    uncount(owner, link->pool);
-    owner->routing->again = true;
-    owner->routing->mute = link->synthesised;
-    route_whole_again(owner);
-    session_unlink(owner);
-    session_resume_later(engine, owner);
+    leave(engine, link);
     return true;
+}
+
+bool route_does_without(struct engine *engine, struct link *link)
+{
+    bool leaves = is_unused(link);
+    if (leaves) {
+        leave(engine, link);
+    }
+    return leaves;
 }
 
 /* Whether a server says it of its own accord, or it ends what is muted. */

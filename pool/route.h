@@ -22,8 +22,9 @@
  * whole (pool/route_whole.h).
  *
  * A replica can fail where a primary would not: it cancels reads that hold up its replay (40001),
- * ends (57P01), or lacks what is not replicated (unlogged tables: 0A000). If the client has heard
- * nothing of the batch yet, it is put back and sent to the primary.
+ * ends (57P01), or lacks what is not replicated (unlogged tables: 0A000), or what the session's
+ * settings name (a locale, a role that it has not replayed yet). If the client has heard nothing of
+ * the batch yet, it is put back and sent to the primary.
  */
 #ifndef POOL_ROUTE_H
 #define POOL_ROUTE_H
@@ -137,6 +138,10 @@ bool route_may_survive(const struct link *link);
 
 /* The link is lost. True: its session goes on without it. */
 bool route_survives(struct engine *engine, struct link *link);
+
+/* The link's server has refused its session's settings, which are the link's first. True: it was a
+ * replica, which may lack what they name, and its session goes on without it. */
+bool route_does_without(struct engine *engine, struct link *link);
 
 /* Whether some of what the server says now was told already. */
 static inline bool route_mutes(const struct link *link)
