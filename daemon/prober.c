@@ -152,8 +152,9 @@ static void publish(struct group *group)
         struct topology_server *server = &topology->servers[i];
         const char *host = options->host != NULL ? options->host : options->hostaddr;
         snprintf(server->host, sizeof(server->host), "%s", host != NULL ? host : "");
+        bool known = group->probes[i] != NULL && nodes_answers(&group->nodes, i);
         snprintf(server->address, sizeof(server->address), "%s",
-                 nodes_answers(&group->nodes, i) ? probe_address(group->probes[i]) : "");
+                 known ? probe_address(group->probes[i]) : "");
         server->port = options->port;
         server->weight = options->weight;
     }

@@ -177,6 +177,19 @@ def _():
         equal(count(primary, "during"), 0, "written at the old one")
 
 
+@suite.check("a reload that leaves nobody to ask the servers as: the primary that was up is written to on")
+def _():
+    primary, replica = servers()
+    bare = [f"postgres://127.0.0.1:{server.port}/postgres" for server in (primary, replica)]
+    with Howdah(config=config(primary.dsn(), replica.dsn())) as proxy, connect(proxy) as client:
+        eventually(lambda: states(proxy)[0] == ("up", "yes"), "it is up", 20)
+        proxy.write_config(config(*bare))
+        proxy.admin("RELOAD")
+        eventually(lambda: [state for state, _ in states(proxy)] == ["unknown"] * 2, "nobody is asked", 20)
+        client.rows("INSERT INTO t VALUES ('on trust')")
+    equal(count(primary), 1, "rows")
+
+
 @suite.check("a frozen primary: who waits is told why, with a shorter wait_timeout too; thawed, it is written to")
 def _():
     primary, replica = servers()
