@@ -167,15 +167,14 @@ static void publish(struct group *group)
     group->published_us = worker_now_us(prober->worker);
 }
 
-/* A new term with another primary, or another run or address of it, and with several of them; not
- * while there is just none. */
+/* A new term with another primary, or another run or address of it, and with none: it is there no
+ * more because it is known to be none. One that does not answer stays the primary. */
 static bool begin_term(struct group *group)
 {
     const struct nodes *nodes = &group->nodes;
     bool none = nodes->primary == NODES_NONE;
     uint32_t incarnation = none ? 0 : nodes->nodes[nodes->primary].incarnation;
-    if ((none && !nodes->disputed) ||
-        (nodes->primary == group->term_primary && incarnation == group->term_incarnation)) {
+    if (nodes->primary == group->term_primary && incarnation == group->term_incarnation) {
         return false;
     }
     group->term_primary = nodes->primary;

@@ -6,8 +6,8 @@
  * has a *term*, a number of this process; links carry the term that they were dialed in. With a new
  * one the pool goes to that server, and all links of other terms close at once. Nobody who waits
  * notices; a transaction that is under way ends with an error, for what an old primary would still
- * commit would be lost. Two primaries are a new term, too. While there is none, or it does not
- * answer, the pool is held (pool/hold.h).
+ * commit would be lost. That there is none is a new term, too: the one that there was is known to
+ * be none. Until there is one, and while it does not answer, the pool is held (pool/hold.h).
  *
  * A pool that stays with one node, a replica's or that of a `primary`, has the node's incarnation
  * for its term (router/nodes.h): idle links of another one close, and others as soon as they are

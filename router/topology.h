@@ -27,7 +27,7 @@ struct topology_server {
 struct topology {
     atomic_uint references;
     char *database; /* its name in the configuration, may be "*" */
-    uint64_t term;  /* another number with each primary, and each address of it */
+    uint64_t term;  /* another number with each primary, each address of it, and none */
     struct topology_server servers[LIMIT_NODES];
     struct nodes nodes;  /* in the order of database_options.servers */
     struct ticks *ticks; /* a reference; NULL: there is one server, and nothing to count */

@@ -142,6 +142,29 @@ def _():
                 equal(primary.psql("SELECT count(*) FROM t"), "0", "rows at the old primary")
 
 
+@suite.check("a primary that a replica has left for a higher timeline is written to no more, whoever leads there")
+def _():
+    with servers(2, wal_retrieve_retry_interval="200ms") as (primary, unheard, other):
+        with Howdah(config=config([primary, other], "2s", mode="session")) as proxy:
+            with connect(proxy) as client, connect(proxy) as inside:
+                other.become_standby(unheard)
+                other.reload()
+                eventually(lambda: unheard.psql("SELECT count(*) FROM pg_stat_replication") == "1", "it follows", 20)
+                client.rows("INSERT INTO t VALUES (1)")
+                inside.rows("BEGIN")
+                inside.rows("INSERT INTO t VALUES (2)")
+                eventually(lambda: other.psql("SELECT count(*) FROM t") == "1", "all is replicated")
+                unheard.promote()
+                proxy.wait_for_log("no server counts as the primary", 20)
+                for session, statement in ((inside, "COMMIT"), (client, "INSERT INTO t VALUES (3)")):
+                    try:
+                        session.rows(statement)
+                        raise Failed(f"{statement} goes on at the old primary")
+                    except (ServerError, Closed, OSError) as error:
+                        equal(getattr(error, "sqlstate", "08006"), "08006", str(error))
+            equal(primary.psql("SELECT string_agg(a::text, ' ') FROM t"), "1", "rows at the old primary")
+
+
 @suite.check("without a primary statements wait for failover_wait, then 57P03, until there is one")
 def _():
     with servers() as (primary, replica), Howdah(config=config([primary, replica], "3s")) as proxy:
