@@ -629,6 +629,13 @@ static void keep_primary(struct nodes *nodes, uint32_t at, const struct nodes *b
     nodes->why_none[0] = '\0';
 }
 
+/* The given primary stays: known to be none, it is none until an answer says otherwise. */
+static void keep_given(struct nodes *nodes)
+{
+    struct election election = count_claims(nodes);
+    nodes->primary = choose(nodes, &election, &nodes->disputed, nodes->why_none);
+}
+
 void nodes_go_on(struct nodes *nodes, const struct nodes *before, const uint32_t places[])
 {
     bool any = false;
@@ -651,6 +658,9 @@ void nodes_go_on(struct nodes *nodes, const struct nodes *before, const uint32_t
         nodes->settled = before->settled;
         nodes->timeline = before->timeline;
         nodes->system_id = before->system_id;
+    }
+    if (!nodes->rules.discovers && places[0] != NODES_NONE) {
+        keep_given(nodes);
     }
 }
 

@@ -30,11 +30,12 @@ def servers(promotes=False):
     return trio[0], replica
 
 
-def config(primary, replica, failover_wait="60s", workers=2, **pool):
+def config(primary, replica, failover_wait="60s", workers=2, service=None, **pool):
+    asks = {"service": {"user": service}} if service else {}
     return {
         "workers": workers,
         "auth": {"method": "trust"},
-        "databases": {"app": {"primary": primary, "replicas": [replica],
+        "databases": {"app": {"primary": primary, "replicas": [replica], **asks,
                               "routing": {"failover_wait": failover_wait, "max_lag": "60s"},
                               "pool": {"size": 3, "check_state": True, "wait_timeout": "60s", **pool}}},
     }
@@ -167,6 +168,10 @@ def _():
         for size in (4, 5, 6):
             proxy.write_config(config(primary.dsn(), replica.dsn(), size=size))
             proxy.admin("RELOAD")
+        # Servers are watched anew, by who is let in nowhere: nobody says again what is known.
+        proxy.write_config(config(primary.dsn(), replica.dsn(), service="nobody"))
+        proxy.admin("RELOAD")
+        eventually(lambda: "not watched" in proxy.admin("SHOW REPLICAS")[0]["reason"], "nobody is let in", 20)
         proxy.admin("PAUSE app")
         proxy.admin("RESUME app")
         equal(waiting(proxy), 1, "it waits on")

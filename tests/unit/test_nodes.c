@@ -535,6 +535,36 @@ Test(nodes, other_nodes_go_on_with_what_is_known_of_those_before)
     free(nodes);
 }
 
+Test(nodes, a_given_primary_that_is_none_stays_so_among_other_nodes)
+{
+    struct nodes *nodes = fresh(2, false, 10000);
+    leads(nodes, 0, 1, 1, 1000);
+    leads(nodes, 1, 2, 2, 1000);
+    cr_expect_eq(nodes->primary, NODES_NONE);
+    nodes = go_on(nodes, 3, (uint32_t[]){0, 1, NODES_NONE});
+    cr_expect_eq(nodes->primary, NODES_NONE);
+    cr_expect_not_null(strstr(nodes->why_none, "another server"), "%s", nodes->why_none);
+
+    /* Nor does it come back with the other taken away: its timeline is known. */
+    nodes = go_on(nodes, 2, (uint32_t[]){0, NODES_NONE});
+    cr_expect_eq(nodes->primary, NODES_NONE);
+    cr_expect_not_null(strstr(nodes->why_none, "timeline 2"), "%s", nodes->why_none);
+    leads(nodes, 0, 3, 3, 1000);
+    cr_expect_eq(nodes->primary, 0);
+    cr_expect(nodes_may_write(nodes));
+    free(nodes);
+
+    /* The promoted one is made the given one; an unknown one counts. */
+    nodes = fresh(2, false, 10000);
+    leads(nodes, 0, 1, 1, 1000);
+    leads(nodes, 1, 2, 2, 1000);
+    nodes = go_on(nodes, 2, (uint32_t[]){1, 0});
+    cr_expect_eq(nodes->primary, 0);
+    nodes = go_on(nodes, 2, (uint32_t[]){NODES_NONE, 1});
+    cr_expect_eq(nodes->primary, 0);
+    free(nodes);
+}
+
 /* --- at random -------------------------------------------------------------------------------- */
 
 /* A world that the rules know only by answers, some of which lie. */
