@@ -25,7 +25,8 @@
  * enough to be nothing for the server. */
 enum { INTERVAL_MS = 1000, INTERVAL_MIN_MS = 100, INTERVALS_OF_LAG = 4 };
 
-/* Another group of the same database has other incarnations than all before it. */
+/* Another group of the same database has other incarnations than all before it, but of nodes that
+ * have kept their place. */
 enum { INCARNATION_BITS = 16 };
 
 /* Figures alone are told this often. */

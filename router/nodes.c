@@ -646,7 +646,9 @@ void nodes_go_on(struct nodes *nodes, const struct nodes *before, const uint32_t
         }
         ASSERT(places[i] < before->rules.count);
         *node = before->nodes[places[i]];
-        node->incarnation = nodes->rules.incarnation;
+        if (places[i] != i) { /* pools stay with their place, where another server was */
+            node->incarnation = nodes->rules.incarnation;
+        }
         drop_lsn(node);
         if (places[i] == before->primary && (i == 0 || nodes->rules.discovers)) {
             keep_primary(nodes, i, before);

@@ -10,6 +10,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Failed, Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
+from pgcluster import free_port  # noqa: E402
 from trio import Trio  # noqa: E402
 from wire import Closed, ServerError, Wire  # noqa: E402
 
@@ -21,6 +22,7 @@ trio = Trio(suite, synchronous_commit="on")  # a crash loses nothing
 def _(primary):
     primary.psql("CREATE TABLE t (a text)")
     primary.psql("CREATE ROLE nobody NOLOGIN")
+    primary.psql("CREATE ROLE prober LOGIN")
 
 
 def servers(promotes=False):
@@ -88,6 +90,13 @@ def error_of(result):
 
 def count(server, like="%"):
     return int(server.psql(f"SELECT count(*) FROM t WHERE a LIKE '{like}'"))
+
+
+def links_of(server):
+    """The server's processes for connections of pools."""
+    pids = server.psql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+                       " AND application_name NOT LIKE 'howdah %' AND pid <> pg_backend_pid()")
+    return set(pids.split())
 
 
 @suite.check("while the primary is stopped statements wait, and run once it is there; idle clients notice nothing")
@@ -180,6 +189,32 @@ def _():
         (error,), = aside.results()
         true(b"57P03" in error and b"another server is the primary" in error, str(error))
         equal(count(primary, "during"), 0, "written at the old one")
+
+
+@suite.check("a reload of the replicas or of the service login ends nothing at the primary, and no connection to it")
+def _():
+    primary, replica = servers()
+    asked = "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'prober'"
+    more = config(primary.dsn(), replica.dsn(), service="prober")
+    more["databases"]["app"]["replicas"].append(f"postgres://127.0.0.1:{free_port()}/postgres")
+    with Howdah(config=config(primary.dsn(), replica.dsn(), workers=1)) as proxy:
+        with connect(proxy) as listens, connect(proxy) as inside, connect(proxy) as client:
+            eventually(lambda: states(proxy)[0] == ("up", "yes"), "it is up", 20)
+            listens.rows("LISTEN news")
+            for after, count_after in ((config(primary.dsn(), replica.dsn(), service="prober"), 2), (more, 3)):
+                inside.rows("BEGIN")
+                inside.rows("INSERT INTO t VALUES ('inside')")
+                client.rows("INSERT INTO t VALUES ('before')")
+                before = links_of(primary)
+                proxy.write_config({**after, "workers": 1})
+                proxy.admin("RELOAD")
+                eventually(lambda: primary.psql(asked) == "t" and states(proxy)[0] == ("up", "yes"), "it is asked", 20)
+                equal(len(states(proxy)), count_after, "servers")
+                inside.rows("COMMIT")
+                client.rows("NOTIFY news")
+                eventually(lambda: [m for m in listens.query("SELECT 1").messages if m.kind == "A"], "it is told", 5)
+                equal(before - links_of(primary), set(), "processes of connections that were closed")
+    equal(count(primary, "inside"), 2, "rows")
 
 
 @suite.check("a reload that leaves nobody to ask the servers as: the primary that was up is written to on")

@@ -491,7 +491,8 @@ Test(nodes, other_nodes_go_on_with_what_is_known_of_those_before)
     /* One is new, and holds up nobody; it may be the primary all the same. */
     nodes = go_on(nodes, 3, (uint32_t[]){NODES_NONE, 1, 0});
     cr_expect_eq(nodes->primary, 2);
-    cr_expect_eq(nodes->nodes[2].incarnation, 7);
+    cr_expect_eq(nodes->nodes[2].incarnation, 7, "at another place");
+    cr_expect_eq(nodes->nodes[1].incarnation, 0, "connections to it are kept");
     state_is(nodes, 0, NODE_UNKNOWN);
     state_is(nodes, 1, NODE_UP);
     state_is(nodes, 2, NODE_UP);
@@ -500,12 +501,12 @@ Test(nodes, other_nodes_go_on_with_what_is_known_of_those_before)
     again.started_us = 2; /* as follows() has told of node 1 */
     nodes_answered(nodes, 1, &again);
     cr_expect_eq(nodes->primary, 2);
-    cr_expect_eq(nodes->nodes[1].incarnation, 7);
+    cr_expect_eq(nodes->nodes[1].incarnation, 0);
     cr_expect_eq(nodes->nodes[1].lag_us, 0, "the primary's samples are kept");
     again.started_us = 99;
     again.asked_us = again.answered_us = 5 * MS;
     nodes_answered(nodes, 1, &again);
-    cr_expect_eq(nodes->nodes[1].incarnation, 8, "it was restarted meanwhile");
+    cr_expect_eq(nodes->nodes[1].incarnation, 1, "it was restarted meanwhile");
 
     /* The primary is not among them any more: none, and no claim on a lower timeline. */
     nodes = go_on(nodes, 2, (uint32_t[]){1, NODES_NONE});
