@@ -79,7 +79,7 @@ void probe_set_login(struct probe *probe, const struct pq_login *login, uint32_t
 
 /* Asks for nothing but the LSN, at once; `commits` (of a primary): and commits something. False:
  * there is no connection that has answered the whole question before, or something is under way on
- * it; what comes of that is told. */
+ * it; what comes of that is told. That the connection has broken may be told before it returns. */
 bool probe_poll(struct probe *probe, bool commits);
 
 /* Asks for all now, instead of after the rest of the interval. */

@@ -1,7 +1,5 @@
 #include "router/tail.h"
 
-#include "base/assert.h"
-
 void tail_told(struct tail *tail, uint64_t inserted, uint64_t flushed, uint64_t asked_us)
 {
     tail->flushed = flushed;
@@ -19,7 +17,9 @@ void tail_told(struct tail *tail, uint64_t inserted, uint64_t flushed, uint64_t 
 
 void tail_committed(struct tail *tail, uint64_t now_us)
 {
-    ASSERT(tail->is_stuck);
+    if (!tail->is_stuck) {
+        return; /* the connection has broken, and what was known went with it */
+    }
     tail->is_stuck = false;
     tail->due_us = now_us + tail->wait_us;
     tail->wait_us = tail->wait_us < TAIL_MAX_US / 2 ? 2 * tail->wait_us : TAIL_MAX_US;

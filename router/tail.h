@@ -34,7 +34,8 @@ struct tail {
 /* The primary was asked at that time and has answered; LSNs without page headers. */
 void tail_told(struct tail *tail, uint64_t inserted, uint64_t flushed, uint64_t asked_us);
 
-/* A commit is being asked for, which makes the server flush. */
+/* A commit is being asked for, which makes the server flush. Nothing where that is not stuck (any
+ * more). */
 void tail_committed(struct tail *tail, uint64_t now_us);
 
 /* Whether a replica that has replayed that much waits for nothing but the tail. */

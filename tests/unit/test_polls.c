@@ -341,6 +341,33 @@ Test(polls, a_replica_that_is_taken_for_late_needs_no_want)
     end(&world);
 }
 
+static void tell_at_once(struct world *world, uint32_t at)
+{
+    ask_one(world, at);
+    world->servers[at].lsn = lsn_of(world, &world->servers[at]);
+    answer(world, at);
+}
+
+Test(polls, a_commit_that_breaks_the_connection_leaves_nothing_to_wait_for)
+{
+    struct world world;
+    begin(&world);
+    world.write_us = 1000 * S;
+    world.loose = 64;
+    world.who.late = 2;
+    tell_at_once(&world, 0);
+    tell_at_once(&world, 1);
+    world.now_us += TAIL_US;
+    tell_at_once(&world, 0);
+    cr_assert(polls_commits(&world.polls, world.who));
+    polls_asked(&world.polls, 0, world.now_us);
+    polls_forget(&world.polls, 0); /* it broke when the commit was to be sent */
+    polls_committed(&world.polls, world.now_us);
+    cr_assert(!polls_commits(&world.polls, world.who));
+    cr_assert_eq(world.polls.tail.due_us, 0);
+    end(&world);
+}
+
 Test(polls, wants_wake_only_who_sleeps)
 {
     struct world world;
