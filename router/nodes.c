@@ -653,7 +653,7 @@ void nodes_go_on(struct nodes *nodes, const struct nodes *before, const uint32_t
         if (places[i] == before->primary && (i == 0 || nodes->rules.discovers)) {
             keep_primary(nodes, i, before);
         }
-        any = true;
+        any = any || node->system_id == before->system_id;
     }
     if (any) {
         nodes->disputed = before->disputed;

@@ -193,7 +193,8 @@ void nodes_init(struct nodes *nodes, const struct nodes_rules *rules, uint64_t n
  * among those before, or NODES_NONE. Who is the primary, if it is one of them, that a given one is
  * none, and what makes claims void holds on; so does what was known of their states, for answers
  * will come soon. Events and fail-overs are forgotten. Incarnations begin anew but where the same
- * node has kept its place, so that connections to it are kept, too. */
+ * node has kept its place, so that connections to it are kept, too. Where none of the database
+ * system that counted is among them its claims and timelines are forgotten. */
 void nodes_go_on(struct nodes *nodes, const struct nodes *before, const uint32_t places[]);
 
 /* A node has answered. */

@@ -536,6 +536,28 @@ Test(nodes, other_nodes_go_on_with_what_is_known_of_those_before)
     free(nodes);
 }
 
+Test(nodes, a_reload_that_leaves_no_server_of_the_old_system_ends_it)
+{
+    struct nodes *nodes = fresh(2, false, 10000);
+    leads(nodes, 0, 1, 3, 1000);
+    follows(nodes, 1, 1, 3, 1000);
+
+    /* Another cluster's primary, and a replica of the old one. */
+    nodes = go_on(nodes, 2, (uint32_t[]){NODES_NONE, 1});
+    struct node_answer other = answer_at(2, false, 1, 1000);
+    other.system_id = SYSTEM + 1;
+    nodes_answered(nodes, 0, &other);
+    cr_expect_eq(nodes->primary, NODES_NONE);
+    state_is(nodes, 0, NODE_FENCED);
+
+    nodes = go_on(nodes, 2, (uint32_t[]){0, NODES_NONE});
+    other.asked_us = other.answered_us = 3 * MS;
+    nodes_answered(nodes, 0, &other);
+    cr_expect_eq(nodes->primary, 0, "%s", nodes->why_none);
+    cr_expect(nodes_may_write(nodes));
+    free(nodes);
+}
+
 Test(nodes, a_given_primary_that_is_none_stays_so_among_other_nodes)
 {
     struct nodes *nodes = fresh(2, false, 10000);
