@@ -100,7 +100,7 @@ struct probe {
     char lost[NODE_REASON_BYTES];      /* why the last one broke that has answered; "" = nothing */
     char address[LIMIT_ADDRESS_BYTES]; /* of the next connection */
     char asked_address[LIMIT_ADDRESS_BYTES]; /* of the one that is asked */
-    char last_address[LIMIT_ADDRESS_BYTES];  /* that has answered last */
+    char last_address[LIMIT_ADDRESS_BYTES];  /* that has answered last, or has shut us out since */
 };
 
 static uint64_t now_us(const struct probe *probe)
@@ -423,10 +423,24 @@ static void connect_again(struct probe *probe, const char *why)
     begin(probe);
 }
 
+/* Who has answered before is not what the name leads to, whether it lives on or not. */
+static void go_elsewhere(struct probe *probe, const char *why)
+{
+    char line[NODE_REASON_BYTES];
+    snprintf(line, sizeof(line), "its name means %s now: %.*s", probe->address,
+             NODE_REASON_BYTES - LIMIT_ADDRESS_BYTES - 32, why);
+    memcpy(probe->last_address, probe->address, sizeof(probe->last_address));
+    fail(probe, NODE_ELSEWHERE, line);
+}
+
 static void take_break(struct probe *probe, const struct pq_line *line)
 {
     bool is_renewal = line != asked(probe) && is_connected(probe);
-    if (is_renewal && line->shut_out) {
+    bool is_elsewhere = line != asked(probe) && probe->last_address[0] != '\0' &&
+                        strcmp(probe->address, probe->last_address) != 0;
+    if (line->shut_out && is_elsewhere) {
+        go_elsewhere(probe, line->why);
+    } else if (is_renewal && line->shut_out) {
         keep_connection(probe, line->why);
     } else if (line == asked(probe) && probe->known) {
         connect_again(probe, line->why);

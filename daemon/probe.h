@@ -14,7 +14,8 @@
  * A connection is kept and asked, and renewed every 10 s, by the name anew: so a name that means
  * another address is followed, and a server whose old sessions live while it takes no new ones is
  * noticed. It is kept where the name service can't be asked, and where the server does not let us
- * in any more for reasons that are not its own health (no connection left, another password).
+ * in any more for reasons that are not its own health (no connection left, another password); but
+ * not where another address than it has does so, which the name means by now.
  *
  * Beside that a server can be polled for its LSN alone (probe_poll), which costs it a prepared
  * statement. The old connection answers polls until the new one takes its place. A poll of the
@@ -88,7 +89,8 @@ void probe_hurry(struct probe *probe);
 /* Another interval; a shorter one ends the rest that is under way. */
 void probe_set_interval(struct probe *probe, uint32_t interval_ms);
 
-/* The address that has answered last; "" = none, or no name was looked up. */
+/* The address that has answered last, or has shut the probe out since; "" = none, or no name was
+ * looked up. */
 const char *probe_address(const struct probe *probe);
 
 #endif

@@ -567,6 +567,10 @@ void nodes_failed(struct nodes *nodes, uint32_t at, enum node_failure failure, c
         drop_lsn(node);
         add_event(nodes, at, node->state, why, now_us);
         return;
+    case NODE_ELSEWHERE:
+        node->misses = 0;
+        note_change(nodes, at, true, "another address shuts its probe out", now_us);
+        break;
     case NODE_LATE:
         hearing = ++node->misses >= NODES_PATIENCE ? HEARD_SILENCE : HEARD_MISS;
         break;

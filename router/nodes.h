@@ -38,8 +38,9 @@
  * - the primary is *trusted*: statements go to it on, for no server that has been the primary stops
  *   being it without a restart, of which their connections would end, and one that was promoted
  *   beside it is heard of by its own answers. The trust ends with whatever says that it may have
- *   gone away: a refusal, silence, another claim. From then on only an answer brings it back, so
- *   what may have been replaced is not written to.
+ *   gone away: a refusal, silence, another claim, and that its name leads *elsewhere* when it shuts
+ *   out who asks. From then on only an answer brings it back, so what may have been replaced is not
+ *   written to.
  *
  * How far a replica is behind is told by LSNs alone, never by a server's clock: each answer of the
  * primary is a *sample* (when it was asked, its LSN), and the lag is the time between the newest
@@ -82,7 +83,8 @@ enum node_failure {
     NODE_SHUT_OUT, /* the server answers, and does not let in who asks */
     NODE_LOST, /* the connection broke; it is made anew at once, and what comes of that is told */
     NODE_LATE, /* no answer within the deadline */
-    NODE_NO_NAME, /* the name service says for certain that the name has no address */
+    NODE_NO_NAME,   /* the name service says for certain that the name has no address */
+    NODE_ELSEWHERE, /* the name means another address, and who is there does not let in who asks */
 };
 
 enum {

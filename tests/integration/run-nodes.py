@@ -365,6 +365,32 @@ def _():
         equal(here.psql("SELECT count(*) FROM t"), "0", "rows at the former primary")
 
 
+@suite.check("what its name has left is not written to on, though who is there now shuts the probe out")
+def _():
+    needs_root()
+    where = "SELECT current_setting('cluster_name') FROM t FOR UPDATE"
+    with contextlib.ExitStack() as stack:
+        here = stack.enter_context(Cluster(options={"cluster_name": "here", "listen_addresses": "127.0.0.1"}))
+        here.psql("CREATE TABLE t AS SELECT 1 AS a")
+        here.psql("CREATE ROLE prober LOGIN")
+        there = Replica(here, {"cluster_name": "there", "listen_addresses": "127.0.0.2", "port": here.port})
+        there.hba = "host all prober all reject\n" + there.hba
+        stack.enter_context(there).promote()
+        for lives in (True, False):
+            named = Named(stack, here.port)
+            named.config["databases"]["app"]["service"] = {"user": "prober"}
+            proxy = named.start(["127.0.0.1"])
+            client = named.client()
+            equal(client.scalar(where), "here", "before")
+            client.close()
+            named.mean(["127.0.0.2"])
+            if not lives:
+                here.pause()
+            proxy.wait_for_log("its name means 127.0.0.2 now", NAME_S)
+            becomes(proxy, 0, "unknown", BACK_S, "not watched")
+            equal(named.client().scalar(where), "there", "where it leads is written to")
+
+
 @suite.check("a transaction goes on when its server's name means another address of the same server")
 def _():
     needs_root()

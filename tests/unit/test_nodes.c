@@ -444,6 +444,14 @@ Test(nodes, who_shuts_out_is_there_and_no_more_is_known)
     leads(nodes, 0, 8, 1, 1000);
     cr_expect(nodes_may_write(nodes));
 
+    /* Likewise for what its name has left. */
+    uint32_t incarnation = nodes->nodes[0].incarnation;
+    nodes_failed(nodes, 0, NODE_ELSEWHERE, "no room", 8 * MS);
+    nodes_failed(nodes, 0, NODE_SHUT_OUT, "no room", 8 * MS);
+    cr_expect_not(nodes_may_write(nodes) || nodes_answers(nodes, 0));
+    cr_expect_eq(nodes->nodes[0].incarnation, incarnation + 1);
+    leads(nodes, 0, 8, 1, 1000);
+
     /* Another claims it meanwhile. */
     nodes_failed(nodes, 0, NODE_SHUT_OUT, "no room", 9 * MS);
     leads(nodes, 1, 10, 2, 1000);
@@ -753,7 +761,7 @@ Test(nodes, a_million_decisions)
             seen[at] = (struct seen){true, !answer.in_recovery, answer.has_lsn, answer.timeline,
                                      0,    answer.lsn};
         } else {
-            nodes_failed(nodes, at, (enum node_failure)random_below(&world.random, 5), "why",
+            nodes_failed(nodes, at, (enum node_failure)random_below(&world.random, 6), "why",
                          world.now_us);
             cr_assert_neq(nodes->nodes[at].state == NODE_UP && before != NODE_UP, true);
         }
