@@ -101,6 +101,7 @@ struct probe {
     char address[LIMIT_ADDRESS_BYTES]; /* of the next connection */
     char asked_address[LIMIT_ADDRESS_BYTES]; /* of the one that is asked */
     char last_address[LIMIT_ADDRESS_BYTES];  /* that has answered last, or has shut us out since */
+    bool has_moved;                          /* that is none of its name's any more */
 };
 
 static uint64_t now_us(const struct probe *probe)
@@ -339,6 +340,17 @@ static void go_on_without_name(struct probe *probe, enum node_failure failure, c
     }
 }
 
+static bool has_address(const struct resolver_answer *answer, const char *address)
+{
+    bool has = false;
+    for (uint32_t i = 0; i < answer->count && !has; i++) {
+        char text[LIMIT_ADDRESS_BYTES];
+        resolver_figures(&answer->addresses[i], text, sizeof(text));
+        has = strcmp(text, address) == 0;
+    }
+    return has;
+}
+
 /* The address of the connection that there is, if it is still one of the name's; else another with
  * each attempt. */
 static void choose_address(struct probe *probe, const struct resolver_answer *answer)
@@ -367,6 +379,8 @@ static void on_resolved(struct resolver_wait *wait, const struct resolver_answer
     ASSERT(probe->state == PROBE_RESOLVING);
     if (answer->error == NULL) {
         probe->no_names = 0;
+        probe->has_moved =
+            probe->last_address[0] != '\0' && !has_address(answer, probe->last_address);
         choose_address(probe, answer);
         start_connect(probe);
         return;
@@ -430,15 +444,14 @@ static void go_elsewhere(struct probe *probe, const char *why)
     snprintf(line, sizeof(line), "its name means %s now: %.*s", probe->address,
              NODE_REASON_BYTES - LIMIT_ADDRESS_BYTES - 32, why);
     memcpy(probe->last_address, probe->address, sizeof(probe->last_address));
+    probe->has_moved = false;
     fail(probe, NODE_ELSEWHERE, line);
 }
 
 static void take_break(struct probe *probe, const struct pq_line *line)
 {
     bool is_renewal = line != asked(probe) && is_connected(probe);
-    bool is_elsewhere = line != asked(probe) && probe->last_address[0] != '\0' &&
-                        strcmp(probe->address, probe->last_address) != 0;
-    if (line->shut_out && is_elsewhere) {
+    if (line->shut_out && line != asked(probe) && probe->has_moved) {
         go_elsewhere(probe, line->why);
     } else if (is_renewal && line->shut_out) {
         keep_connection(probe, line->why);

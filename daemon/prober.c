@@ -500,8 +500,8 @@ static void go_on(struct group *group, const struct group *before,
     nodes_go_on(&group->nodes, &before->nodes, places);
     const struct nodes *nodes = &group->nodes;
     const struct nodes *was = &before->nodes;
-    bool is_same = nodes->primary != NODES_NONE && places[nodes->primary] == was->primary &&
-                   before->term_primary == was->primary &&
+    bool is_same = nodes->primary != NODES_NONE && was->primary != NODES_NONE &&
+                   places[nodes->primary] == was->primary && before->term_primary == was->primary &&
                    before->term_incarnation == was->nodes[was->primary].incarnation;
     if (is_same) {
         group->term = before->term;

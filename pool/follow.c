@@ -159,15 +159,21 @@ static void fail_old(struct engine *engine, struct pool *pool)
     }
 }
 
-static void begin_term(struct engine *engine, struct pool *pool, uint64_t term)
+/* While there is no primary, the pool leads to the one before, of which what is known holds. */
+static void begin_term(struct engine *engine, struct pool *pool, const struct topology *topology)
 {
-    if (pool->term != term) {
-        pool->term = term;
+    if (pool->term == topology->term) {
+        return;
+    }
+    pool->term = topology->term;
+    if (has_primary(topology)) {
         pool->server = follow_server(engine, pool->database);
         pool->refused_us = 0; /* not by this one */
         pool_take_server(engine, pool);
-        fail_old(engine, pool);
+    } else {
+        pool_drop_links(engine, pool);
     }
+    fail_old(engine, pool);
 }
 
 /* The server that was given is not the primary; whoever is may be one that it was not given for. */
@@ -218,7 +224,7 @@ void follow_news(struct engine *engine, const struct topology *topology)
         hold_stop(engine, pool, topology);
         bool is_new_address = take_address(pool, topology);
         if (follows(pool)) {
-            begin_term(engine, pool, topology->term);
+            begin_term(engine, pool, topology);
         } else if (hold_is_fenced(pool, topology)) {
             fence(engine, pool);
         } else {

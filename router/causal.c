@@ -105,6 +105,9 @@ bool causal_may_read(struct causal *causal, const struct ticks *ticks, uint32_t 
     if (has_seen_nothing(causal) || stays_at(causal, node)) {
         return true;
     }
+    if (causal->need != 0) { /* by the look at another one: what it has shown is not known */
+        return false;
+    }
     bool same = node == causal->node && ticks_replayed(ticks, node, &replayed) &&
                 !is_lost(causal, &replayed);
     if (!same && !settle_seen(causal, ticks)) {

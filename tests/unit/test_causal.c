@@ -5,7 +5,7 @@
 #include "router/nodes.h"
 #include "router/ticks.h"
 
-enum { ONE = 1, OTHER = 2, RUN = 4 };
+enum { ONE = 1, OTHER = 2, THIRD = 3, RUN = 4 };
 
 static void poll_primary(struct ticks *ticks, uint64_t lsn)
 {
@@ -102,9 +102,11 @@ Test(causal, what_a_replica_that_is_gone_has_shown_the_primary_tells)
     causal_init(&causal);
     poll_replica(ticks, ONE, 500, 10, RUN);
     poll_replica(ticks, OTHER, 520, 10, RUN);
+    poll_replica(ticks, THIRD, 490, 10, RUN);
     read_replica(&causal, ticks, ONE, RUN, 11);
     ticks_forget_at(ticks, ONE); /* and nobody hears of it any more */
     cr_assert(!causal_may_read(&causal, ticks, OTHER));
+    cr_assert(!causal_may_read(&causal, ticks, THIRD), "nor is one that is looked at next");
     cr_assert(!causal_settle(&causal, ticks), "the next poll of the primary is needed");
     poll_primary(ticks, 520);
     cr_assert(causal_settle(&causal, ticks));
