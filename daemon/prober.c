@@ -603,11 +603,6 @@ static void keep_group(struct group *group, struct snapshot *snapshot,
     publish(group);
 }
 
-static bool is_watched(const struct database_options *database)
-{
-    return database->server_count > 1 || (database->server_count == 1 && database->discovers);
-}
-
 /* By one of that database with other servers or logins; NULL: there is none. */
 static void replace_group(struct group *group, struct snapshot *snapshot,
                           const struct database_options *database)
@@ -622,7 +617,7 @@ static const struct database_options *find_database(const struct options *option
 {
     for (uint32_t i = 0; i < options->database_count; i++) {
         const struct database_options *database = &options->databases[i];
-        if (strcmp(database->name, name) == 0 && is_watched(database)) {
+        if (strcmp(database->name, name) == 0 && options_is_watched(database)) {
             return database;
         }
     }
@@ -688,7 +683,7 @@ void prober_configure(struct prober *prober, struct snapshot *snapshot)
     }
     for (uint32_t i = 0; i < options->database_count; i++) {
         const struct database_options *database = &options->databases[i];
-        if (is_watched(database) && find_group(prober, database->name) == NULL) {
+        if (options_is_watched(database) && find_group(prober, database->name) == NULL) {
             add_group(prober, snapshot, database, NULL);
         }
     }

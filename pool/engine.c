@@ -393,6 +393,19 @@ void engine_run_resumable(struct engine *engine)
     }
 }
 
+/* Every pool has its new options. */
+static void reload_sessions(struct engine *engine)
+{
+    for (uint32_t slot = 0; slot < engine->connections.count; slot++) {
+        struct session *session = engine->connections.slots[slot].object;
+        if (session != NULL && session->conn.kind == CONN_CLIENT && !session->conn.closing &&
+            session->pool != NULL) {
+            firewall_reloaded(session);
+            route_reloaded(engine, session);
+        }
+    }
+}
+
 static void take_options(struct engine *engine, struct options *options)
 {
     struct options *before = engine->options;
@@ -401,8 +414,7 @@ static void take_options(struct engine *engine, struct options *options)
     engine->tls_available = options->tls.mode != TLS_DISABLE && options->tls.cert != NULL;
     pool_nodes_forget(engine);
     pools_reload(engine);
-    firewall_reloaded(engine);
-    route_reloaded(engine);
+    reload_sessions(engine);
     route_wait_all_ask(engine, NULL);
     options_unref(before);
 }

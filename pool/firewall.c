@@ -58,16 +58,11 @@ static void note_unnamed(struct session *session, struct plan *plan)
     plan_unref(before);
 }
 
-void firewall_reloaded(struct engine *engine)
+void firewall_reloaded(struct session *session)
 {
-    for (uint32_t slot = 0; slot < engine->connections.count; slot++) {
-        struct session *session = engine->connections.slots[slot].object;
-        if (session != NULL && session->conn.kind == CONN_CLIENT && session->pool != NULL) {
-            session->guarded = session->pool->refuses;
-            if (!session->guarded) { /* what it parses from now on is not looked at */
-                note_unnamed(session, NULL);
-            }
-        }
+    session->guarded = session->pool->refuses;
+    if (!session->guarded) { /* what it parses from now on is not looked at */
+        note_unnamed(session, NULL);
     }
 }
 

@@ -37,8 +37,8 @@ void firewall_options(struct pool *pool);
 /* The session's login is done: session->guarded, without which nothing of its need be looked at. */
 void firewall_begin(struct session *session);
 
-/* Every pool has its new options: open sessions, too, are guarded by the rules of now. */
-void firewall_reloaded(struct engine *engine);
+/* Its pool has new options: a session that is open, too, is guarded by the rules of now. */
+void firewall_reloaded(struct session *session);
 
 /* A message of the client's, of which `have` bytes are here, for a session with a link. True: it is
  * refused, *ret_taken of its bytes are taken and the rest will be; or nothing of it may be taken

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "pool/core.h"
 #include "pool/hold.h"
 #include "pool/link.h"
@@ -22,16 +21,11 @@ static const struct topology *topology_of(const struct engine *engine,
     return database->discovers ? pool_nodes_of(engine, database->name) : NULL;
 }
 
-static bool has_primary(const struct topology *topology)
-{
-    return topology != NULL && topology->nodes.primary != NODES_NONE;
-}
-
 const struct server_options *follow_server(const struct engine *engine,
                                            const struct database_options *database)
 {
     const struct topology *topology = topology_of(engine, database);
-    return &database->servers[has_primary(topology) ? topology->nodes.primary : 0];
+    return &database->servers[topology_primary(topology) != NULL ? topology->nodes.primary : 0];
 }
 
 const struct server_options *follow_server_again(const struct engine *engine,
@@ -128,7 +122,7 @@ void follow_begin(struct engine *engine, struct pool *pool, bool same)
     hold_begin(engine, pool, topology, same);
     if (topology != NULL) {
         (void)take_address(pool, topology);
-    } else if (pool->database->server_count == 1 && !pool->database->discovers) {
+    } else if (!options_is_watched(pool->database)) {
         pool->address[0] = '\0'; /* not probed any more; else what was proven holds until then */
     }
     if (follows(pool)) {
@@ -138,25 +132,16 @@ void follow_begin(struct engine *engine, struct pool *pool, bool same)
     }
 }
 
-static struct link *find_old(const struct pool *pool)
+static bool is_old(const struct link *link)
 {
-    LIST_EACH (&pool->busy, node) {
-        struct link *link = CONTAINER_OF(node, struct link, in_pool);
-        if (!link->conn.closing && link->term != pool->term) {
-            return link;
-        }
-    }
-    return NULL;
+    return link->term != link->pool->term;
 }
 
 /* What an old primary still does is void: its transactions end with an error, not with a COMMIT
  * that nobody will find again. */
 static void fail_old(struct engine *engine, struct pool *pool)
 {
-    struct link *link;
-    while ((link = find_old(pool)) != NULL) {
-        link_fail(engine, link, ERR_SERVER_LOST, "the server is not the primary any more");
-    }
+    pool_fail_links(engine, pool, is_old, "the server is not the primary any more");
 }
 
 /* While there is no primary, the pool leads to the one before, of which what is known holds. */
@@ -166,7 +151,7 @@ static void begin_term(struct engine *engine, struct pool *pool, const struct to
         return;
     }
     pool->term = topology->term;
-    if (has_primary(topology)) {
+    if (topology_primary(topology) != NULL) {
         pool->server = follow_server(engine, pool->database);
         pool->refused_us = 0; /* not by this one */
         pool_take_server(engine, pool);
@@ -186,30 +171,18 @@ static void fence(struct engine *engine, struct pool *pool)
     }
 }
 
-static struct link *find_elsewhere(const struct pool *pool)
-{
-    LIST_EACH (&pool->busy, node) {
-        struct link *link = CONTAINER_OF(node, struct link, in_pool);
-        if (!link->conn.closing && leads_elsewhere(link)) {
-            return link;
-        }
-    }
-    return NULL;
-}
-
 /* The node is another server by now, or another run of it, or a replica does not answer. Reads that
  * are under way may end where they are (but for pool/route_silent.h); what a server that was the
  * primary still commits is void. */
 static void take_term(struct engine *engine, struct pool *pool, uint64_t term)
 {
-    struct link *link;
     if (pool->term == term) {
         return;
     }
     pool->term = term;
     pool_drop_links(engine, pool);
-    while (pool->target == POOL_PRIMARY && (link = find_elsewhere(pool)) != NULL) {
-        link_fail(engine, link, ERR_SERVER_LOST, "the server's name means another one now");
+    if (pool->target == POOL_PRIMARY) {
+        pool_fail_links(engine, pool, leads_elsewhere, "the server's name means another one now");
     }
 }
 

@@ -21,21 +21,13 @@ enum { DIALS_END_US = 50 * 1000 };
 
 bool hold_is_for(const struct pool *pool)
 {
-    const struct database_options *database = pool->database;
-    return pool->target == POOL_PRIMARY && (database->discovers || database->server_count > 1);
-}
-
-/* NULL: none counts as the primary, or nothing is known. */
-static const struct node *primary_of(const struct topology *topology)
-{
-    bool known = topology != NULL && topology->nodes.primary != NODES_NONE;
-    return known ? &topology->nodes.nodes[topology->nodes.primary] : NULL;
+    return pool->target == POOL_PRIMARY && options_is_watched(pool->database);
 }
 
 bool hold_is_fenced(const struct pool *pool, const struct topology *topology)
 {
     return hold_is_for(pool) && !pool->database->discovers && topology != NULL &&
-           primary_of(topology) == NULL;
+           topology_primary(topology) == NULL;
 }
 
 /* What a probe is refused, down, may be its own login: then dials tell. A held pool stays so where
@@ -48,7 +40,7 @@ static bool given_stops(const struct pool *pool, const struct node *primary)
 
 static bool stops(const struct pool *pool, const struct topology *topology)
 {
-    const struct node *primary = primary_of(topology);
+    const struct node *primary = topology_primary(topology);
     if (!hold_is_for(pool)) {
         return false;
     }
@@ -129,7 +121,7 @@ void hold_stop(struct engine *engine, struct pool *pool, const struct topology *
 
 void hold_go_on(struct engine *engine, struct pool *pool, const struct topology *topology)
 {
-    const struct node *primary = primary_of(topology);
+    const struct node *primary = topology_primary(topology);
     if (stops(pool, topology) || pool->held_us == 0) {
         return;
     }
@@ -205,7 +197,7 @@ static void tell_failure(const struct pool *pool, char detail[DETAIL_BYTES])
 static void tell_why(const struct pool *pool, const struct topology *topology,
                      char detail[DETAIL_BYTES])
 {
-    const struct node *primary = primary_of(topology);
+    const struct node *primary = topology_primary(topology);
     if (topology != NULL && primary == NULL) {
         snprintf(detail, DETAIL_BYTES, "There is none: %s.", topology->nodes.why_none);
     } else if (pool->held && primary != NULL && primary->state != NODE_UP) {

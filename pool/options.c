@@ -142,6 +142,11 @@ const struct database_options *options_find_database(const struct options *optio
     return any;
 }
 
+bool options_is_watched(const struct database_options *database)
+{
+    return database->server_count > 1 || (database->server_count == 1 && database->discovers);
+}
+
 const struct user_options *options_find_user(const struct options *options, const char *name)
 {
     for (uint32_t i = 0; i < options->user_count; i++) {

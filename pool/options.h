@@ -191,6 +191,9 @@ bool options_same_server(const struct server_options *left, const struct server_
 const struct database_options *options_find_database(const struct options *options,
                                                      const char *name);
 
+/* Whether its servers are probed (router/nodes.h): there are several, or `hosts`. */
+bool options_is_watched(const struct database_options *database);
+
 /* NULL when the file has no overrides for that user. */
 const struct user_options *options_find_user(const struct options *options, const char *name);
 

@@ -1,5 +1,4 @@
 #include "pool/pool.h"
-#include "pool/modes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/listen.h"
+#include "pool/modes.h"
 #include "pool/pool_facts.h"
 #include "pool/session.h"
 #include "pool/settings.h"
@@ -145,8 +145,7 @@ static void set_options(struct engine *engine, struct pool *pool,
 {
     pool->database = database;
     pool->server = server;
-    pool->routes =
-        pool->target == POOL_PRIMARY && (database->server_count > 1 || database->discovers);
+    pool->routes = hold_is_for(pool);
     take_limits(engine, pool);
     firewall_options(pool);
     pool_facts_options(pool);
@@ -507,4 +506,24 @@ void pool_drop_links(struct engine *engine, struct pool *pool)
     close_dialing(engine, pool);
     listen_end(engine, pool);
     close_old(engine, pool);
+}
+
+static struct link *find_busy(const struct pool *pool, bool (*is)(const struct link *link))
+{
+    LIST_EACH (&pool->busy, node) {
+        struct link *link = CONTAINER_OF(node, struct link, in_pool);
+        if (!link->conn.closing && is(link)) {
+            return link;
+        }
+    }
+    return NULL;
+}
+
+void pool_fail_links(struct engine *engine, struct pool *pool, bool (*is)(const struct link *link),
+                     const char *why)
+{
+    struct link *link;
+    while ((link = find_busy(pool, is)) != NULL) { /* anew: others may have gone with it */
+        link_fail(engine, link, ERR_SERVER_LOST, why);
+    }
 }

@@ -199,6 +199,11 @@ void pool_take_server(struct engine *engine, struct pool *pool);
  * at once. */
 void pool_drop_links(struct engine *engine, struct pool *pool);
 
+/* Those that are lent and of which `is` holds end: their sessions get ERR_SERVER_LOST and `why`, a
+ * sentence without a stop, if they can't go on without. */
+void pool_fail_links(struct engine *engine, struct pool *pool, bool (*is)(const struct link *link),
+                     const char *why);
+
 /* The configuration has changed: pools whose options changed retire, their links drain. */
 void pools_reload(struct engine *engine);
 

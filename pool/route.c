@@ -42,19 +42,15 @@ bool route_begin(struct session *session)
     return session->routing != NULL;
 }
 
-void route_reloaded(struct engine *engine)
+void route_reloaded(struct engine *engine, struct session *session)
 {
-    for (uint32_t slot = 0; slot < engine->connections.count; slot++) {
-        struct session *session = engine->connections.slots[slot].object;
-        if (session == NULL || session->conn.kind != CONN_CLIENT || session->conn.closing ||
-            session->pool == NULL || session->routing != NULL || !session->pool->routes) {
-            continue;
-        }
-        if (route_begin(session)) {
-            session->routing->unnoted = true; /* what it has seen so far */
-        } else {
-            session_no_memory(engine, session);
-        }
+    if (session->routing != NULL || !session->pool->routes) {
+        return;
+    }
+    if (route_begin(session)) {
+        session->routing->unnoted = true; /* what it has seen so far */
+    } else {
+        session_no_memory(engine, session);
     }
 }
 

@@ -73,9 +73,9 @@ struct routing {
 /* For a session that has its pool. False when memory is out. */
 bool route_begin(struct session *session);
 
-/* Every pool has its new options: open sessions of those that have others to read from by now are
- * asked about from now on. */
-void route_reloaded(struct engine *engine);
+/* Its pool has new options: an open session of one that has others to read from by now is asked
+ * about from now on. */
+void route_reloaded(struct engine *engine, struct session *session);
 void route_free(struct session *session);
 
 /* Chooses session->lender for what is at `at`, for a session that has no link and doesn't wait.

@@ -25,24 +25,10 @@ static void turn_back_all(struct engine *engine, struct pool *pool)
     }
 }
 
-static struct link *find_unheard(const struct pool *pool)
-{
-    LIST_EACH (&pool->busy, node) {
-        struct link *link = CONTAINER_OF(node, struct link, in_pool);
-        if (route_may_survive(link)) {
-            return link;
-        }
-    }
-    return NULL;
-}
-
 static void leave(struct engine *engine, struct pool *pool)
 {
-    struct link *link;
     turn_back_all(engine, pool); /* first: they don't need the places that become free */
-    while ((link = find_unheard(pool)) != NULL) {
-        link_fail(engine, link, ERR_SERVER_LOST, "the replica does not answer");
-    }
+    pool_fail_links(engine, pool, route_may_survive, "the replica does not answer");
 }
 
 void route_silent_news(struct engine *engine, const struct topology *topology)

@@ -6,6 +6,8 @@
 #define ROUTER_TOPOLOGY_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/limits.h"
@@ -40,5 +42,12 @@ struct topology *topology_new(const char *database, const struct nodes *nodes, s
 /* One holder more or less; any thread. topology_unref takes NULL. */
 struct topology *topology_ref(struct topology *topology);
 void topology_unref(struct topology *topology);
+
+/* NULL: none counts as the primary, or nothing is known (`topology` is NULL). */
+static inline const struct node *topology_primary(const struct topology *topology)
+{
+    bool known = topology != NULL && topology->nodes.primary != NODES_NONE;
+    return known ? &topology->nodes.nodes[topology->nodes.primary] : NULL;
+}
 
 #endif
