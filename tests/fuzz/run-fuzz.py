@@ -4,7 +4,7 @@
     tests/fuzz/run-fuzz.py [TARGET ...]
 
 Builds tests/fuzz/fuzz_*.c with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer into
-$HOWDAH_BUILD_DIR/fuzz (or a temporary folder), and runs each for $FUZZ_SECONDS (5) from its seeds in
+$HOWDAH_BUILD_DIR/fuzz (or a temporary folder), and runs each for $FUZZ_SECONDS (3) from its seeds in
 tests/fuzz/corpus. Prints "ok NAME", "not ok NAME: REASON" or "skip NAME: REASON"; the input that
 broke it stays beside the build. Longer: FUZZ_SECONDS=3600 tests/fuzz/run-fuzz.py client
 """
@@ -116,7 +116,7 @@ def main():
         if not build(folder, clang):
             print("not ok build: the fuzz targets do not build")
             return 1
-        seconds = os.environ.get("FUZZ_SECONDS", "5")
+        seconds = os.environ.get("FUZZ_SECONDS", "3")
         results = [fuzz(folder, name, seconds) for name in chosen]
     finally:
         if temporary and not glob.glob(f"{temporary}/crash-*"):
