@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "config/file.h"
 #include "config/fill.h"
 #include "config/option.h"
@@ -274,15 +275,10 @@ static void check_server(const struct check *check, const struct json_node *node
     check_file(check, place, below, server->sslkey);
 }
 
-static bool same_text(const char *left, const char *right)
-{
-    return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
-}
-
 /* Where a server is reached, and which database of it. */
 static bool same_place(const struct server_options *left, const struct server_options *right)
 {
-    return options_same_address(left, right) && same_text(left->dbname, right->dbname);
+    return options_same_address(left, right) && text_same(left->dbname, right->dbname);
 }
 
 /* Whom a server of several is asked as: without anybody it is never known to be up. */

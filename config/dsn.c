@@ -416,6 +416,7 @@ struct word {
     unsigned value;
 };
 
+/* In the order of enum tls_mode and enum channel_binding. */
 static const struct word sslmodes[] = {
     {"disable", TLS_DISABLE},
     {"allow", TLS_ALLOW},
@@ -432,6 +433,16 @@ static const struct word bindings[] = {
     {"require", CHANNEL_BINDING_REQUIRE},
     {NULL, 0},
 };
+
+const char *dsn_sslmode_word(enum tls_mode mode)
+{
+    return sslmodes[mode].word;
+}
+
+const char *dsn_channel_binding_word(enum channel_binding binding)
+{
+    return bindings[binding].word;
+}
 
 static const struct word negotiations[] = {{"postgres", 0}, {"direct", 1}, {NULL, 0}};
 
@@ -649,13 +660,13 @@ char *dsn_format(const struct server_options *server, bool show_password)
     if (server->password != NULL) {
         write_pair(out, "password", show_password ? server->password : "********");
     }
-    write_pair(out, "sslmode", sslmodes[server->sslmode].word);
+    write_pair(out, "sslmode", dsn_sslmode_word(server->sslmode));
     write_pair(out, "sslrootcert", server->sslrootcert);
     write_pair(out, "sslcert", server->sslcert);
     write_pair(out, "sslkey", server->sslkey);
     write_pair(out, "sslnegotiation", server->ssl_direct ? "direct" : NULL);
     if (server->channel_binding != CHANNEL_BINDING_PREFER) {
-        write_pair(out, "channel_binding", bindings[server->channel_binding].word);
+        write_pair(out, "channel_binding", dsn_channel_binding_word(server->channel_binding));
     }
     write_pair(out, "application_name", server->application_name);
     write_pair(out, "options", server->options);

@@ -27,4 +27,8 @@ int dsn_parse(const char *text, struct server_options *ret_server, struct dsn_re
  * one and `show_password` is false. NULL when memory is out; the caller frees it. */
 char *dsn_format(const struct server_options *server, bool show_password);
 
+/* The values of sslmode and channel_binding; static. */
+const char *dsn_sslmode_word(enum tls_mode mode);
+const char *dsn_channel_binding_word(enum channel_binding binding);
+
 #endif

@@ -9,6 +9,8 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/text.h"
+#include "config/dsn.h"
 #include "pool/options.h"
 #include "protocol/userlist.h"
 
@@ -42,11 +44,6 @@ static const char prepare_session[] =
     "pg_catalog.set_config('client_encoding', pg_catalog.getdatabaseencoding(), false), " SINCE(
         "140000", "idle_session_timeout") ", " SINCE("170000", "transaction_timeout");
 
-static bool same_text(const char *left, const char *right)
-{
-    return left != NULL && right != NULL && strcmp(left, right) == 0;
-}
-
 const char *pq_plain_session(void)
 {
     return prepare_session;
@@ -63,9 +60,9 @@ struct pq_login pq_login_at(const struct options *options, const struct database
     if (login.user == NULL) {
         return login;
     }
-    if (same_text(login.user, service) && database->service_password != NULL) {
+    if (text_same(login.user, service) && database->service_password != NULL) {
         login.password = database->service_password;
-    } else if (same_text(login.user, server->user) && server->password != NULL) {
+    } else if (text_same(login.user, server->user) && server->password != NULL) {
         login.password = server->password;
     } else if (options->users_secrets != NULL) {
         login.password = userlist_find(options->users_secrets, login.user);
@@ -110,38 +107,6 @@ static int wait_for(int fd, short events, uint64_t deadline_us, const struct pq_
 }
 
 /* --- connecting ------------------------------------------------------------------------------ */
-
-static const char *mode_word(enum tls_mode mode)
-{
-    switch (mode) {
-    case TLS_DISABLE:
-        return "disable";
-    case TLS_ALLOW:
-        return "allow";
-    case TLS_PREFER:
-        return "prefer";
-    case TLS_REQUIRE:
-        return "require";
-    case TLS_VERIFY_CA:
-        return "verify-ca";
-    case TLS_VERIFY_FULL:
-        return "verify-full";
-    }
-    return "prefer";
-}
-
-static const char *binding_word(enum channel_binding binding)
-{
-    switch (binding) {
-    case CHANNEL_BINDING_DISABLE:
-        return "disable";
-    case CHANNEL_BINDING_PREFER:
-        return "prefer";
-    case CHANNEL_BINDING_REQUIRE:
-        return "require";
-    }
-    return "prefer";
-}
 
 /* A file that can't exist, about which libpq is silent: where none is given it takes one of the
  * home folder's (~/.pgpass, ~/.postgresql/). */
@@ -189,13 +154,13 @@ struct pg_conn *pq_begin(const struct pq_login *login, const char *address,
     add(&parameters, "user", login->user);
     add(&parameters, "password", login->password);
     add(&parameters, "passfile", NO_FILE);
-    add(&parameters, "sslmode", mode_word(server->sslmode));
+    add(&parameters, "sslmode", dsn_sslmode_word(server->sslmode));
     add(&parameters, "sslrootcert", file_of(server->sslrootcert));
     add(&parameters, "sslcert", file_of(server->sslcert));
     add(&parameters, "sslkey", file_of(server->sslkey));
     add(&parameters, "sslcrl", NO_FILE);
     add(&parameters, "gssencmode", "disable");
-    add(&parameters, "channel_binding", binding_word(server->channel_binding));
+    add(&parameters, "channel_binding", dsn_channel_binding_word(server->channel_binding));
     add(&parameters, "options", plain_options);
     add(&parameters, "application_name", application_name);
     if (server->ssl_direct && PQlibVersion() >= LIBPQ_NEGOTIATES) {

@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "daemon/log.h"
 #include "daemon/probe.h"
 #include "daemon/server.h"
@@ -565,11 +566,6 @@ static void free_group(struct group *group, void (*end)(struct probe *probe))
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
-static bool same_text(const char *left, const char *right)
-{
-    return left == right || (left != NULL && right != NULL && strcmp(left, right) == 0);
-}
-
 /* Whether probes of the one are good for the other. */
 static bool same_servers(const struct group *group, const struct snapshot *snapshot,
                          const struct database_options *database)
@@ -579,8 +575,8 @@ static bool same_servers(const struct group *group, const struct snapshot *snaps
                 database->discovers == group->database->discovers;
     for (uint32_t i = 0; same && i < database->server_count; i++) {
         struct pq_login was = login_of(group, i), is = login_of(&other, i);
-        same = options_same_server(was.server, is.server) && same_text(was.user, is.user) &&
-               same_text(was.password, is.password);
+        same = options_same_server(was.server, is.server) && text_same(was.user, is.user) &&
+               text_same(was.password, is.password);
     }
     return same;
 }

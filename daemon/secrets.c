@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/text.h"
 #include "daemon/lookup.h"
 #include "daemon/server.h"
 #include "daemon/snapshot.h"
@@ -228,11 +229,6 @@ static void answer_known(struct secrets *secrets, const struct entry *entry, uin
 
 /* --- where to ask ---------------------------------------------------------------------------- */
 
-static bool same_text(const char *left, const char *right)
-{
-    return left != NULL && right != NULL && strcmp(left, right) == 0;
-}
-
 /* The login that asks: auth.query_user, else the service login, else the DSN's own user. */
 static void choose_login(const struct options *options, const struct database_options *database,
                          const char *name, struct job *job)
@@ -248,7 +244,7 @@ static const char *own_password(const struct secrets *secrets,
                                 const struct database_options *database, const char *user)
 {
     const struct server_options *server = server_to_ask(secrets->worker->server, database);
-    bool is_own = same_text(server->user, user);
+    bool is_own = text_same(server->user, user);
     return is_own && server->password != NULL && server->password[0] != '\0' ? server->password
                                                                              : NULL;
 }

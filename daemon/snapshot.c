@@ -2,22 +2,17 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "daemon/tls_files.h"
 #include "pool/options.h"
 
-static bool same_text(const char *left, const char *right)
-{
-    return left == right || (left != NULL && right != NULL && strcmp(left, right) == 0);
-}
-
 static bool same_tls(const struct server_options *left, const struct server_options *right)
 {
-    return left->sslmode == right->sslmode && same_text(left->sslrootcert, right->sslrootcert) &&
-           same_text(left->sslcert, right->sslcert) && same_text(left->sslkey, right->sslkey);
+    return left->sslmode == right->sslmode && text_same(left->sslrootcert, right->sslrootcert) &&
+           text_same(left->sslcert, right->sslcert) && text_same(left->sslkey, right->sslkey);
 }
 
 static const struct client_tls *find_client_tls(const struct snapshot *snapshot,

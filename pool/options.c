@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/text.h"
 #include "protocol/hba.h"
 #include "protocol/userlist.h"
 #include "router/rules.h"
@@ -103,27 +104,22 @@ void options_unref(struct options *options)
     }
 }
 
-static bool same_text(const char *left, const char *right)
-{
-    return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
-}
-
 bool options_same_address(const struct server_options *left, const struct server_options *right)
 {
-    return left->port == right->port && same_text(left->host, right->host) &&
-           same_text(left->hostaddr, right->hostaddr);
+    return left->port == right->port && text_same(left->host, right->host) &&
+           text_same(left->hostaddr, right->hostaddr);
 }
 
 bool options_same_server(const struct server_options *left, const struct server_options *right)
 {
-    return options_same_address(left, right) && same_text(left->user, right->user) &&
-           same_text(left->password, right->password) && same_text(left->dbname, right->dbname) &&
-           left->sslmode == right->sslmode && same_text(left->sslrootcert, right->sslrootcert) &&
-           same_text(left->sslcert, right->sslcert) && same_text(left->sslkey, right->sslkey) &&
+    return options_same_address(left, right) && text_same(left->user, right->user) &&
+           text_same(left->password, right->password) && text_same(left->dbname, right->dbname) &&
+           left->sslmode == right->sslmode && text_same(left->sslrootcert, right->sslrootcert) &&
+           text_same(left->sslcert, right->sslcert) && text_same(left->sslkey, right->sslkey) &&
            left->ssl_direct == right->ssl_direct &&
            left->channel_binding == right->channel_binding &&
-           same_text(left->application_name, right->application_name) &&
-           same_text(left->options, right->options);
+           text_same(left->application_name, right->application_name) &&
+           text_same(left->options, right->options);
 }
 
 const struct database_options *options_find_database(const struct options *options,
