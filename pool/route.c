@@ -110,12 +110,13 @@ static bool is_open(const struct engine *engine, const struct pool *pool)
              engine->now_us >= atomic_load(&pool->host_account->retry_at_us)));
 }
 
-/* Whether it was asked for its LSN since the last link was opened that the session can't use. */
-static bool is_asked_since(const struct routing *routing, const struct ticks *ticks, uint32_t node)
+/* Whether it was asked for its LSN since a link was opened that the session can't use (0: there was
+ * none). */
+static bool is_asked_since(const struct ticks *ticks, uint32_t node, uint64_t opened_us)
 {
     struct ticks_replayed replayed;
-    return routing->opened_us == 0 ||
-           (ticks_replayed(ticks, node, &replayed) && replayed.asked_us > routing->opened_us);
+    return opened_us == 0 ||
+           (ticks_replayed(ticks, node, &replayed) && replayed.asked_us > opened_us);
 }
 
 /* The replicas that may be read, by their servers' bits; why there is none, and which there are. */
@@ -132,7 +133,7 @@ static uint32_t candidates(struct engine *engine, struct session *session,
             continue;
         }
         *ret_open |= UINT32_C(1) << node;
-        if (routing->strict && (!is_asked_since(routing, topology->ticks, node) ||
+        if (routing->strict && (!is_asked_since(topology->ticks, node, routing->opened_us) ||
                                 !causal_may_read(&routing->causal, topology->ticks, node))) {
             *ret_why = ROUTE_BEHIND;
             continue;
@@ -394,7 +395,8 @@ bool route_turns_back(struct engine *engine, struct session *session)
 /* --- with a replica's link -------------------------------------------------------------------- */
 
 /* The link, on which nothing was said, goes back: it may show less than the session must see. Its
- * next poll makes it as good as the others, and may be waited for. */
+ * next poll makes it as good as the others, and may be waited for. Where it was polled already,
+ * what the session has seen is of another run of the server, and no wait brings that back. */
 static void give_back_unused(struct engine *engine, struct session *session)
 {
     const struct topology *topology = topology_of(engine, session->pool);
@@ -405,7 +407,8 @@ static void give_back_unused(struct engine *engine, struct session *session)
     routing->again = true;
     if (topology != NULL && topology->ticks != NULL) {
         pool_nodes_want(engine, topology, ticks_next(topology->ticks));
-        if (route_wait_may(engine, session, topology, ROUTE_BEHIND)) {
+        if (!is_asked_since(topology->ticks, routing->node, link->ready_us) &&
+            route_wait_may(engine, session, topology, ROUTE_BEHIND)) {
             routing->again = false;
             routing->opened_us = link->ready_us;
             session->lender->waited -= routing->late_us != 0;

@@ -215,5 +215,19 @@ def _():
             trio[1].resume()
 
 
+
+@suite.check("who has read at a replica that was restarted since reads on, at the primary")
+def _():
+    with proxied("1s", consistency="session") as (proxy, client), Wire(proxy.port) as other:
+        other.login("postgres", "app")
+        trio[1].pause()
+        eventually(lambda: rows(proxy)[1]["state"] == "down", "the replica is down", 10)
+        trio[1].resume()
+        all_up(proxy, 2)
+        eventually(lambda: where.ran_on(other, "SELECT 1") == {1}, "the replica is read by another", 20)
+        time.sleep(1.5)  # it is asked since that connection was opened
+        equal(client.query("SELECT count(*) FROM t").rows, [("1",)], "rows")
+
+
 if __name__ == "__main__":
     suite.main()

@@ -28,6 +28,8 @@
  *    node N is at ADDRESS       with figures and dots; where it was known to be elsewhere, it is
  *                               another server now
  *    names mean ADDRESS         where dials lead for which the engine knows no address
+ *    node N was restarted       it is up, as another run
+ *    node N is lost to the polls    its probe's connection has ended; another one is made
  *    node N is at LSN           a poll that is sent now is answered; EVENT_TICKS for listeners
  *
  * Servers are S1, S2 ... in the order of their dials, cancel requests' connections K1, K2 ... With

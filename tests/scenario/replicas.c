@@ -43,6 +43,7 @@ static void give_nodes(struct world *world, uint32_t other, enum node_state stat
     for (uint32_t i = 0; i < database->server_count; i++) {
         nodes.nodes[i].state = i == other ? state : NODE_UP;
         nodes.nodes[i].role = i == 0 ? NODE_ROLE_PRIMARY : NODE_ROLE_REPLICA;
+        nodes.nodes[i].incarnation = before == NULL ? 0 : before->nodes.nodes[i].incarnation;
         bool was_silent = before != NULL && nodes_is_silent(&before->nodes, i);
         nodes.nodes[i].silences = before == NULL ? 0 : before->nodes.nodes[i].silences;
         nodes.nodes[i].silences += nodes_is_silent(&nodes, i) && !was_silent;
@@ -100,6 +101,22 @@ static void give_address(struct world *world, uint32_t node, const char *address
     }
 }
 
+/* It is up again, as another run: what it has told counts no more. */
+static void restart(struct world *world, uint32_t node)
+{
+    const struct topology *before = world->topology;
+    struct nodes nodes = before->nodes;
+    nodes.nodes[node].incarnation++;
+    struct topology *topology = topology_new(before->database, &nodes, before->ticks);
+    memcpy(topology->servers, before->servers, sizeof(topology->servers));
+    topology_unref(world->topology);
+    world->topology = topology;
+    ticks_forget_at(topology->ticks, node);
+    for (uint32_t i = 0; i < world->engine_count; i++) {
+        world_step(world, i, (struct event){.kind = EVENT_NODES, .topology = topology});
+    }
+}
+
 /* As daemon/prober.c: first the news, then those who have listened. */
 static void give_lsn(struct world *world, uint32_t node, uint64_t lsn)
 {
@@ -107,8 +124,11 @@ static void give_lsn(struct world *world, uint32_t node, uint64_t lsn)
     if (node == world->topology->nodes.primary) {
         ticks_answered(ticks, ticks_start(ticks), lsn);
     } else {
-        const struct ticks_replayed answer = {
-            .lsn = lsn, .number = ticks_start_at(ticks, node), .asked_us = world->now_us};
+        const struct ticks_replayed answer = {.lsn = lsn,
+                                              .number = ticks_start_at(ticks, node),
+                                              .asked_us = world->now_us,
+                                              .incarnation =
+                                                  world->topology->nodes.nodes[node].incarnation};
         ticks_answered_at(ticks, node, &answer);
     }
     ticks_sleep(ticks, ticks_wanted(ticks));
@@ -128,6 +148,14 @@ static bool node_is_at(struct world *world, const char *command)
     uint32_t node = (uint32_t)strtoul(command + strlen("node "), &rest, 10);
     if (strcmp(rest, " leads") == 0) {
         give_primary(world, node);
+        return true;
+    }
+    if (world->topology != NULL && strcmp(rest, " was restarted") == 0) {
+        restart(world, node);
+        return true;
+    }
+    if (world->topology != NULL && strcmp(rest, " is lost to the polls") == 0) {
+        ticks_forget_at(world->topology->ticks, node);
         return true;
     }
     if (world->topology == NULL || strncmp(rest, " is at ", 7) != 0) {
