@@ -264,12 +264,10 @@ static void tell_listeners(struct group *group)
 {
     struct prober *prober = group->prober;
     uint64_t workers = ticks_take_listeners(group->polls.ticks);
-    for (uint32_t i = 0; workers >> i != 0 && group->topology != NULL; i++) {
-        if ((workers >> i & 1) != 0) {
-            struct message message = {.kind = MESSAGE_TICKS,
-                                      .topology = topology_ref(group->topology)};
-            worker_post(prober->worker, server_worker(prober->worker->server, i), &message);
-        }
+    for (; workers != 0 && group->topology != NULL; workers &= workers - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(workers);
+        struct message message = {.kind = MESSAGE_TICKS, .topology = topology_ref(group->topology)};
+        worker_post(prober->worker, server_worker(prober->worker->server, i), &message);
     }
 }
 
@@ -337,10 +335,8 @@ static void look(struct group *group)
         struct polls_who who = find_who(group);
         uint32_t due =
             polls_due(&group->polls, who, worker_now_us(group->prober->worker), &group->look_us);
-        for (uint32_t i = 0; due >> i != 0; i++) {
-            if ((due >> i & 1) != 0) {
-                poll_node(group, i, who);
-            }
+        for (; due != 0; due &= due - 1) {
+            poll_node(group, (uint32_t)__builtin_ctz(due), who);
         }
     } while (!polls_sleep(&group->polls));
     arm(group->prober);

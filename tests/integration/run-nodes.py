@@ -518,5 +518,24 @@ def _():
         proxy.wait_for_log("no server counts as the primary")
 
 
+
+@suite.check("as many servers as a database can have are polled")
+def _():
+    with contextlib.ExitStack() as stack:
+        replica = stack.enter_context(Replica(trio[0], {"listen_addresses": "*"}))
+        every = config(replicas=())
+        every["databases"]["app"]["replicas"] = [f"postgres://postgres@127.0.0.{n}:{replica.port}/postgres"
+                                                 for n in range(2, 33)]
+        proxy = stack.enter_context(Howdah(config=every))
+        all_up(proxy, 32)
+        client = stack.enter_context(Wire(proxy.port))
+        client.login("postgres", "app")
+        eventually(lambda: ("catalog", "known") in [found[:2] for found in client.rows("EXPLAIN (HOWDAH) TABLE t")],
+                   "the catalog is known", 20)
+        for _ in range(20):
+            equal(client.query("INSERT INTO t VALUES (1)").sqlstate, None, "INSERT")
+            equal(client.query("SELECT count(*) FROM t").sqlstate, None, "SELECT")
+
+
 if __name__ == "__main__":
     suite.main()

@@ -229,5 +229,25 @@ def _():
         equal(client.query("SELECT count(*) FROM t").rows, [("1",)], "rows")
 
 
+@suite.check("the last of 64 workers hears of the news")
+def _():
+    config = trio.config(replicas=(1,), workers=64, routing={"wait_for_replica": "300ms", "max_lag": "60s"},
+                         pool={"check_state": False})
+    with Howdah(config=config, start_timeout_s=60) as proxy, contextlib.ExitStack() as stack:
+        all_up(proxy, 2)
+        clients = [stack.enter_context(Wire(proxy.port, timeout_s=30)) for _ in range(66)]
+        for client in clients:
+            client.login("postgres", "app")
+        eventually(lambda: ("catalog", "known") in [found[:2] for found in clients[0].rows("EXPLAIN (HOWDAH) TABLE t")],
+                   "the catalog is known", 20)
+        with paused(trio[1]):
+            for client in clients:
+                client.query("SELECT v FROM t")
+                write(client, 1)
+                client.send(query("SELECT v FROM t"))
+            for client in clients:
+                equal(Result(client.ready()).rows, [("1",)], "rows")
+
+
 if __name__ == "__main__":
     suite.main()
