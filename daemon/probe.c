@@ -390,7 +390,8 @@ static void on_resolved(struct resolver_wait *wait, const struct resolver_answer
     if (probe->no_names < 2) { /* once may be chance */
         go_on_without_name(probe, NODE_REFUSED, why);
     } else if (is_connected(probe) &&
-               probe->setup.failed(probe->setup.argument, probe->setup.number, NODE_NO_NAME, why)) {
+               probe->setup.failed(probe->setup.argument, probe->setup.number, NODE_NAMELESS,
+                                   why)) {
         ask(probe);
     } else {
         fail(probe, NODE_NO_NAME, why);

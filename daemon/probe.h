@@ -59,7 +59,7 @@ struct probe_setup {
     /* NULL: the poll has told nothing. */
     void (*polled)(void *argument, uint32_t number, const struct node_poll *poll);
     void (*answered)(void *argument, uint32_t number, const struct node_answer *answer);
-    /* Returns whether to go on with the connection that there is; of use with NODE_NO_NAME only. */
+    /* Returns whether to go on with the connection that there is, for NODE_NAMELESS. */
     bool (*failed)(void *argument, uint32_t number, enum node_failure failure, const char *why);
     /* Another address than before has answered, as `answered` is told next. */
     void (*moved)(void *argument, uint32_t number, const struct node_answer *answer,

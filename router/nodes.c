@@ -575,6 +575,9 @@ void nodes_failed(struct nodes *nodes, uint32_t at, enum node_failure failure, c
         hearing = ++node->misses >= NODES_PATIENCE ? HEARD_SILENCE : HEARD_MISS;
         break;
     case NODE_NO_NAME:
+        hearing = HEARD_NO_NAME;
+        break;
+    case NODE_NAMELESS:
         if (at == nodes->primary && node->state == NODE_UP) {
             return; /* a primary that answers is not given up for its name */
         }

@@ -84,6 +84,7 @@ enum node_failure {
     NODE_LOST, /* the connection broke; it is made anew at once, and what comes of that is told */
     NODE_LATE, /* no answer within the deadline */
     NODE_NO_NAME,   /* the name service says for certain that the name has no address */
+    NODE_NAMELESS,  /* likewise, and the connection that there is answers on */
     NODE_ELSEWHERE, /* the name means another address, and who is there does not let in who asks */
 };
 

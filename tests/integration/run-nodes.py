@@ -537,5 +537,19 @@ def _():
             equal(client.query("SELECT count(*) FROM t").sqlstate, None, "SELECT")
 
 
+@suite.check("a primary whose name was taken away is up as long as it answers, and no longer")
+def _():
+    needs_root()
+    with contextlib.ExitStack() as stack:
+        primary = stack.enter_context(Cluster())
+        named = Named(stack, primary.port)
+        proxy = named.start(["127.0.0.1"])
+        named.mean(["127.0.0.1"], "another.test")
+        time.sleep(14)  # its connection is renewed, in vain
+        equal(row(proxy, 0)["state"], "up", "state")
+        primary.pause(signal.SIGQUIT)
+        becomes(proxy, 0, "gone", REFUSED_S, "primary.test")
+
+
 if __name__ == "__main__":
     suite.main()

@@ -211,9 +211,12 @@ Test(nodes, refusal_silence_and_names)
     nodes_failed(nodes, 1, NODE_NO_NAME, "no such name", 9 * 1000 * MS);
     state_is(nodes, 1, NODE_GONE);
     cr_expect_eq(nodes->nodes[1].silences, 2);
-    nodes_failed(nodes, 0, NODE_NO_NAME, "no such name", 11 * 1000 * MS);
+    nodes_failed(nodes, 0, NODE_NAMELESS, "no such name", 11 * 1000 * MS);
     state_is(nodes, 0, NODE_UP); /* it answers, and there is no other */
     cr_expect_eq(nodes->event_count, 7);
+    nodes_failed(nodes, 0, NODE_NO_NAME, "no such name", 12 * 1000 * MS);
+    state_is(nodes, 0, NODE_GONE); /* its connection has ended */
+    cr_expect_not(nodes_may_write(nodes));
     free(nodes);
 }
 
