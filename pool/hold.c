@@ -31,11 +31,12 @@ bool hold_is_fenced(const struct pool *pool, const struct topology *topology)
 }
 
 /* What a probe is refused, down, may be its own login: then dials tell. A held pool stays so where
- * the servers are watched anew, until the primary was heard of. */
+ * the servers are watched anew, until the primary was heard of; that it shuts its probe out is
+ * something that was heard. */
 static bool given_stops(const struct pool *pool, const struct node *primary)
 {
     return primary == NULL || (primary->state == NODE_FROZEN && primary->answered_us != 0) ||
-           (pool->held && primary->state == NODE_UNKNOWN && !primary->trusted);
+           (pool->held && primary->state == NODE_UNKNOWN && !primary->heard);
 }
 
 static bool stops(const struct pool *pool, const struct topology *topology)

@@ -229,5 +229,25 @@ def _():
         equal(proxy.admin("SHOW FAILOVERS"), [], "failovers")
 
 
+
+@suite.check("a given primary that was frozen, and shuts its probe out then, serves those who know it")
+def _():
+    with guarded() as servers:
+        config = hosts_config(servers)
+        app = config["databases"]["app"]
+        app["primary"], *app["replicas"] = app.pop("hosts")
+        with Howdah(config=config) as proxy:
+            all_up(proxy, 2)
+            equal(ask(proxy), None, "what is told")
+            servers[0].psql("ALTER ROLE prober PASSWORD 'two'")
+            servers[0].freeze()
+            try:
+                seen(proxy, 0, "frozen")
+            finally:
+                servers[0].thaw()
+            seen(proxy, 0, "unknown", "28P01", 20)
+            equal(ask(proxy), None, "what is told")
+
+
 if __name__ == "__main__":
     suite.main()
