@@ -89,10 +89,11 @@ static void dial_again(struct engine *engine, struct pool *pool)
     lend_keep_warm(engine, pool);
 }
 
-static void release(struct engine *engine, struct pool *pool)
+/* A given primary may be no better than it was: then dials tell, and the wait goes on. */
+static void release(struct engine *engine, struct pool *pool, bool answers)
 {
     pool->held = false;
-    pool->held_us = 0;
+    pool->held_us = answers ? 0 : pool->held_us;
     dial_again(engine, pool);
 }
 
@@ -127,7 +128,7 @@ void hold_go_on(struct engine *engine, struct pool *pool, const struct topology 
         return;
     }
     if (pool->held) {
-        release(engine, pool);
+        release(engine, pool, nodes_may_write(&topology->nodes));
     } else if (primary->state == NODE_UP && primary->answered_us > pool->refused_us) {
         pool->held_us = pool->waiting_count == 0 ? 0 : pool->held_us;
         dial_again(engine, pool);
