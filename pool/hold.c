@@ -2,6 +2,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/error.h"
 #include "pool/account.h"
@@ -150,6 +151,15 @@ void hold_answered(struct pool *pool)
     if (!pool->held) {
         pool->held_us = 0;
     }
+}
+
+void hold_let_in(struct pool *pool)
+{
+    hold_answered(pool);
+    pool->failures = 0;
+    pool->retry_at_us = 0;
+    free(pool->failure);
+    pool->failure = NULL;
 }
 
 /* --- waiting in vain -------------------------------------------------------------------------- */

@@ -53,6 +53,10 @@ bool hold_refused(struct engine *engine, struct pool *pool);
 /* The server has let a link in, or has refused it for what it asked for. */
 void hold_answered(struct pool *pool);
 
+/* The server has let a link in that is the pool's now, here or at another worker: what has failed
+ * before is over. */
+void hold_let_in(struct pool *pool);
+
 /* Whether somebody who asks now is to be refused, for others have waited in vain. */
 bool hold_is_over(const struct engine *engine, const struct pool *pool);
 

@@ -633,11 +633,7 @@ void lend_logged_in(struct engine *engine, struct link *link)
     struct pool *pool = link->pool;
     atomic_store(&pool->host_account->failures, 0);
     atomic_store(&pool->host_account->retry_at_us, 0);
-    hold_answered(pool);
-    pool->failures = 0;
-    pool->retry_at_us = 0;
-    free(pool->failure);
-    pool->failure = NULL;
+    hold_let_in(pool);
     if (link->replication) {
         return; /* its client's own settings were in the startup packet */
     }

@@ -10,6 +10,7 @@
 #include "pool/cancel.h"
 #include "pool/core.h"
 #include "pool/follow.h"
+#include "pool/hold.h"
 #include "pool/lend.h"
 #include "pool/link.h"
 #include "pool/pid_hold.h"
@@ -313,6 +314,9 @@ int engine_adopt(struct engine *engine, struct letter *letter, uint64_t now_us,
     letter_free(letter);
     link->granted = true;
     follow_compare(link);
+    if (link->term == pool->term) {
+        hold_let_in(pool); /* from elsewhere */
+    }
     if (whole) {
         link_ready(engine, link);
     } else {
