@@ -71,6 +71,11 @@ static uint64_t term_of(const struct pool *pool, const struct topology *topology
     return (uint64_t)node->incarnation << 32 | node->silences;
 }
 
+uint32_t follow_incarnation(const struct pool *pool)
+{
+    return pool->target == POOL_PRIMARY ? 0 : (uint32_t)(pool->term >> 32);
+}
+
 /* --- addresses -------------------------------------------------------------------------------- */
 
 /* True: its links are dialed at another address than before from now on. */

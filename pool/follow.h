@@ -53,6 +53,10 @@ const struct server_options *follow_server_again(const struct engine *engine,
  * term, and whether it is held. */
 void follow_begin(struct engine *engine, struct pool *pool, bool same);
 
+/* The incarnation of the server that a replica's pool dials (router/nodes.h), as it was known last:
+ * behind a reload, too, until it is told anew. Of the primary's, or if nothing was known: 0. */
+uint32_t follow_incarnation(const struct pool *pool);
+
 /* Something is known of a database's nodes. */
 void follow_news(struct engine *engine, const struct topology *topology);
 

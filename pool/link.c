@@ -18,7 +18,6 @@
 #include "pool/pid.h"
 #include "pool/pid_hold.h"
 #include "pool/pool.h"
-#include "pool/pool_nodes.h"
 #include "pool/route.h"
 #include "pool/sequence.h"
 #include "pool/session.h"
@@ -52,7 +51,7 @@ struct link *link_dial(struct engine *engine, struct pool *pool, struct session 
     link->term = pool->term;
     memcpy(link->address, pool->address, sizeof(link->address));
     link->host = pool->host_account->number;
-    link->incarnation = pool_nodes_incarnation(engine, pool);
+    link->incarnation = follow_incarnation(pool);
     link->status = 'I';
     link->replication = for_replication != NULL;
     link->owner = for_replication;

@@ -69,13 +69,6 @@ void pool_nodes_listen(struct engine *engine, const struct topology *topology)
     }
 }
 
-uint32_t pool_nodes_incarnation(const struct engine *engine, const struct pool *pool)
-{
-    const struct topology *topology =
-        pool->target == POOL_PRIMARY ? NULL : pool_nodes_of(engine, pool->database->name);
-    return topology == NULL ? 0 : topology->nodes.nodes[pool->target - POOL_REPLICA].incarnation;
-}
-
 void pool_nodes_forget(struct engine *engine)
 {
     for (uint32_t i = 0; i < engine->topology_count; i++) {

@@ -31,10 +31,6 @@ bool pool_nodes_are_of(const struct topology *topology, const struct pool *pool)
 /* EVENT_TICKS comes to this engine with the next news. Look only then at what there is. */
 void pool_nodes_listen(struct engine *engine, const struct topology *topology);
 
-/* The incarnation of the server that a replica's pool dials (router/nodes.h); of the primary's, or
- * if nothing is known: 0. */
-uint32_t pool_nodes_incarnation(const struct engine *engine, const struct pool *pool);
-
 /* Forgets all. */
 void pool_nodes_forget(struct engine *engine);
 
