@@ -128,7 +128,8 @@ struct session {
     bool healed;             /* what it has sent is being sent again: pool/heal.h */
     bool query_is_one;  /* the simple query that was sent last is one statement with one name */
     bool ready_held;    /* a ReadyForQuery waits for pool/listen.h; nothing is taken meanwhile */
-    bool query_is_read; /* what runs now may be cancelled when the client is gone */
+    bool query_is_read; /* what was sent last */
+    bool ran_others;    /* since its link was idle something was sent that is no read */
     bool cancel_sent;
     uint16_t plan_slot;               /* where the plan of its last query was found: plan_known */
     uint64_t connected_us, active_us; /* active: of the last message */

@@ -98,6 +98,15 @@ static uint64_t check_wait(struct engine *engine, struct session *session)
     return TIMER_NEVER;
 }
 
+/* Whether nothing but reads is under way, so that it may be canceled for a client that has gone.
+ * What it has sent besides would have been done by a server: what runs ahead on the link, or comes
+ * behind and would be hit by a request that is late. */
+static bool only_reads(const struct session *session)
+{
+    bool more = session->conn.held_len > 0 && !session->terminated;
+    return session->query_is_read && !session->ran_others && !more;
+}
+
 static uint64_t check_query(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
@@ -105,7 +114,7 @@ static uint64_t check_query(struct engine *engine, struct session *session)
     if (link == NULL || due_empty(&link->due) || link->setup) {
         return TIMER_NEVER;
     }
-    if (session->gone && session->query_is_read && !session->cancel_sent) {
+    if (session->gone && only_reads(session) && !session->cancel_sent) {
         uint64_t due_us = session->gone_us + LIMIT_GONE_READ_US;
         if (engine->now_us < due_us) {
             return due_us;

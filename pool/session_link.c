@@ -237,7 +237,7 @@ void session_idle(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     struct pool *pool = session->pool;
-    session->query_is_read = false;
+    session->query_is_read = session->ran_others = false;
     session->batch_writes = false;
     session->discards = false; /* it was answered, or skipped */
     session->healed = session->healed && session->conn.held_len > 0;

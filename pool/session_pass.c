@@ -82,6 +82,9 @@ static uint32_t take_plain(struct engine *engine, struct session *session, struc
     } else if (what == DUE_FUNCTION_CALL) {
         state_touch_all(engine, session); /* any function, by its number */
         session->query_is_read = false;
+        session->ran_others = true;
+    } else if (what == DUE_BIND) {
+        session->query_is_read = false; /* what is bound is not looked at */
     }
     if (what == DUE_PARSE && session->owns_link) {
         session_note_owned(engine, session, message + MESSAGE_HEADER_BYTES,

@@ -32,6 +32,7 @@ void session_query_begins(struct engine *engine, struct session *session)
     struct pool *pool = session->pool;
     session->query_from_us = engine->now_us;
     session->ran = true;
+    session->ran_others |= !session->query_is_read;
     if (session->transaction_from_us == 0) {
         session->transaction_from_us = engine->now_us;
     }
@@ -91,7 +92,7 @@ static bool understand_query(struct engine *engine, struct session *session, con
     }
     if (!must_understand(session, (const char *)text, here - MESSAGE_HEADER_BYTES, total)) {
         uint8_t ends = session->ends;
-        session->query_is_read = statement_text_is_read(text, here - MESSAGE_HEADER_BYTES);
+        session->query_is_read = false; /* by its first word nobody knows what it calls */
         state_touch_all(engine, session);
         if (session->owns_link && here == total) {
             session->ends = ends;

@@ -121,37 +121,6 @@ void statement_unref(struct statement_store *store, struct statement *statement)
     }
 }
 
-/* Whether something stands behind a semicolon: in a literal perhaps, or another statement. */
-static bool has_second(const uint8_t *text, size_t len)
-{
-    const uint8_t *at = memchr(text, ';', len), *end = text + len;
-    while (at != NULL && ++at < end) {
-        if (*at > ' ' && *at != ';') {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Good enough to decide whether the statement of a client that has gone may be cancelled: a plan
- * says it exactly, once there are plans. */
-bool statement_text_is_read(const uint8_t *text, size_t len)
-{
-    size_t at = 0;
-    while (at < len && (text[at] == ' ' || text[at] == '\n' || text[at] == '\t')) {
-        at++;
-    }
-    if (len - at < 8 || has_second(text + at, len - at)) {
-        return false;
-    }
-    uint32_t word = message_load_u32(text + at) | 0x20202020; /* lower case */
-    bool starts_select = word == ('s' << 24 | 'e' << 16 | 'l' << 8 | 'e');
-    bool starts_show = word == ('s' << 24 | 'h' << 16 | 'o' << 8 | 'w');
-    bool starts_values = word == ('v' << 24 | 'a' << 16 | 'l' << 8 | 'u');
-    bool starts_table = word == ('t' << 24 | 'a' << 16 | 'b' << 8 | 'l');
-    return starts_select || starts_show || starts_values || starts_table;
-}
-
 uint32_t statement_name(uint64_t id, char ret_name[STATEMENT_NAME_BYTES])
 {
     static const char digits[] = "0123456789abcdef";

@@ -117,9 +117,6 @@ const char *statement_query(const struct statement *statement);
 void statement_ref(struct statement *statement);
 void statement_unref(struct statement_store *store, struct statement *statement);
 
-/* Whether a statement, by its first word, only reads. */
-bool statement_text_is_read(const uint8_t *text, size_t len);
-
 /* The name on a link that goes with an id. Returns its length, without the NUL. */
 uint32_t statement_name(uint64_t id, char ret_name[STATEMENT_NAME_BYTES]);
 
