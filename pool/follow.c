@@ -6,6 +6,7 @@
 #include "pool/core.h"
 #include "pool/hold.h"
 #include "pool/link.h"
+#include "pool/listen.h"
 #include "pool/options.h"
 #include "pool/pool.h"
 #include "pool/pool_nodes.h"
@@ -14,6 +15,9 @@
 /* Of a given primary that is known to be none, and of a replica that is the primary now: no link
  * that is of use is of it. */
 #define TERM_FENCED (UINT64_MAX - 1)
+
+/* Of the one server of a database, which nobody watches. */
+#define TERM_UNWATCHED (UINT64_MAX - 2)
 
 static const struct topology *topology_of(const struct engine *engine,
                                           const struct database_options *database)
@@ -121,6 +125,24 @@ static void leave_elsewhere(struct engine *engine, struct pool *pool)
 
 /* --- terms ------------------------------------------------------------------------------------ */
 
+/* What is there goes on under another term: the server is the same, and is watched from now on, or
+ * no more. */
+static void rename_term(struct pool *pool, uint64_t term)
+{
+    struct list *const lists[] = {&pool->idle, &pool->dialing, &pool->busy};
+    for (uint32_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        LIST_EACH (lists[i], node) {
+            struct link *link = CONTAINER_OF(node, struct link, in_pool);
+            link->term = link->term == pool->term ? term : link->term;
+        }
+    }
+    struct link *hub = pool->hub == NULL ? NULL : listen_link(pool->hub);
+    if (hub != NULL && hub->term == pool->term) {
+        hub->term = term;
+    }
+    pool->term = term;
+}
+
 void follow_begin(struct engine *engine, struct pool *pool, bool same)
 {
     const struct topology *topology = pool_nodes_of(engine, pool->database->name);
@@ -129,6 +151,7 @@ void follow_begin(struct engine *engine, struct pool *pool, bool same)
         (void)take_address(pool, topology);
     } else if (!options_is_watched(pool->database)) {
         pool->address[0] = '\0'; /* not probed any more; else what was proven holds until then */
+        rename_term(pool, TERM_UNWATCHED);
     }
     if (follows(pool)) {
         pool->term = topology == NULL ? pool->term : topology->term;
@@ -182,6 +205,10 @@ static void fence(struct engine *engine, struct pool *pool)
 static void take_term(struct engine *engine, struct pool *pool, uint64_t term)
 {
     if (pool->term == term) {
+        return;
+    }
+    if (pool->term == TERM_UNWATCHED) {
+        rename_term(pool, term); /* those that lead elsewhere end: leave_elsewhere */
         return;
     }
     pool->term = term;

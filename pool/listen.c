@@ -210,6 +210,11 @@ static struct hub *hub_of(struct engine *engine, struct pool *pool)
     return hub;
 }
 
+struct link *listen_link(const struct hub *hub)
+{
+    return hub->link;
+}
+
 void listen_hub_ready(struct engine *engine, struct link *link)
 {
     struct hub *hub = link->hub;

@@ -41,6 +41,7 @@
 #include "router/plan.h"
 
 struct engine;
+struct hub;
 struct link;
 struct pool;
 
@@ -101,6 +102,9 @@ void listen_free(struct engine *engine, struct session *session);
 
 /* The pool has another epoch, term or address: a hub of those before ends. */
 void listen_end(struct engine *engine, struct pool *pool);
+
+/* The hub's link. */
+struct link *listen_link(const struct hub *hub);
 
 /* The hub has logged in; an entry of its ledger was answered; all that was received is dealt with;
  * its timer; it is lost. */

@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from check import Failed, Suite, equal, eventually, true  # noqa: E402
 from howdah import Howdah  # noqa: E402
 from pgcluster import free_port  # noqa: E402
-from trio import Trio  # noqa: E402
+from trio import Trio, all_up  # noqa: E402
 from wire import Closed, ServerError, Wire  # noqa: E402
 
 suite = Suite("hold", check_limit_s=120)
@@ -215,6 +215,31 @@ def _():
                 eventually(lambda: [m for m in listens.query("SELECT 1").messages if m.kind == "A"], "it is told", 5)
                 equal(before - links_of(primary), set(), "processes of connections that were closed")
     equal(count(primary, "inside"), 2, "rows")
+
+
+@suite.check("a reload that brings the first replica, or takes the last, ends nothing at the primary")
+def _():
+    primary, replica = trio[0], trio.add()  # the first one may have fallen behind for good by now
+    trio.sql("TRUNCATE t")
+    one = config(primary.dsn(), replica.dsn(), workers=1)
+    alone = {**one, "databases": {"app": {**one["databases"]["app"], "replicas": []}}}
+    with Howdah(config=alone) as proxy:
+        with connect(proxy) as listens, connect(proxy) as inside, connect(proxy) as client:
+            listens.rows("LISTEN news")
+            for after, count_after in ((one, 2), (alone, 1), (one, 2)):
+                inside.rows("BEGIN")
+                inside.rows("INSERT INTO t VALUES ('inside')")
+                client.rows("INSERT INTO t VALUES ('before')")
+                before = links_of(primary)
+                proxy.write_config({**after, "workers": 1})
+                proxy.admin("RELOAD")
+                if count_after == 2:
+                    all_up(proxy, 2, 20)
+                client.rows("INSERT INTO t VALUES ('after')")
+                inside.rows("COMMIT")
+                client.rows("NOTIFY news")
+                eventually(lambda: [m for m in listens.query("SELECT 1").messages if m.kind == "A"], "it is told", 5)
+                equal(before - links_of(primary), set(), "processes of connections that were closed")
 
 
 @suite.check("a reload that leaves nobody to ask the servers as: the primary that was up is written to on")
