@@ -98,6 +98,10 @@
 /* How long a read goes on for a client that has gone, before it is cancelled (design 3) */
 #define LIMIT_GONE_READ_US (1000 * 1000)
 
+/* How long a session leaves out a replica that has refused its settings: what they name is made at
+ * the primary, and comes there with what is replayed */
+#define LIMIT_REFUSER_US (10 * 1000 * 1000)
+
 /* How long a closing client may take for what was said to it and is not sent yet; and what a socket
  * that is not full takes at once, so that nobody has to wait */
 #define LIMIT_LINGER_US (5 * 1000 * 1000)

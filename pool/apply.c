@@ -195,7 +195,7 @@ void apply_failed(struct engine *engine, struct link *link, const struct report_
     link->erred = true;
     link_skip_to_sync(engine, link); /* while it has its owner: what was prepared never was */
     if (again) {
-        route_again(engine, link);
+        route_again_without(engine, link);
         return;
     }
     report_write_fields(&engine->scratch, "ERROR", fields);

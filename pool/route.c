@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "pool/account.h"
 #include "pool/core.h"
 #include "pool/deferred_begin.h"
@@ -119,6 +120,14 @@ static bool is_asked_since(const struct ticks *ticks, uint32_t node, uint64_t op
            (ticks_replayed(ticks, node, &replayed) && replayed.asked_us > opened_us);
 }
 
+/* Whether it has refused what the session's settings are. */
+static bool is_refuser(const struct engine *engine, const struct session *session, uint32_t node)
+{
+    const struct route_refusers *refusers = &session->routing->refusers;
+    return (refusers->nodes & UINT32_C(1) << node) != 0 && engine->now_us < refusers->until_us &&
+           refusers->settings == session->settings->node.hash;
+}
+
 /* The replicas that may be read, by their servers' bits; why there is none, and which there are. */
 static uint32_t candidates(struct engine *engine, struct session *session,
                            const struct topology *topology, enum route *ret_why, uint32_t *ret_open)
@@ -130,6 +139,10 @@ static uint32_t candidates(struct engine *engine, struct session *session,
     for (uint32_t node = 0; node < topology->nodes.rules.count; node++) {
         if (!nodes_may_read(&topology->nodes, node) ||
             !is_open(engine, pool_of_replica(engine, session->pool, node))) {
+            continue;
+        }
+        if (is_refuser(engine, session, node)) {
+            *ret_why = *ret_why == ROUTE_NO_REPLICA ? ROUTE_AGAIN : *ret_why;
             continue;
         }
         *ret_open |= UINT32_C(1) << node;
@@ -687,10 +700,29 @@ bool route_survives(struct engine *engine, struct link *link)
     return true;
 }
 
+static void note_refuser(const struct engine *engine, const struct link *link)
+{
+    struct route_refusers *refusers = &link->owner->routing->refusers;
+    uint64_t settings = link->owner->settings->node.hash;
+    if (refusers->settings != settings || engine->now_us >= refusers->until_us) {
+        refusers->nodes = 0;
+    }
+    refusers->nodes |= UINT32_C(1) << (link->pool->target - POOL_REPLICA);
+    refusers->settings = settings;
+    refusers->until_us = engine->now_us + LIMIT_REFUSER_US;
+}
+
+void route_again_without(struct engine *engine, struct link *link)
+{
+    note_refuser(engine, link);
+    route_again(engine, link);
+}
+
 bool route_does_without(struct engine *engine, struct link *link)
 {
     bool leaves = is_unused(link);
     if (leaves) {
+        note_refuser(engine, link);
         leave(engine, link);
     }
     return leaves;

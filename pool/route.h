@@ -24,7 +24,8 @@
  * A replica can fail where a primary would not: it cancels reads that hold up its replay (40001),
  * ends (57P01), or lacks what is not replicated (unlogged tables: 0A000), or what the session's
  * settings name (a locale, a role that it has not replayed yet). If the client has heard nothing of
- * the batch yet, it is put back and sent to the primary.
+ * the batch yet, it is put back and sent to the primary. Who has refused settings is left out for a
+ * while by the session that has them.
  */
 #ifndef POOL_ROUTE_H
 #define POOL_ROUTE_H
@@ -42,6 +43,13 @@
 struct engine;
 struct plan;
 struct report_fields;
+
+/* Replicas that have refused a session's settings: they are not asked again while it has these. */
+struct route_refusers {
+    uint64_t settings; /* a hash of these */
+    uint64_t until_us; /* what they name may have been made there by then */
+    uint32_t nodes;    /* bits */
+};
 
 /* Of a session whose database has replicas. */
 struct routing {
@@ -67,6 +75,7 @@ struct routing {
     uint8_t to;       /* for where it is leaving that; or NODES_NONE */
     uint8_t tries;    /* reads after which it goes there by way of the primary */
     uint64_t look_us; /* when it looks at another one */
+    struct route_refusers refusers;
     enum route last;
 };
 
@@ -131,6 +140,9 @@ bool route_turns_back(struct engine *engine, struct session *session);
  * then the ledger is to be skipped to the Sync, and route_again called. */
 bool route_can_again(const struct link *link, const struct report_fields *fields);
 void route_again(struct engine *engine, struct link *link);
+
+/* The same where it is the session's settings that the replica has refused. */
+void route_again_without(struct engine *engine, struct link *link);
 
 /* Whether the link is a replica's, and its session could go on without it: the client has heard
  * nothing of what is under way there. */
