@@ -11,6 +11,7 @@
 #include "pool/refusal.h"
 #include "pool/session_pass.h"
 #include "pool/session_query.h"
+#include "pool/settings.h"
 #include "pool/state.h"
 #include "pool/statement.h"
 #include "protocol/frontend.h"
@@ -45,6 +46,19 @@ static bool is_refused_anyhow(const struct plan *plan)
     return writes && plan->statement_count == 1 && plan->own_touches == 0;
 }
 
+/* Whether what it sets is known, and can be asked for and taken along to the primary: a value that
+ * the server converts can't (pool/state.h). */
+static bool sets_what_lasts(const struct session *session, const struct plan *plan,
+                            uint32_t touches)
+{
+    enum { SETS = PLAN_TOUCH_SETTINGS | PLAN_TOUCH_LOCAL | PLAN_TOUCH_RESET };
+    if ((touches & SETS) == 0 || state_is_raw(session->link)) {
+        return true;
+    }
+    const char *value = plan->is_plain_setting ? plan->settings[0].value : NULL;
+    return plan->is_plain_setting && (value == NULL || settings_is_ascii(value));
+}
+
 /* By the last facts that were had: where DDL is under way, they are those of the snapshot. */
 static bool is_harmless(const struct session *session, struct plan *plan)
 {
@@ -60,7 +74,8 @@ static bool is_harmless(const struct session *session, struct plan *plan)
     bool copies_out = plan->own_class == PLAN_COPY && (plan->local & PLAN_LOCAL_SERVER) == 0;
     bool is_kind = facts.class == PLAN_READ || plan->own_class == PLAN_SESSION ||
                    plan->own_class == PLAN_TRANSACTION || plan->is_plain_setting || copies_out;
-    return is_kind && facts.flags == 0 && (facts.touches & ~(uint32_t)ALLOWED) == 0;
+    return is_kind && facts.flags == 0 && (facts.touches & ~(uint32_t)ALLOWED) == 0 &&
+           sets_what_lasts(session, plan, facts.touches);
 }
 
 enum verdict { PASSES, ENDS, REFUSED };

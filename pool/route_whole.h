@@ -12,10 +12,11 @@
  *                           A transaction that AND CHAIN has begun is asked about anew
  *
  * A statement that could show or do something else there than at the primary is not sent: advisory
- * locks, LISTEN, functions that are not proven to read, and what is not understood. A snapshot
- * can't be moved, so the transaction fails, with 40001, as when a replica cancels it for its
- * replay: whoever runs transactions again is served, as from then on the session's are the
- * primary's. What a READ ONLY transaction is refused anywhere passes: the server says so.
+ * locks, LISTEN, functions that are not proven to read, what is not understood, and settings that
+ * could not be taken along from there. A snapshot can't be moved, so the transaction fails,
+ * with 40001, as when a replica cancels it for its replay: whoever runs transactions again is
+ * served, as from then on the session's are the primary's. What a READ ONLY transaction is refused
+ * anywhere passes: the server says so.
  *
  * SERIALIZABLE is not for standbys (check_transaction_isolation, variable.c).
  */

@@ -234,9 +234,7 @@ struct plan *state_known_plan(struct engine *engine, struct session *session, co
     return plan_known(&engine->plans, &context, text, len, &session->plan_slot);
 }
 
-/* Whether texts come from the server, and go there, in its own encoding, which is that of the
- * settings that are remembered. */
-static bool is_raw(const struct link *link)
+bool state_is_raw(const struct link *link)
 {
     const char *server = settings_get(link->baseline, "server_encoding");
     const char *client = settings_get(link->settings, "client_encoding");
@@ -250,10 +248,10 @@ static bool is_certain(const struct link *link, const struct plan *plan)
 {
     const struct plan_setting *set = plan->settings;
     return plan->is_plain_setting &&
-           (set->value == NULL || settings_is_ascii(set->value) || is_raw(link)) && !set->local &&
-           settings_name_ok(set->name) && strncmp(set->name, "transaction_", 12) != 0 &&
-           strcmp(set->name, "seed") != 0 && strcmp(set->name, "role") != 0 &&
-           strcmp(set->name, "session_authorization") != 0 &&
+           (set->value == NULL || settings_is_ascii(set->value) || state_is_raw(link)) &&
+           !set->local && settings_name_ok(set->name) &&
+           strncmp(set->name, "transaction_", 12) != 0 && strcmp(set->name, "seed") != 0 &&
+           strcmp(set->name, "role") != 0 && strcmp(set->name, "session_authorization") != 0 &&
            (set->value != NULL || strchr(set->name, '.') == NULL);
 }
 
@@ -678,7 +676,7 @@ static bool is_converted(const struct link *link, const struct question *questio
     for (uint32_t i = 0; i < question->texts.len; i++) {
         ascii = ascii && question->texts.bytes[i] < 0x80;
     }
-    return !ascii && !is_raw(link);
+    return !ascii && !state_is_raw(link);
 }
 
 /* Nothing was to be asked: the answer must be what is known. */

@@ -52,6 +52,10 @@ const struct plan *state_by_facts(struct engine *engine, const struct session *s
 /* A statement with this plan, as state_by_facts has it, is sent to the session's server. */
 void state_touch(struct engine *engine, struct session *session, const struct plan *plan);
 
+/* Whether texts come from the link's server, and go there, in its own encoding, which is that of
+ * the settings that are remembered. */
+bool state_is_raw(const struct link *link);
+
 /* How the session's server reads texts. */
 struct plan_context state_plan_context(const struct session *session);
 

@@ -312,5 +312,24 @@ def _():
         equal(client.query("SELECT 1").errors, [])
 
 
+@suite.check("a setting that could not be taken along from a replica is set at the primary")
+def _():
+    word = "d\u00e9j\u00e0".encode("latin-1")
+    bound = parse("", "SELECT set_config('app.word', $1, false)") + bind("", "", [word]) + execute() + sync()
+    with proxied() as (proxy, _):
+        for sets in (query(b"SET app.word = '" + word + b"'"), bound):
+            with Wire(proxy.port, timeout_s=60) as client:
+                client.login("postgres", "app", client_encoding="LATIN1")
+                eventually(lambda client=client: where.ran_on(client, "SELECT 1") == {1}, "the replica is read", 20)
+                begin(client)
+                equal([m.fields["C"] for m in client.send(sets).ready() if m.kind == "E"], ["40001"], "error")
+                equal(client.query("ROLLBACK").status, "I")
+                equal(client.query(BEGIN).status, "T")
+                equal([m.kind for m in client.send(sets).ready() if m.kind == "E"], [], "errors of the next one")
+                equal(client.query("COMMIT").tags, ["COMMIT"])
+                shown = [m.body[6:] for m in client.send(query("SHOW app.word")).ready() if m.kind == "D"]
+                equal(shown, [word], "what is set")
+
+
 if __name__ == "__main__":
     suite.main()
