@@ -76,10 +76,16 @@ static uint32_t take_query(struct engine *engine, struct session *session, const
     return total;
 }
 
-/* Close is allowed in a failed transaction. */
+/* Without a link there is no portal, and a statement is the session's alone. Close is allowed in a
+ * failed transaction, too. */
 static uint32_t take_close(struct engine *engine, struct session *session, const uint8_t *at,
                            uint32_t total, uint32_t have, uint32_t *ret_whole)
 {
+    static const uint8_t close_complete[] = {BACKEND_CLOSE_COMPLETE, 0, 0, 0, 4};
+    bool failed = session->begin == BEGIN_FAILED;
+    if (!failed && total > MESSAGE_HEADER_BYTES + LIMIT_STATEMENT_NAME_BYTES) {
+        return 0;
+    }
     if (have < total) {
         *ret_whole = total;
         return 0;
@@ -87,17 +93,20 @@ static uint32_t take_close(struct engine *engine, struct session *session, const
     struct reader reader = reader_of(at + MESSAGE_HEADER_BYTES, total - MESSAGE_HEADER_BYTES);
     uint8_t kind = reader_u8(&reader);
     const char *name = reader_cstr(&reader);
-    if (!reader.failed && kind == 'S' && name[0] != '\0') {
+    bool wrong = reader.failed || reader.left != 0 || (kind != 'S' && kind != 'P');
+    if (wrong && !failed) {
+        return 0; /* a server is to say what is wrong with it */
+    }
+    if (!wrong && kind == 'S' && name[0] != '\0') {
         struct session_statement *named =
             session_statement_find(&session->statements, engine->hash_key, name, strlen(name));
         if (named != NULL) {
             session_statement_remove(&engine->statements, &session->statements, named);
         }
-    } else if (!reader.failed && kind == 'S') {
+    } else if (!wrong && kind == 'S') {
         session_drop_unnamed(engine, session);
     }
-    session_write_empty(engine, BACKEND_CLOSE_COMPLETE);
-    engine_flush_scratch(engine, &session->conn);
+    conn_write_along(engine, &session->conn, close_complete, sizeof(close_complete));
     return total;
 }
 
@@ -154,8 +163,10 @@ uint32_t deferred_begin_take(struct engine *engine, struct session *session, con
                    ? taken
                    : refuse_message(engine, session, at, total, have, ret_whole);
     }
-    case FRONTEND_CLOSE:
-        return failed ? take_close(engine, session, at, total, have, ret_whole) : 0;
+    case FRONTEND_CLOSE: /* of what is put back for the primary it is known what was told */
+        return !failed && session->routing != NULL && session->routing->again
+                   ? 0
+                   : take_close(engine, session, at, total, have, ret_whole);
     case FRONTEND_DESCRIBE:
     case FRONTEND_EXECUTE:
     case FRONTEND_FUNCTION_CALL:

@@ -35,6 +35,9 @@
  *                                        ->   the rest is asked about (pool/route.h): a batch like
  *                                             any other behind a deferred BEGIN
  *
+ * A Close, which needs no server either, is answered in the same way: so those in front of a BEGIN
+ * are not in its way (drivers send them with whatever comes next).
+ *
  * A session that has a link (it is pinned) begins there.
  *
  * Timeouts, drain and notifications take a transaction to be under way from its BEGIN on.

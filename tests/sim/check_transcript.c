@@ -15,6 +15,7 @@ void oracle_init(struct oracle *oracle)
 {
     *oracle = (struct oracle){0};
     pg_init(&oracle->pg);
+    oracle->pg.pooled = true;
 }
 
 void oracle_fini(struct oracle *oracle)
@@ -178,9 +179,9 @@ static bool is_outdated(const struct client *client, const struct report_fields 
     }
     bool again = client->waiting_from_us <= sim->disturbed_us[0]; /* twice meanwhile */
     bool healed = swarm->pool.mode != POOL_SESSION && swarm->pool.prepared_statements > 0 &&
-                  named && pg->status == 'I' && !pg->touched && client->due_ready == 1 &&
-                  !swarm->flushes && next != FRONTEND_EXECUTE && next != FRONTEND_DESCRIBE &&
-                  (next != FRONTEND_QUERY || client->alone);
+                  named && pg->status == 'I' && !pg->touched && !pg->closed &&
+                  client->due_ready == 1 && !swarm->flushes && next != FRONTEND_EXECUTE &&
+                  next != FRONTEND_DESCRIBE && (next != FRONTEND_QUERY || client->alone);
     return again || !healed;
 }
 

@@ -68,7 +68,7 @@ static void ready(struct pg *pg)
     writer_end(&pg->out, mark);
     pg->flushed = pg->out.len;
     pg->was_empty = pg->empty;
-    pg->skipping = pg->extended = pg->touched = pg->cancel_pending = false;
+    pg->skipping = pg->extended = pg->touched = pg->closed = pg->cancel_pending = false;
     pg->run = PG_RUN_NOTHING;
 }
 
@@ -517,7 +517,7 @@ static void take(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t body
         ready(pg);
         return;
     }
-    bool own = is_own(pg, type, reader);
+    bool own = is_own(pg, type, reader) || (type == FRONTEND_CLOSE && pg->pooled);
     pg->empty =
         pg->empty && (pg->status == 'E' || type == FRONTEND_PARSE || type == FRONTEND_FLUSH || own);
     if (pg->cancel_pending && !pg->skipping && is_run(type)) {
@@ -538,6 +538,7 @@ static void take(struct pg *pg, uint8_t type, const uint8_t *body, uint32_t body
     }
     pg->extended = true;
     pg->touched = pg->touched || (type != FRONTEND_PARSE && !own);
+    pg->closed = pg->closed || type == FRONTEND_CLOSE;
     switch (type) {
     case FRONTEND_PARSE:
         take_parse(pg, &reader);

@@ -220,6 +220,8 @@ struct pg {
     bool skipping;         /* to Sync */
     bool extended;         /* messages of the extended query came since the last Sync */
     bool touched;          /* … other than Parse, which needs no connection when it is known */
+    bool closed;           /* … Close, which a pool needs none for, either, if it has none */
+    bool pooled;           /* it stands for a pool: the oracle */
     bool empty;            /* a transaction in which nothing was sent yet that needs a connection */
     bool was_empty;        /* … at the last ReadyForQuery */
     struct pg_modes modes; /* of the transaction */
