@@ -13,7 +13,10 @@
         --only CLASS,... --without CLASS,...        which classes of statements; --list names them
         --shrink                                    cut what was found down to the steps that it takes
         --jobs 3  --most 20                         processes; stop after that many differences
-        --no-check                                  without pool.check_state, which doubles the cost
+        --check-every 8                             pool.check_state for one script of eight; it costs
+                                                    about half as much again, and finds what else
+                                                    shows in no transcript, so without this all have it
+        --no-check                                  for none
         --out FILE                                  what was found, shortest first for each kind
         --record                                    print found scripts as lines for `known`
 
@@ -47,6 +50,8 @@ SHORT = os.environ.get("HOWDAH_SHORT") == "1"
 KNOWN = os.path.join(HERE, "known")
 # A session that is pinned keeps its link: there are enough for all five clients of a script.
 POOL_SIZE = 8
+# A process has up to four names with two users each.
+LINKS_MAX = 4 * 2 * POOL_SIZE
 BROKEN_MOST = 20
 
 
@@ -54,11 +59,13 @@ BROKEN_MOST = 20
 
 
 class Ground:
-    """A server with a pair of equal databases for each process, and a proxy in front of one of each."""
+    """A server with a pair of equal databases for each process, and a proxy in front of one of each.
+    `check_every`: which scripts are played with pool.check_state; see Bench."""
 
-    def __init__(self, jobs, mode, checks=True):
-        self.jobs, self.mode, self.checks = jobs, mode, checks
+    def __init__(self, jobs, mode, check_every=1):
+        self.jobs, self.mode, self.check_every = jobs, mode, check_every
         options = {"max_prepared_transactions": 20, "autovacuum": "on", "lc_messages": "C", "log_min_messages": "log"}
+        options["max_connections"] = 50 + LINKS_MAX * jobs
         self.cluster, self.proxy = Cluster(options=options), None
 
     def __enter__(self):
@@ -96,12 +103,13 @@ class Ground:
         return f"{self.cluster.socket_dir}/howdah"
 
     def config(self):
-        pool = {"mode": self.mode, "size": POOL_SIZE, "wait_timeout": "8s", "check_state": self.checks}
         databases = {}
         for job in range(self.jobs):
             primary = f"postgres:///diff{job}p?host={self.cluster.socket_dir}&port={self.cluster.port}"
-            databases[f"diff{job}"] = {"primary": primary, "pool": pool}
-            databases[f"diff{job}f"] = {"primary": primary, "pool": pool, "service": {"user": "postgres"}}
+            for name, facts, checks in self.bench(job).names():
+                pool = {"mode": self.mode, "size": POOL_SIZE, "wait_timeout": "8s", "check_state": checks}
+                service = {"service": {"user": "postgres"}} if facts else {}
+                databases[name] = {"primary": primary, "pool": pool, **service}
         return {
             "listen": [f"unix:{self.proxy_place}"],
             "workers": 1,
@@ -112,24 +120,34 @@ class Ground:
 
     def bench(self, job):
         """What one process needs to know; plain data."""
-        return Bench(self.server_place, self.proxy_place if self.proxy else None, f"diff{job}")
+        return Bench(self.server_place, self.proxy_place if self.proxy else None, f"diff{job}", self.check_every)
 
 
 class Bench:
-    """One pair of databases, and the two ways to play a script on it. The proxy has two names for its
-    database: with the facts of its catalog (docs/pooling.md), which scripts of odd seeds use, and
-    without."""
+    """One pair of databases, and the two ways to play a script on it. The proxy has a name for its
+    database with the facts of its catalog (docs/pooling.md), which scripts of odd seeds use, and one
+    without; and each with and without pool.check_state, as far as `check_every` says: of that many
+    pairs of seeds one is checked, of 1 all, and of 0 none."""
 
-    def __init__(self, server, proxy, name):
-        self.server, self.proxy, self.name = server, proxy, name
+    def __init__(self, server, proxy, name, check_every):
+        self.server, self.proxy, self.name, self.check_every = server, proxy, name, check_every
         self.direct, self.behind = name + "d", name + "p"
         self.controls, self.admin, self.fixed_oids, self.is_warm = {}, None, None, False
+
+    def proxied_name(self, facts, checks):
+        return self.name + "f" * facts + "c" * checks
+
+    def names(self):
+        """The proxy's names for the database: (name, whether it has facts, whether it checks)."""
+        checks = [check for check in (False, True) if self.check_every > 1 or check == bool(self.check_every)]
+        return [(self.proxied_name(facts, check), facts, check) for facts in (False, True) for check in checks]
 
     def proxied(self, script):
         """Place and database."""
         if not self.proxy:
             return self.server, self.behind
-        return self.proxy, self.name + "f" * (script["seed"] % 2)
+        facts, checks = script["seed"] % 2 == 1, self.check_every and script["seed"] // 2 % self.check_every == 0
+        return self.proxy, self.proxied_name(facts, bool(checks))
 
     def control(self, database):
         if database not in self.controls:
@@ -154,7 +172,7 @@ class Bench:
         if self.proxy and not self.is_warm:
             self.is_warm = True
             for user in ("plain", "super"):
-                for database in (self.name, self.name + "f"):
+                for database, _, _ in self.names():
                     client = Connection(self.proxy, {"user": user, "database": database})
                     client.query("SELECT lastval()")
                     client.terminate()
@@ -193,7 +211,7 @@ class Bench:
             return
         if self.admin is None:
             self.admin = Connection(self.proxy, {"user": "admin", "database": "howdah"})
-        for database in (self.name, self.name + "f"):
+        for database, _, _ in self.names():
             self.admin.query(f"RECONNECT {database}")
 
 
@@ -333,13 +351,18 @@ class Campaign:
                 on_found(value, *more)
 
 
+def known_checks(options):
+    """As it stands in the lines of a Log: all, none, or one in how many."""
+    return options.check_every if options.check_every > 1 else bool(options.check_every)
+
+
 class Log:
     """The lines that a long run has written, one a chunk, to go on from. They count as one run only
     if they are of the same mode and classes."""
 
     def __init__(self, path, options):
         self.path, self.lines = path, []
-        self.run = {"mode": options.mode, "checks": not options.no_check, "classes": sorted(options.classes)}
+        self.run = {"mode": options.mode, "checks": known_checks(options), "classes": sorted(options.classes)}
         if path and os.path.exists(path):
             with open(path, encoding="utf-8") as file:
                 lines = [json.loads(line) for line in file]
@@ -364,7 +387,8 @@ class Log:
         excused = excuses.pop("scripts", 0)
         seeds = [line["seeds"] for line in self.lines]
         classes = self.run["classes"] if set(self.run["classes"]) != set(generator.CLASSES) else ["all"]
-        checks = "" if self.run["checks"] else " without checks"
+        every = self.run["checks"]
+        checks = {True: "", False: " without checks"}.get(every, f" with checks for one in {every}")
         return (
             f"seeds {min(first for first, _ in seeds)}..{max(last for _, last in seeds)}, {self.run['mode']} mode"
             f"{checks}, classes {','.join(classes)}: {total['scripts']} scripts"
@@ -401,7 +425,7 @@ def long_form(options):
             with open(options.out, "a", encoding="utf-8") as file:
                 file.write(f"## {found.group()}\n\n{found.text()}\n\n{json.dumps(found.script)}\n\n")
 
-    with Ground(options.jobs, options.mode, not options.no_check) as ground:
+    with Ground(options.jobs, options.mode, options.check_every) as ground:
         while first <= last and not status:
             seeds = [first, min(first + CHUNK - 1, last)]
             campaign = Campaign(ground, options)
@@ -425,7 +449,7 @@ def long_form(options):
 def show_some(options, scripts):
     """Plays scripts in this process, and prints both transcripts of those that differ."""
     differ = 0
-    with Ground(1, options.mode, not options.no_check) as ground:
+    with Ground(1, options.mode, options.check_every) as ground:
         bench = ground.bench(0)
         for cause, script in scripts:
             bench.fresh_links()
@@ -572,7 +596,8 @@ def main():
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--log")
-    parser.add_argument("--no-check", action="store_true")
+    parser.add_argument("--check-every", type=int, default=1)
+    parser.add_argument("--no-check", action="store_const", const=0, dest="check_every")
     parser.add_argument("--play")
     parser.add_argument("--mode", default="transaction", choices=["transaction", "session", "direct"])
     parser.add_argument("--only")
