@@ -167,10 +167,12 @@ static bool is_free(const struct session *session)
            session->listener == NULL;
 }
 
-bool session_query_is_plain(struct engine *engine, struct session *session, const uint8_t *message,
-                            uint32_t total, uint32_t have)
+/* Whether a Query that is here whole is plain. If so, what it does is noted, and it must go to the
+ * server. */
+static inline bool is_plain(struct engine *engine, struct session *session, const uint8_t *message,
+                            uint32_t total)
 {
-    if (have < total || message[total - 1] != '\0' || !is_free(session)) {
+    if (message[total - 1] != '\0' || !is_free(session)) {
         return false;
     }
     struct plan *plan =
@@ -193,20 +195,24 @@ bool session_query_is_plain(struct engine *engine, struct session *session, cons
     return true;
 }
 
-uint32_t session_query_pass(struct engine *engine, struct session *session, struct block *block,
-                            uint8_t *message, uint32_t total)
+bool session_query_take_plain(struct engine *engine, struct session *session, struct block *block,
+                              uint8_t *message, uint32_t total, uint32_t *ret_taken)
 {
+    if (!is_plain(engine, session, message, total)) {
+        return false;
+    }
     struct link *link = session->link;
     if (session->keeps_unnamed || session->unnamed != NULL || link->unnamed != NULL) {
         session_query_drop_unnamed(engine, session);
     }
     link->no_unnamed = true;
-    if (!link_due_forward(engine, link, DUE_QUERY)) {
-        return 0;
+    *ret_taken = 0;
+    if (link_due_forward(engine, link, DUE_QUERY)) {
+        *ret_taken = total;
+        begin(engine, session);
+        session_forward(engine, session, block, message, total, total);
     }
-    begin(engine, session);
-    session_forward(engine, session, block, message, total, total);
-    return total;
+    return true;
 }
 
 uint32_t session_query_refuse(struct engine *engine, struct session *session,

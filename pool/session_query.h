@@ -27,14 +27,10 @@ struct session;
 uint32_t session_query_take(struct engine *engine, struct session *session, struct block *block,
                             uint8_t *message, uint32_t total, uint32_t have, uint32_t *ret_whole);
 
-/* Whether a Query that goes to the session's link is here whole and plain. If so, what it does is
- * noted, and session_query_pass must follow. */
-bool session_query_is_plain(struct engine *engine, struct session *session, const uint8_t *message,
-                            uint32_t total, uint32_t have);
-
-/* Takes a plain Query. Returns the bytes taken; 0: the session is closing. */
-uint32_t session_query_pass(struct engine *engine, struct session *session, struct block *block,
-                            uint8_t *message, uint32_t total);
+/* Takes a Query that is here whole, if it is plain. *ret_taken: the bytes taken; 0: the session is
+ * closing. */
+bool session_query_take_plain(struct engine *engine, struct session *session, struct block *block,
+                              uint8_t *message, uint32_t total, uint32_t *ret_taken);
 
 /* A Query is refused (pool/refusal.h); `due` is its entry. Returns the bytes taken; 0: the session
  * is closing. */

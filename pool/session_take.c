@@ -64,6 +64,7 @@ static inline __attribute__((always_inline)) uint32_t take_with_link(
 {
     struct link *link = session->link;
     uint8_t type = message[0];
+    uint32_t taken;
     if (link->due.count >= LIMIT_DUE - DUE_SLACK) {
         session->blocked = true; /* link_after_reply comes back to it */
         link_flush(engine, link);
@@ -81,11 +82,9 @@ static inline __attribute__((always_inline)) uint32_t take_with_link(
         session->blocked = true; /* link_after_reply comes back to it */
         return 0;
     }
-    if (session->guarded && !link->due.skipping) {
-        uint32_t taken;
-        if (firewall_stops(engine, session, message, total, have, &taken, ret_whole)) {
-            return taken;
-        }
+    if (session->guarded && !link->due.skipping &&
+        firewall_stops(engine, session, message, total, have, &taken, ret_whole)) {
+        return taken;
     }
     if (type != FRONTEND_QUERY) {
         uint32_t run = portal_run_take(engine, session, block, message, have);
@@ -99,8 +98,9 @@ static inline __attribute__((always_inline)) uint32_t take_with_link(
     if (link->due.skipping) {
         return session_discard(session, total, have);
     }
-    if (type == FRONTEND_QUERY && session_query_is_plain(engine, session, message, total, have)) {
-        return session_query_pass(engine, session, block, message, total);
+    if (type == FRONTEND_QUERY && have >= total &&
+        session_query_take_plain(engine, session, block, message, total, &taken)) {
+        return taken;
     }
     return session_pass_message(engine, session, block, message, total, have, ret_whole);
 }

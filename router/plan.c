@@ -378,7 +378,7 @@ struct plan *plan_known(struct plan_cache *cache, const struct plan_context *con
                         const char *text, uint32_t len, uint16_t *slot)
 {
     struct plan *plan =
-        context->safe_encoding ? plan_memo_find(cache->memo, text, len, slot) : NULL;
+        context->safe_encoding ? plan_memo_find_again(cache->memo, text, len, slot) : NULL;
     cache->hits += plan != NULL;
     return plan;
 }
@@ -386,9 +386,11 @@ struct plan *plan_known(struct plan_cache *cache, const struct plan_context *con
 struct plan *plan_of(struct plan_cache *cache, const struct plan_context *context, const char *text,
                      uint32_t len)
 {
-    uint16_t slot = 0;
-    struct plan *plan = plan_known(cache, context, text, len, &slot);
+    uint16_t slot;
+    struct plan *plan =
+        context->safe_encoding ? plan_memo_find(cache->memo, text, len, &slot) : NULL;
     if (plan != NULL) {
+        cache->hits++;
         plan_ref(plan);
         return plan;
     }

@@ -91,8 +91,9 @@ static inline bool same_bytes(const uint8_t *left, const uint8_t *right, uint32_
 
 /* Whether the text is the slot's pieces with integers between them, and strings behind those that
  * end with a quote. Behind an integer no letter can follow: the next piece has none in front, and
- * the last is the text's end. */
-static bool is_kept(const struct plan_memo_slot *slot, const uint8_t *text, uint32_t len)
+ * the last is the text's end. In line, for every query whose plan is known asks it. */
+static inline __attribute__((always_inline)) bool is_kept(const struct plan_memo_slot *slot,
+                                                          const uint8_t *text, uint32_t len)
 {
     const uint8_t *at = text, *end = text + len, *kept = slot->text;
     for (uint32_t i = 0; i < slot->piece_count; i++) {
@@ -116,23 +117,29 @@ static bool is_kept(const struct plan_memo_slot *slot, const uint8_t *text, uint
 }
 
 struct plan *plan_memo_find(const struct plan_memo *memo, const char *text, uint32_t len,
-                            uint16_t *slot)
+                            uint16_t *ret_slot)
 {
-    ASSERT(*slot < PLAN_MEMO_SETS * PLAN_MEMO_WAYS);
-    if (is_kept(&memo->slots[*slot], (const uint8_t *)text, len)) {
-        return memo->slots[*slot].plan;
-    }
     if (len > PLAN_MEMO_TEXT_BYTES) {
         return NULL;
     }
     uint16_t first = set_of((const uint8_t *)text, len);
     for (uint32_t i = first; i < first + (uint32_t)PLAN_MEMO_WAYS; i++) {
         if (is_kept(&memo->slots[i], (const uint8_t *)text, len)) {
-            *slot = (uint16_t)i;
+            *ret_slot = (uint16_t)i;
             return memo->slots[i].plan;
         }
     }
     return NULL;
+}
+
+struct plan *plan_memo_find_again(const struct plan_memo *memo, const char *text, uint32_t len,
+                                  uint16_t *slot)
+{
+    ASSERT(*slot < PLAN_MEMO_SETS * PLAN_MEMO_WAYS);
+    if (is_kept(&memo->slots[*slot], (const uint8_t *)text, len)) {
+        return memo->slots[*slot].plan;
+    }
+    return plan_memo_find(memo, text, len, slot);
 }
 
 /* --- keeping ---------------------------------------------------------------------------------- */

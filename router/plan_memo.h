@@ -44,10 +44,14 @@ struct plan_memo {
 struct plan_memo *plan_memo_new(void);
 void plan_memo_free(struct plan_memo *memo);
 
-/* The plan kept for such a text, borrowed; NULL when there is none. *slot is looked at first, and
- * is where it was found afterwards; any number below the slots' will do at the beginning. */
+/* The plan kept for such a text, borrowed, and where it was found; NULL when there is none. */
 struct plan *plan_memo_find(const struct plan_memo *memo, const char *text, uint32_t len,
-                            uint16_t *slot);
+                            uint16_t *ret_slot);
+
+/* The same for who mostly asks for the same again: *slot is looked at first, and is where it was
+ * found afterwards; any number below the slots' will do at the beginning. */
+struct plan *plan_memo_find_again(const struct plan_memo *memo, const char *text, uint32_t len,
+                                  uint16_t *slot);
 
 /* Keeps the plan, in place of another of the same set, if the text can be cut into pieces and no
  * integer or string can change the plan. The text has none in the memo. */

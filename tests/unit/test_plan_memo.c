@@ -184,17 +184,17 @@ Test(plan_memo, where_it_was_found_last_is_looked_at_first_and_not_believed)
     struct plan_memo *memo = plan_memo_new();
     uint16_t slot = 0, before;
     keep(memo, "select 1 from a", &plan);
-    cr_expect_eq(plan_memo_find(memo, "select 2 from a", 15, &slot), &plan);
+    cr_expect_eq(plan_memo_find_again(memo, "select 2 from a", 15, &slot), &plan);
     before = slot;
-    cr_expect_null(plan_memo_find(memo, "select 2 from b", 15, &slot));
+    cr_expect_null(plan_memo_find_again(memo, "select 2 from b", 15, &slot));
     for (uint32_t i = 0; i < PLAN_MEMO_WAYS; i++) { /* into the same set, and over the first */
         char text[32];
         snprintf(text, sizeof(text), "select 1 from%*sa", (int)i + 2, "");
         keep(memo, text, &other);
     }
-    cr_expect_null(plan_memo_find(memo, "select 2 from a", 15, &slot));
+    cr_expect_null(plan_memo_find_again(memo, "select 2 from a", 15, &slot));
     keep(memo, "select 1 from a", &other);
-    cr_expect_eq(plan_memo_find(memo, "select 2 from a", 15, &before), &other);
+    cr_expect_eq(plan_memo_find_again(memo, "select 2 from a", 15, &before), &other);
     plan_memo_free(memo);
 }
 
