@@ -172,9 +172,12 @@ static bool has_none(const struct pool *pool)
 
 bool hold_is_over(const struct engine *engine, const struct pool *pool)
 {
+    if (!has_lasted(engine, pool)) { /* first: it is asked for every lease */
+        return false;
+    }
     uint64_t retry_us = atomic_load(&pool->host_account->retry_at_us);
     bool refused = !pool->paused && has_none(pool) && engine->now_us < retry_us;
-    return has_lasted(engine, pool) && (pool->held || refused);
+    return pool->held || refused;
 }
 
 bool hold_is_why(const struct pool *pool)

@@ -135,9 +135,10 @@ struct link *lend_take_idle(struct engine *engine, struct pool *pool)
 }
 
 /* The idle link that a session with these settings is to have: of the most recently used ones the
- * first that needs no change, else the first that can be changed. NULL when there is none. */
-static struct link *take_suitable(struct engine *engine, struct pool *pool,
-                                  const struct settings *wanted)
+ * first that needs no change, else the first that can be changed. NULL when there is none. In line,
+ * for most queries find one. */
+static inline __attribute__((always_inline)) struct link *take_suitable(
+    struct engine *engine, struct pool *pool, const struct settings *wanted)
 {
     struct link *found = NULL;
     uint32_t seen = 0;
@@ -160,9 +161,10 @@ static struct link *take_suitable(struct engine *engine, struct pool *pool,
     return found;
 }
 
-/* Lends the link, which is in no list, to the session. True when it takes statements at once. */
-static bool grant(struct engine *engine, struct pool *pool, struct link *link,
-                  struct session *session)
+/* Lends the link, which is in no list, to the session. True when it takes statements at once. In
+ * line, for it is of every query. */
+static inline __attribute__((always_inline)) bool grant(struct engine *engine, struct pool *pool,
+                                                        struct link *link, struct session *session)
 {
     ASSERT(link_may_release(link) && link->owner == NULL && link->pool == pool);
     ASSERT(session->link == NULL && session->lender == pool);

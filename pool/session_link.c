@@ -88,14 +88,20 @@ void session_refuse_transaction(struct engine *engine, struct session *session)
     session_resume_later(engine, session);
 }
 
-void session_link_ready(struct engine *engine, struct session *session)
+/* The link that the greeting has waited for is here. Out of line: most links are for a query. */
+static __attribute__((noinline)) void greet(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
+    if (!link->replication) {
+        pool_add_welcome(engine, session->pool, session->login_asked, session->settings);
+    }
+    session_welcome(engine, session, link->baseline, session->settings);
+}
+
+void session_link_ready(struct engine *engine, struct session *session)
+{
     if (session->state == SESSION_LOGIN) {
-        if (!link->replication) {
-            pool_add_welcome(engine, session->pool, session->login_asked, session->settings);
-        }
-        session_welcome(engine, session, link->baseline, session->settings);
+        greet(engine, session);
     }
     session->detours = session->lender != session->pool;
     session_resume_later(engine, session);
