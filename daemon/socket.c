@@ -79,7 +79,7 @@ static void sent_some(struct sock *sock, uint32_t bytes)
     engine_sent(worker->engine, sock->handle, bytes, worker_now_us(worker));
 }
 
-/* All of what engine_tx_piece showed is written. */
+/* All of the piece of the to-do at hand is written. */
 static inline void sent_piece(struct sock *sock)
 {
     struct worker *worker = sock_worker(sock);
@@ -181,16 +181,10 @@ static __attribute__((noinline)) void flush_pieces(struct sock *sock)
     } while (again);
 }
 
-static void flush_plain(struct sock *sock)
+static inline void flush_piece(struct sock *sock, const struct todo *todo)
 {
-    uint32_t wanted;
-    const uint8_t *piece = engine_tx_piece(sock_worker(sock)->engine, sock->handle, &wanted);
-    if (piece == NULL || (sock->flags & SOCK_FULL) != 0) {
-        flush_pieces(sock);
-        return;
-    }
-    ssize_t sent = send(sock->fd, piece, wanted, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent == (ssize_t)wanted) {
+    ssize_t sent = send(sock->fd, todo->piece, todo->piece_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent == (ssize_t)todo->piece_bytes) {
         sent_piece(sock);
     } else if (sent_less(sock, sent)) {
         flush_pieces(sock);
@@ -206,7 +200,7 @@ static void flush(struct sock *sock)
     if (sock->tls != NULL) {
         tls_sock_flush(sock);
     } else {
-        flush_plain(sock);
+        flush_pieces(sock);
     }
     if ((sock->flags & (SOCK_TLS_ACCEPT | SOCK_TLS_CONNECT)) != 0 &&
         (sock->flags & (SOCK_FULL | SOCK_BROKEN)) == 0) {
@@ -243,8 +237,9 @@ static uint32_t receive(struct sock *sock)
 }
 
 /* One receive; more while a stream comes in, up to a block: what comes meanwhile then needs no
- * wake and no send of its own. */
-static void read_plain(struct sock *sock)
+ * wake and no send of its own. Returns how many bytes came. receive() is called from here alone, so
+ * that it stands in line: a query has two. */
+static uint32_t read_plain(struct sock *sock)
 {
     uint32_t received, all = 0;
     do {
@@ -252,6 +247,7 @@ static void read_plain(struct sock *sock)
         all += received;
     } while (received >= BULK_BYTES && all < LIMIT_BLOCK_BYTES &&
              engine_reading(sock_worker(sock)->engine, sock->handle));
+    return all;
 }
 
 static bool wants_bytes(const struct sock *sock)
@@ -282,7 +278,7 @@ static void poll_failed(struct sock *sock)
     socklen_t bytes = sizeof(error_number);
     getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error_number, &bytes);
     if (sock->tls == NULL) {
-        while (wants_bytes(sock) && receive(sock) > 0) {
+        while (wants_bytes(sock) && read_plain(sock) > 0) {
             sock->flags = (uint16_t)(engine_reading(sock_worker(sock)->engine, sock->handle)
                                          ? sock->flags & ~SOCK_STOPPED
                                          : sock->flags | SOCK_STOPPED);
@@ -655,9 +651,9 @@ static __attribute__((noinline)) void do_any(struct worker *worker, const struct
 void sock_do(struct worker *worker, const struct todo *todo)
 {
     struct sock *sock = sock_find(worker, todo->handle);
-    if (todo->bits == TODO_SEND && sock != NULL && (sock->flags & SOCK_NOT_WRITING) == 0 &&
-        sock->tls == NULL) {
-        flush_plain(sock);
+    if (todo->bits == TODO_SEND && todo->piece != NULL && sock != NULL &&
+        (sock->flags & SOCK_NOT_WRITING) == 0 && sock->tls == NULL) {
+        flush_piece(sock, todo);
     } else {
         do_any(worker, todo);
     }

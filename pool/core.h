@@ -81,7 +81,7 @@ struct engine {
     uint32_t stand_in_count; /* links that stand for clients: pool/pid_hold.h */
     uint64_t pid_serial;
 
-    struct conn *tx_conn; /* whose piece engine_tx_piece has shown */
+    struct conn *tx_conn; /* whose to-do was taken last, if that has a piece */
 
     /* The room that engine_rx has lent. */
     struct conn *rx_conn;

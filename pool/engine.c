@@ -231,7 +231,9 @@ bool engine_rx(struct engine *engine, struct handle handle, uint8_t **ret_room, 
     return true;
 }
 
-static void conn_bytes(struct engine *engine, struct conn *conn, uint32_t received)
+/* In line, for a query has two. */
+static inline __attribute__((always_inline)) void conn_bytes(struct engine *engine,
+                                                             struct conn *conn, uint32_t received)
 {
     struct block *block = engine->rx_block;
     ASSERT(received <= engine->rx_bytes);
@@ -241,7 +243,7 @@ static void conn_bytes(struct engine *engine, struct conn *conn, uint32_t receiv
     conn->bulk = received == engine->rx_bytes;
     block->used = engine->rx_at + len;
     block_ref(block);
-    if (block != conn->held) {
+    if (conn->held != NULL && conn->held != block) {
         conn_drop_held(engine, conn);
     }
     switch (conn->kind) {
@@ -264,17 +266,6 @@ int engine_tx(struct engine *engine, struct handle handle, struct iovec *vectors
 {
     struct conn *conn = handle_table_get(&engine->connections, handle);
     return conn == NULL ? 0 : stream_peek(&conn->tx, vectors, max);
-}
-
-const uint8_t *engine_tx_piece(struct engine *engine, struct handle handle, uint32_t *ret_bytes)
-{
-    struct conn *conn = handle_table_get(&engine->connections, handle);
-    if (conn == NULL || conn->tx.first == NULL || conn->tx.first != conn->tx.last) {
-        return NULL;
-    }
-    engine->tx_conn = conn;
-    *ret_bytes = conn->tx.bytes;
-    return conn->tx.first->bytes;
 }
 
 /* What SUSPEND stops: links at work, and clients of a database. */
@@ -590,8 +581,13 @@ bool engine_next_todo(struct engine *engine, struct todo *ret_todo)
         return false;
     }
     struct conn *conn = CONTAINER_OF(node, struct conn, dirty);
+    const struct piece *piece = conn->tx.first == conn->tx.last ? conn->tx.first : NULL;
     list_remove(node);
-    *ret_todo = (struct todo){conn->handle, conn->todo};
+    *ret_todo = (struct todo){.handle = conn->handle,
+                              .bits = conn->todo,
+                              .piece_bytes = conn->tx.bytes,
+                              .piece = piece == NULL ? NULL : piece->bytes};
+    engine->tx_conn = piece == NULL ? NULL : conn;
     conn->todo = 0;
     return true;
 }

@@ -23,8 +23,9 @@
  *   - calls engine_step(EVENT_TICK) when engine_deadline_us() has come.
  *
  * Bytes in: engine_rx() lends room, the shell receives into it and reports EVENT_BYTES at once (no
- * other call to this engine in between). Bytes out: engine_tx() shows what is to be written, the
- * shell reports EVENT_SENT. The engine never calls out, so nothing re-enters.
+ * other call to this engine in between). Bytes out: engine_tx() shows what is to be written, and
+ * the to-do itself if it is one piece; the shell reports EVENT_SENT. The engine never calls out, so
+ * nothing re-enters.
  *
  * Closing has two phases: TODO_CLOSE asks the shell to close the socket (after one attempt to write
  * what engine_tx() still shows); EVENT_CLOSED answers that it is closed, and the handle dies.
@@ -138,6 +139,9 @@ enum {
 struct todo {
     struct handle handle;
     uint32_t bits;
+    uint32_t piece_bytes;
+    const uint8_t *piece; /* all that engine_tx shows, when it lies in one piece, as it mostly does;
+                           * NULL when it doesn't, or there is nothing */
 };
 
 enum log_event_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
@@ -220,7 +224,7 @@ void engine_step(struct engine *engine, const struct event *event);
 void engine_received(struct engine *engine, uint32_t bytes, uint64_t now_us);
 void engine_sent(struct engine *engine, struct handle handle, uint32_t bytes, uint64_t now_us);
 
-/* EVENT_SENT for all of the piece that engine_tx_piece has just shown. */
+/* EVENT_SENT for all of the piece of the to-do that was taken last. */
 void engine_sent_piece(struct engine *engine, uint64_t now_us);
 
 /* Room for the next bytes of that connection. False when the connection wants none (closing, or out
@@ -230,10 +234,6 @@ bool engine_rx(struct engine *engine, struct handle handle, uint8_t **ret_room,
 
 /* What is to be written, at most `max` vectors; 0 = nothing. */
 int engine_tx(struct engine *engine, struct handle handle, struct iovec *vectors, int max);
-
-/* What is to be written when it lies in one piece, as it mostly does; NULL when it doesn't, or
- * there is nothing. */
-const uint8_t *engine_tx_piece(struct engine *engine, struct handle handle, uint32_t *ret_bytes);
 
 /* Whether the shell shall watch the socket for incoming bytes. */
 bool engine_reading(const struct engine *engine, struct handle handle);

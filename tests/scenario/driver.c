@@ -270,8 +270,21 @@ static struct actor *dialed(struct world *world, uint32_t engine, struct handle 
     return actor;
 }
 
+/* Whether the to-do shows what engine_tx does, if that is one piece, and else nothing. */
+static bool shows_piece(const struct world *world, uint32_t engine, const struct todo *todo)
+{
+    struct iovec pieces[2];
+    if (engine_tx(world->engines[engine], todo->handle, pieces, 2) != 1) {
+        return todo->piece == NULL;
+    }
+    return todo->piece == pieces[0].iov_base && todo->piece_bytes == pieces[0].iov_len;
+}
+
 static void do_todo(struct world *world, uint32_t engine, struct todo todo)
 {
+    if (!shows_piece(world, engine, &todo)) {
+        world_problem(world, "a to-do that shows other bytes than engine_tx");
+    }
     struct actor *actor = (todo.bits & TODO_DIAL) != 0 ? dialed(world, engine, todo.handle)
                                                        : actor_of(world, engine, todo.handle);
     if (actor == NULL) {
