@@ -100,6 +100,16 @@ __attribute__((noinline)) int stream_append_piece(struct blocks *blocks, struct 
                                                   struct block *block, uint8_t *bytes,
                                                   uint32_t len);
 
+/* Appends to an empty stream, which cannot fail. */
+static inline void stream_begin(struct stream *stream, struct block *block, uint8_t *bytes,
+                                uint32_t len)
+{
+    block_ref(block);
+    stream->own = (struct piece){.block = block, .bytes = bytes, .len = len};
+    stream->first = stream->last = &stream->own;
+    stream->bytes = len;
+}
+
 /* Appends by reference; a few bytes behind a copy are copied themselves. 0, or ERR_NO_MEMORY with
  * the stream unchanged. */
 static inline int stream_append(struct blocks *blocks, struct stream *stream, struct block *block,
@@ -110,10 +120,10 @@ static inline int stream_append(struct blocks *blocks, struct stream *stream, st
         return 0;
     }
     if (last == NULL) {
-        block_ref(block);
-        stream->own = (struct piece){.block = block, .bytes = bytes, .len = len};
-        stream->first = stream->last = &stream->own;
-    } else if (last->block == block && last->bytes + last->len == bytes) {
+        stream_begin(stream, block, bytes, len);
+        return 0;
+    }
+    if (last->block == block && last->bytes + last->len == bytes) {
         last->len += len;
     } else {
         return stream_append_piece(blocks, stream, block, bytes, len);

@@ -35,16 +35,28 @@ void conn_todo(struct engine *engine, struct conn *conn, uint32_t bits)
     conn->todo = (uint8_t)(conn->todo | bits);
 }
 
+/* Behind what is unsent. Out of line: mostly nothing is. */
+static __attribute__((noinline)) void send_behind(struct engine *engine, struct conn *conn,
+                                                  struct block *block, uint8_t *bytes, uint32_t len)
+{
+    if (stream_append(&engine->blocks, &conn->tx, block, bytes, len) != 0) {
+        conn_close(engine, conn);
+        return;
+    }
+    conn_todo(engine, conn, TODO_SEND);
+}
+
 void conn_send(struct engine *engine, struct conn *conn, struct block *block, uint8_t *bytes,
                uint32_t len)
 {
     if (conn->closing) {
         return;
     }
-    if (stream_append(&engine->blocks, &conn->tx, block, bytes, len) != 0) {
-        conn_close(engine, conn);
+    if (conn->tx.last != NULL || len == 0) {
+        send_behind(engine, conn, block, bytes, len);
         return;
     }
+    stream_begin(&conn->tx, block, bytes, len);
     conn_todo(engine, conn, TODO_SEND);
 }
 
