@@ -278,6 +278,16 @@ static bool ready_is_plain(const struct link *link, const uint8_t *at, const uin
            link->pool->limits.mode != POOL_STATEMENT;
 }
 
+/* A ReadyForQuery that only passes ends the head. */
+static inline void pass_ready(struct engine *engine, struct link *link, uint8_t status)
+{
+    relay_note_ready(engine, link, status);
+    if (link->owner->routing != NULL) {
+        route_ready(engine, link, status); /* as it is: no BEGIN waits */
+    }
+    due_pop(&link->due);
+}
+
 /* The common case: messages that only pass through to the client, from which at most follows that
  * the next entry is due. Returns the bytes that it covers from `at`, which may be none. */
 static uint32_t pass_plain(struct engine *engine, struct link *link, const uint8_t *at,
@@ -294,19 +304,21 @@ static uint32_t pass_plain(struct engine *engine, struct link *link, const uint8
         }
         uint8_t verdict = due_rules[head->what][at[0]];
         const struct due_entry *next = due_next(due);
-        bool ready = verdict == DUE_VERDICT_LAST && ready_is_plain(link, at, end);
-        bool last = verdict == DUE_VERDICT_PLAIN_LAST || ready ||
+        if (verdict == DUE_VERDICT_LAST && ready_is_plain(link, at, end)) {
+            if (!due_pops_plainly(head, next)) {
+                break;
+            }
+            pass_ready(engine, link, at[MESSAGE_HEADER_BYTES]);
+            head = next;
+            at += MESSAGE_HEADER_BYTES + 1;
+            continue;
+        }
+        bool last = verdict == DUE_VERDICT_PLAIN_LAST ||
                     (verdict == DUE_VERDICT_LAST && completes_plainly(at, end));
         bool ends = last && due_pops_plainly(head, next);
         if ((!ends && !is_plain_part(due_rules[head->what], at, end)) ||
             !message_header(message_backend_bounds, at, &body_bytes)) {
             break;
-        }
-        if (ready) {
-            relay_note_ready(engine, link, at[MESSAGE_HEADER_BYTES]);
-            if (link->owner->routing != NULL) {
-                route_ready(engine, link, at[MESSAGE_HEADER_BYTES]); /* as it is: no BEGIN waits */
-            }
         }
         if (ends) {
             due_pop(due);
