@@ -25,8 +25,8 @@ LOGIN_SYSCALLS_MAX = 15         # reached are 13, of which the share of acceptin
                                 # with the weather; PgBouncer takes 20
 SENDS_BY_RELAY_MAX = 1.15       # of COPY out, a megabyte; reached are 0.5 on a quiet machine, 1.0 on
                                 # one so busy that both always find a full receive
-# Of the build that users get (meson's default). Reached are 2,200 and 2,890; up to 40 more or less
-# with how many queries find a link free, and how many clients a turn of the loop serves.
+# Of the build that users get (meson's default). Reached are 2,050 and 2,800; up to 200 more or
+# less with how many queries find a link free, and how many clients a turn of the loop serves.
 INSTRUCTIONS_GOAL = {"simple": 2200, "prepared": 3200}
 INSTRUCTIONS_MAX = {"simple": 2300, "prepared": 3050}
 ORM_INSTRUCTIONS_MAX = {"simple": 15700, "prepared": 21400}    # reached are 13,940 and 19,010
