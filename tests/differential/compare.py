@@ -285,6 +285,7 @@ EXCUSES = [
     ("healed", BATCH_IF_SAME, is_healed),
     # A Parse whose text is known at the server is not sent, and so takes no snapshot.
     ("snapshot", REST, both(r"E .*C='25001' M='SET TRANSACTION ISOLATION LEVEL must be", r"C b'(SET|BEGIN)\\x00'")),
+    ("snapshot", LINE, both(r"E .*C='25001' M='SET TRANSACTION SNAPSHOT must be", r"E .*C='(0A000|22023)'")),
     # A statement that is prepared anew on the link takes one, and so does what is set behind a RESET.
     ("our snapshot", LINE, both(r"E .*C='(0A000|22023)'", r"E .*C='25001' M='SET TRANSACTION SNAPSHOT must be")),
     ("name", LINE, is_named_otherwise),

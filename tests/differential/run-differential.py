@@ -508,6 +508,8 @@ EXCUSED = [
     ("a value for none", [[["Q", "SELECT lastval()"]]], ["T", NO_VALUE, READY], ["T", "D 1", "C ''", READY], True),
     ("two parameters at startup", [], ["E C='22023'"], ["E C='42704'"], True),
     ("our snapshot", [[["Q", "SELECT 1"]]], [NO_LEVEL, READY], [BEHIND_QUERY, READY], False),
+    ("their snapshot", [[["Q", "SELECT 1"]]], [BEHIND_QUERY, READY], [NO_LEVEL, READY], False),
+    ("their snapshot, imported", [[["Q", "SELECT 1"]]], [BEHIND_QUERY, READY], ["C b'SET\\x00'", READY], True),
     ("our snapshot, imported", [[["Q", "SELECT 1"]]], ["C b'SET\\x00'", READY], [BEHIND_QUERY, READY], True),
     ("healed, described", DESCRIBED, [NONE, PLAN_ERROR, READY], [NONE, COLUMNS, "E C='34000'", READY], False),
     ("healed, described otherwise", DESCRIBED, [NONE, PLAN_ERROR, READY], [NONE, "T x:1.2", READY], True),
