@@ -169,13 +169,17 @@ static void publish(struct group *group)
     group->published_us = worker_now_us(prober->worker);
 }
 
+static uint32_t incarnation_of_primary(const struct nodes *nodes)
+{
+    return nodes->primary == NODES_NONE ? 0 : nodes->nodes[nodes->primary].incarnation;
+}
+
 /* A new term with another primary, or another run or address of it, and with none: it is there no
  * more because it is known to be none. One that does not answer stays the primary. */
 static bool begin_term(struct group *group)
 {
     const struct nodes *nodes = &group->nodes;
-    bool none = nodes->primary == NODES_NONE;
-    uint32_t incarnation = none ? 0 : nodes->nodes[nodes->primary].incarnation;
+    uint32_t incarnation = incarnation_of_primary(nodes);
     if (nodes->primary == group->term_primary && incarnation == group->term_incarnation) {
         return false;
     }
@@ -227,14 +231,16 @@ static void tell(struct group *group)
 
 /* --- polls ------------------------------------------------------------------------------------ */
 
-/* With another primary than before no poll that is under way counts, and no replica's LSN does
- * until it has told anew which timeline it follows: they are asked at once. */
+/* With another primary than before, or another run of it (which may have lost WAL, or be another
+ * server of that name), no poll that is under way counts, and no replica's LSN does until it has
+ * told anew which timeline it follows: they are asked at once. */
 static void follow_primary(struct group *group)
 {
-    if (group->polls.primary == group->nodes.primary) {
+    uint32_t incarnation = incarnation_of_primary(&group->nodes);
+    if (polls_follows(&group->polls, group->nodes.primary, incarnation)) {
         return;
     }
-    polls_follow(&group->polls, group->nodes.primary);
+    polls_follow(&group->polls, group->nodes.primary, incarnation);
     for (uint32_t i = 0; i < group->nodes.rules.count; i++) {
         if (group->probes[i] != NULL) {
             probe_hurry(group->probes[i]);
@@ -467,7 +473,7 @@ static void begin_polls(struct group *group, struct ticks *ticks)
                    ticks != NULL ? ticks_ref(ticks) : ticks_new(group->prober->worker_count));
     }
     if (group->polls.ticks != NULL) {
-        polls_follow(&group->polls, group->nodes.primary);
+        polls_follow(&group->polls, group->nodes.primary, incarnation_of_primary(&group->nodes));
     }
 }
 

@@ -351,11 +351,18 @@ bool route_ask(struct engine *engine, struct session *session, const uint8_t *at
 bool route_is_served(struct engine *engine, struct session *session)
 {
     const struct topology *topology = topology_of(engine, session->pool);
+    struct causal *causal = &session->routing->causal;
     enum route why;
     uint32_t open;
-    return topology == NULL || topology->ticks == NULL ||
-           (causal_settle(&session->routing->causal, topology->ticks) &&
-            candidates(engine, session, topology, &why, &open) != 0);
+    if (topology == NULL || topology->ticks == NULL ||
+        (causal_settle(causal, topology->ticks) &&
+         candidates(engine, session, topology, &why, &open) != 0)) {
+        return true;
+    }
+    if (causal->need != 0) { /* more than it has asked for, if there is another primary meanwhile */
+        pool_nodes_want(engine, topology, causal->need);
+    }
+    return false;
 }
 
 void route_refused(struct session *session)

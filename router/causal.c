@@ -13,8 +13,24 @@ static bool has_seen_nothing(const struct causal *causal)
     return causal->need == 0 && causal->bound == 0 && causal->node == NODES_NONE;
 }
 
+/* Whether the bound is of another primary's WAL, which no replica of the present one need reach. */
+static bool is_of_before(const struct causal *causal, const struct ticks *ticks)
+{
+    return causal->bound != 0 && causal->voided != ticks_voided(ticks);
+}
+
+/* What is needed instead covers all that has survived. */
+static void drop_bound(struct causal *causal)
+{
+    causal->bound = 0;
+    causal->shown = UINT64_MAX; /* no LSN */
+}
+
 void causal_at_primary(struct causal *causal, const struct ticks *ticks)
 {
+    if (is_of_before(causal, ticks)) { /* asked before the number is taken, so that that is above */
+        drop_bound(causal);
+    }
     causal->need = ticks_next(ticks);
     causal->need_at = 0; /* the primary is ahead of all that a replica has shown */
 }
@@ -48,14 +64,20 @@ void causal_must_see(struct causal *causal, uint64_t need)
 
 bool causal_settle(struct causal *causal, const struct ticks *ticks)
 {
-    uint64_t lsn;
+    uint64_t lsn, voided = ticks_voided(ticks);
     if (causal->need == 0) {
         return true;
     }
+    /* Sent later, it covers no less; who was the primary before may have answered those. */
+    causal_must_see(causal, voided + 1);
     if (!ticks_bound(ticks, causal->need, &lsn)) {
         return false;
     }
+    if (causal->bound != 0 && causal->voided != voided) {
+        drop_bound(causal);
+    }
     causal->bound = lsn > causal->bound ? lsn : causal->bound;
+    causal->voided = voided;
     causal->settled = causal->need;
     causal->need = 0;
     return true;
@@ -72,11 +94,13 @@ static bool is_lost(const struct causal *causal, const struct ticks_replayed *re
 static bool settle_seen(struct causal *causal, const struct ticks *ticks)
 {
     struct ticks_replayed seen;
+    uint64_t voided = ticks_voided(ticks);
     if (causal->need_at == 0) {
         return true;
     }
     /* If nothing is known of it any more, or is lost, it never comes; the primary has all of it. */
-    if (!ticks_replayed(ticks, causal->node, &seen) || is_lost(causal, &seen)) {
+    if (is_of_before(causal, ticks) || !ticks_replayed(ticks, causal->node, &seen) ||
+        is_lost(causal, &seen)) {
         causal_at_primary(causal, ticks);
         return false;
     }
@@ -84,6 +108,7 @@ static bool settle_seen(struct causal *causal, const struct ticks *ticks)
         return false;
     }
     causal->bound = seen.lsn > causal->bound ? seen.lsn : causal->bound;
+    causal->voided = voided;
     causal->need_at = 0;
     return true;
 }
@@ -106,6 +131,10 @@ bool causal_may_read(struct causal *causal, const struct ticks *ticks, uint32_t 
         return true;
     }
     if (causal->need != 0) { /* by the look at another one: what it has shown is not known */
+        return false;
+    }
+    if (is_of_before(causal, ticks)) {
+        causal_at_primary(causal, ticks);
         return false;
     }
     bool same = node == causal->node && ticks_replayed(ticks, node, &replayed) &&

@@ -5,6 +5,9 @@
  *    at replica R       need_at = R's next poll: covers what was seen there
  *    poll answered      its LSN is the bound: a replica that has replayed it may be read
  *
+ *    another primary    a bound of before counts no more: need = its next poll, which covers what
+ *                       has survived
+ *
  * Until the answer is there the session reads at the primary, or (need_at alone) at R. A session
  * that has seen nothing may read anywhere. At R it needs no LSN for a connection that was open when
  * it was last answered there, if it has seen nothing elsewhere since.
@@ -21,6 +24,7 @@ struct causal {
     uint64_t need;        /* 0: nothing is open */
     uint64_t settled;     /* the last need that was answered */
     uint64_t bound;       /* an LSN */
+    uint64_t voided;      /* ticks_voided when that was taken */
     uint64_t need_at;     /* 0: likewise */
     uint64_t asked_at;    /* the number of the next poll when the last read was sent to a replica */
     uint64_t since;       /* the same of the node's last one that was answered */

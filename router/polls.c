@@ -21,14 +21,20 @@ void polls_fini(struct polls *polls)
 
 /* --- what happens ----------------------------------------------------------------------------- */
 
-void polls_follow(struct polls *polls, uint32_t primary)
+void polls_follow(struct polls *polls, uint32_t primary, uint32_t incarnation)
 {
     polls->primary = primary;
+    polls->run = incarnation;
     polls->tail = (struct tail){0};
     ticks_void(polls->ticks);
     for (uint32_t i = 0; i < LIMIT_NODES; i++) {
         polls_forget(polls, i);
     }
+}
+
+bool polls_follows(const struct polls *polls, uint32_t primary, uint32_t incarnation)
+{
+    return polls->primary == primary && polls->run == incarnation;
 }
 
 void polls_asked(struct polls *polls, uint32_t at, uint64_t now_us)

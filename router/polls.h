@@ -51,6 +51,7 @@ struct poll_node {
 struct polls {
     struct ticks *ticks; /* a reference */
     uint32_t primary;    /* or a number that no node has */
+    uint32_t run;        /* its incarnation; 0: there is none */
     struct tail tail;    /* of the primary */
     struct poll_node nodes[LIMIT_NODES];
 };
@@ -59,9 +60,12 @@ struct polls {
 void polls_init(struct polls *polls, struct ticks *ticks);
 void polls_fini(struct polls *polls);
 
-/* Another node is the primary, or (NODES_NONE) none is. Nothing that is under way counts, and no
- * LSN of a replica until it has been told anew. */
-void polls_follow(struct polls *polls, uint32_t primary);
+/* Another node is the primary, or another incarnation of it, or (NODES_NONE, 0) none is. Nothing
+ * that is under way counts, and no LSN of a replica until it has been told anew. */
+void polls_follow(struct polls *polls, uint32_t primary, uint32_t incarnation);
+
+/* Whether that is the one already. */
+bool polls_follows(const struct polls *polls, uint32_t primary, uint32_t incarnation);
 
 /* A question to that node is about to be sent: a poll, or a larger one that tells the LSN, too. It
  * takes the place of one that had no answer yet. */

@@ -37,7 +37,7 @@ struct ticks {
     _Alignas(64) _Atomic uint64_t started;
     _Atomic uint64_t newest;     /* number that is answered */
     _Atomic uint64_t lsns[RING]; /* of poll n at n modulo RING */
-    uint64_t voided;             /* polls up to this number don't count */
+    _Atomic uint64_t voided;     /* polls up to this number don't count */
     struct replica nodes[LIMIT_NODES];
 };
 
@@ -178,6 +178,11 @@ bool ticks_replayed(const struct ticks *ticks, uint32_t node, struct ticks_repla
     return counts;
 }
 
+uint64_t ticks_voided(const struct ticks *ticks)
+{
+    return atomic_load(&ticks->voided);
+}
+
 bool ticks_want(struct ticks *ticks, uint64_t need)
 {
     return raise_to(&ticks->wanted, need) && !atomic_load(&ticks->awake) &&
@@ -205,7 +210,7 @@ uint64_t ticks_start(struct ticks *ticks)
 void ticks_answered(struct ticks *ticks, uint64_t number, uint64_t lsn)
 {
     ASSERT(number <= atomic_load(&ticks->started));
-    if (number <= ticks->voided) {
+    if (number <= atomic_load(&ticks->voided)) {
         return;
     }
     for (uint64_t at = atomic_load(&ticks->newest) + 1; at <= number; at++) {
@@ -226,7 +231,7 @@ uint64_t ticks_started(const struct ticks *ticks)
 
 void ticks_void(struct ticks *ticks)
 {
-    ticks->voided = atomic_load(&ticks->started);
+    atomic_store(&ticks->voided, atomic_load(&ticks->started));
 }
 
 /* --- for the control thread: replicas --------------------------------------------------------- */

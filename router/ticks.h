@@ -32,6 +32,11 @@
  * when the read was answered; a newer one may be to a server that has gone back, so it counts like
  * that to any other replica.
  *
+ * Another primary. After an asynchronous fail-over the new primary's WAL may end before what was
+ * lost with the old one, so no replica would reach a bound of before for a long time. What survived
+ * the new primary has: a bound that is not of the present one (ticks_voided) is dropped for the
+ * answer of a poll that was sent since.
+ *
  * Asking. Without a want nobody polls more often than the probes' interval. ticks_want(need), best
  * when the write is acknowledged, asks for poll `need` and then for replicas until each has reached
  * what it answered; wants that come while a poll is under way share the next one. It costs one
@@ -111,6 +116,10 @@ uint64_t ticks_next_at(const struct ticks *ticks, uint32_t node);
 /* What a replica has told last. False: nothing that counts. */
 bool ticks_replayed(const struct ticks *ticks, uint32_t node, struct ticks_replayed *ret_replayed);
 
+/* Polls up to this number may be of another primary than the present one, or of another run of it:
+ * what they have answered says nothing of the present one's WAL. */
+uint64_t ticks_voided(const struct ticks *ticks);
+
 /* Asks for poll `need` (a number that ticks_next gave), and for replicas until they have reached
  * what it answers. True: nobody is awake to see it, so the caller has to append ACTION_PROBE; where
  * it can't, it calls ticks_unwant, and the next higher want makes up for it. */
@@ -132,7 +141,8 @@ void ticks_answered(struct ticks *ticks, uint64_t number, uint64_t lsn);
 uint64_t ticks_newest(const struct ticks *ticks);
 uint64_t ticks_started(const struct ticks *ticks);
 
-/* Another server is the primary, or none is: the poll under way doesn't count any more. */
+/* Another server is the primary, or another run of it, or none is: the poll under way doesn't count
+ * any more. */
 void ticks_void(struct ticks *ticks);
 
 /* Before a poll of a replica is sent: its number. */

@@ -242,3 +242,94 @@ Test(causal, strong_reads_see_what_others_have_written)
     cr_assert(causal_may_read(&causal, ticks, ONE));
     ticks_unref(ticks);
 }
+
+/* --- an asynchronous fail-over: what the old primary had beyond 800 is lost ------------------- */
+
+Test(causal, after_a_fail_over_the_new_primary_tells_what_must_be_seen)
+{
+    struct ticks *ticks = ticks_new(0);
+    struct causal causal;
+    causal_init(&causal);
+    causal_at_primary(&causal, ticks);
+    poll_primary(ticks, 900);
+    cr_assert(causal_settle(&causal, ticks));
+    ticks_void(ticks);
+    causal_at_primary(&causal, ticks); /* it has read at the new one */
+    cr_assert(!causal_settle(&causal, ticks));
+    poll_primary(ticks, 800);
+    poll_replica(ticks, ONE, 800, 20, RUN);
+    poll_replica(ticks, OTHER, 799, 20, RUN);
+    cr_assert(causal_settle(&causal, ticks));
+    cr_assert(causal_may_read(&causal, ticks, ONE), "it shows all that there is");
+    cr_assert(!causal_may_read(&causal, ticks, OTHER), "what has survived must be seen");
+    ticks_unref(ticks);
+}
+
+Test(causal, after_a_fail_over_a_bound_that_was_known_counts_no_more)
+{
+    struct ticks *ticks = ticks_new(0);
+    struct causal causal;
+    causal_init(&causal);
+    causal_at_primary(&causal, ticks);
+    poll_primary(ticks, 700);
+    cr_assert(causal_settle(&causal, ticks)); /* 700 has survived */
+    ticks_void(ticks);
+    poll_primary(ticks, 800);
+    poll_replica(ticks, ONE, 799, 20, RUN);
+    cr_assert(causal_settle(&causal, ticks), "nothing is open");
+    cr_assert(!causal_may_read(&causal, ticks, ONE), "who knows of which WAL that bound was");
+    cr_assert(!causal_settle(&causal, ticks), "the next poll of the primary is needed");
+    poll_primary(ticks, 801);
+    cr_assert(causal_settle(&causal, ticks) && !causal_may_read(&causal, ticks, ONE));
+    poll_replica(ticks, ONE, 801, 30, RUN);
+    cr_assert(causal_may_read(&causal, ticks, ONE) && causal_may_use(&causal, ticks, ONE, RUN, 29));
+    ticks_unref(ticks);
+}
+
+Test(causal, after_a_fail_over_what_the_old_primary_has_answered_is_asked_anew)
+{
+    struct ticks *ticks = ticks_new(0);
+    struct causal causal, strong;
+    causal_init(&causal);
+    causal_init(&strong);
+    causal_at_primary(&causal, ticks);
+    ticks_note_write(ticks);
+    poll_primary(ticks, 900); /* before it was looked at */
+    ticks_void(ticks);
+    causal_must_see(&strong, ticks_strong(ticks));
+    cr_assert(!causal_settle(&causal, ticks) && !causal_settle(&strong, ticks));
+    cr_assert_eq(causal.need, ticks_next(ticks), "what is to be asked for");
+    poll_primary(ticks, 800);
+    poll_replica(ticks, ONE, 800, 20, RUN);
+    cr_assert(causal_settle(&causal, ticks) && causal_may_read(&causal, ticks, ONE));
+    cr_assert(causal_settle(&strong, ticks) && causal_may_read(&strong, ticks, ONE));
+    causal_must_see(&strong, ticks_strong(ticks));
+    cr_assert(causal_settle(&strong, ticks), "once is enough");
+    ticks_unref(ticks);
+}
+
+/* What it has seen since at a replica of the new primary is not lost with the bound of before. */
+Test(causal, after_a_fail_over_reads_stay_monotonic)
+{
+    struct ticks *ticks = ticks_new(0);
+    struct causal causal;
+    causal_init(&causal);
+    causal_at_primary(&causal, ticks);
+    poll_primary(ticks, 900);
+    poll_replica(ticks, ONE, 900, 10, RUN);
+    cr_assert(causal_settle(&causal, ticks) && causal_may_read(&causal, ticks, ONE));
+    read_replica(&causal, ticks, ONE, RUN, 11);
+    ticks_void(ticks);
+    ticks_forget_at(ticks, ONE);
+    poll_primary(ticks, 800);
+    cr_assert(causal_may_read(&causal, ticks, ONE), "it has shown that");
+    read_replica(&causal, ticks, ONE, RUN, 21); /* it has shown 950 */
+    poll_replica(ticks, ONE, 950, 22, RUN);
+    poll_replica(ticks, OTHER, 940, 22, RUN);
+    cr_assert(!causal_may_read(&causal, ticks, OTHER));
+    cr_assert(!causal_settle(&causal, ticks), "the next poll of the primary is needed");
+    poll_primary(ticks, 960);
+    poll_replica(ticks, OTHER, 960, 30, RUN);
+    cr_assert(causal_settle(&causal, ticks) && causal_may_read(&causal, ticks, OTHER));
+    ticks_unref(ticks);
+}

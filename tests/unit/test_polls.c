@@ -35,7 +35,7 @@ static void begin(struct world *world)
     world->who = everybody;
     world->ticks = ticks_new(0);
     polls_init(&world->polls, ticks_ref(world->ticks));
-    polls_follow(&world->polls, 0);
+    polls_follow(&world->polls, 0, INCARNATION);
 }
 
 static void end(struct world *world)
@@ -246,7 +246,10 @@ Test(polls, with_another_primary_nothing_that_was_under_way_counts)
     uint64_t need = ticks_next(world.ticks);
     want(&world);
     polls_asked(&world.polls, 2, world.now_us);
-    polls_follow(&world.polls, 1);
+    cr_assert(polls_follows(&world.polls, 0, INCARNATION));
+    cr_assert(!polls_follows(&world.polls, 0, INCARNATION + 1), "it may have lost WAL");
+    cr_assert(!polls_follows(&world.polls, 1, INCARNATION));
+    polls_follow(&world.polls, 1, INCARNATION);
     cr_assert_eq(replayed(&world, 1), 0);
     cr_assert(polls_answered(&world.polls, 0, 5000, INCARNATION), "of the old one");
     cr_assert(polls_answered(&world.polls, 2, 5000, INCARNATION), "of a replica");

@@ -91,7 +91,9 @@ Test(ticks, what_a_former_primary_answers_does_not_count)
     uint64_t lsn = 0;
     poll_primary(ticks, 100);
     uint64_t late = ticks_start(ticks);
+    cr_assert_eq(ticks_voided(ticks), 0);
     ticks_void(ticks);
+    cr_assert_eq(ticks_voided(ticks), late);
     ticks_answered(ticks, late, 999);
     cr_assert(!ticks_bound(ticks, late, &lsn));
     cr_assert_eq(ticks_newest(ticks), late - 1);
