@@ -30,6 +30,7 @@ struct account {
     atomic_uint idle[LIMIT_WORKERS];
     _Atomic uint64_t retry_at_us; /* hosts only: no dial before */
     atomic_uint failures;         /* hosts only: dials failed in a row */
+    _Atomic uint64_t reads;       /* hosts only: given to a replica there (pool/route_stay.h) */
 
     /* Of "pool" only: under whose caps it counts, too. NULL until an engine has met the pool. */
     _Atomic(struct account *) database, user;

@@ -44,6 +44,7 @@ enum { POOL_WELCOMES = 16 };
  * (pool/route_stay.h). */
 struct pool_share {
     uint64_t from_us, from_reads, from_query_us;
+    uint64_t told_reads;        /* to the host's account */
     uint32_t reads, busy_milli; /* as in struct balance_node */
 };
 

@@ -339,6 +339,7 @@ bool route_ask(struct engine *engine, struct session *session, const uint8_t *at
         routing->left = batch.bytes;
         routing->checked = false;
         routing->whole = batch.whole;
+        routing->own_reads += routing->node == routing->home;
         causal_ask_replica(&routing->causal, topology->ticks, routing->node);
     }
     note_route(session, route);

@@ -75,6 +75,8 @@ struct routing {
     uint8_t to;       /* for where it is leaving that; or NODES_NONE */
     uint8_t tries;    /* reads after which it goes there by way of the primary */
     uint64_t look_us; /* when it looks at another one */
+    uint64_t look_reads; /* since it has looked last: what its host had been given then */
+    uint32_t own_reads;  /* and its own reads at home */
     struct route_refusers refusers;
     enum route last;
 };

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 
 #include "base/random.h"
+#include "pool/account.h"
 #include "pool/core.h"
 #include "pool/options.h"
 #include "pool/pool.h"
@@ -44,6 +45,15 @@ static void bring_up_to_date(struct pool *pool, uint64_t now_us)
     share->from_query_us = pool->stats.query_us;
 }
 
+/* Of all workers and users; returns how much that is. */
+static uint64_t tell_reads(struct pool *pool)
+{
+    uint64_t reads = pool->routed[ROUTE_REPLICA], told = pool->share.told_reads;
+    pool->share.told_reads = reads;
+    uint64_t found = reads > told ? reads - told : 0;
+    return atomic_fetch_add(&pool->host_account->reads, found) + found;
+}
+
 static struct balance_node node_of(const struct session *session, const struct topology *topology,
                                    uint32_t node)
 {
@@ -71,10 +81,22 @@ uint32_t route_balanced(struct engine *engine, const struct session *session,
 
 /* --- staying ---------------------------------------------------------------------------------- */
 
-static void look_later(struct engine *engine, struct routing *routing)
+static void look_later(struct engine *engine, const struct session *session)
 {
+    struct routing *routing = session->routing;
+    routing->own_reads = 0;
+    routing->look_reads = tell_reads(session->pool->replicas[routing->home]);
     routing->to = NODES_NONE;
     routing->look_us = engine->now_us + LOOK_US / 2 + random_below(&engine->random, LOOK_US);
+}
+
+/* How much of what its replica was given since its last look was its own; thousandths. */
+static uint32_t own_milli(const struct session *session)
+{
+    const struct routing *routing = session->routing;
+    uint64_t reads = tell_reads(session->pool->replicas[routing->home]) - routing->look_reads;
+    return routing->own_reads >= reads ? 1000
+                                       : (uint32_t)(routing->own_reads * UINT64_C(1000) / reads);
 }
 
 static uint32_t any_of(struct engine *engine, uint32_t nodes)
@@ -94,9 +116,10 @@ static bool leaves(struct engine *engine, struct session *session, const struct 
     uint32_t to = any_of(engine, others);
     bring_up_to_date(session->pool->replicas[routing->home], engine->now_us);
     bring_up_to_date(session->pool->replicas[to], engine->now_us);
-    const struct balance_node here = node_of(session, topology, routing->home);
+    struct balance_node here = node_of(session, topology, routing->home);
     const struct balance_node there = node_of(session, topology, to);
-    look_later(engine, routing);
+    here.own_milli = own_milli(session);
+    look_later(engine, session);
     if (!balance_leaves(session->pool->database->balance, &here, &there, &engine->random)) {
         return false;
     }
@@ -115,7 +138,7 @@ static uint32_t look(struct engine *engine, struct session *session,
     bool known = routing->causal.need_at == 0;
     uint32_t others = (known ? candidates & open : open) & ~bit(routing->home);
     if (others == 0) {
-        look_later(engine, routing);
+        look_later(engine, session);
         return routing->home;
     }
     if (routing->to == NODES_NONE && !leaves(engine, session, topology, others)) {
@@ -128,7 +151,7 @@ static uint32_t look(struct engine *engine, struct session *session,
         return routing->home;
     }
     routing->home = gives_up ? routing->home : routing->to;
-    look_later(engine, routing);
+    look_later(engine, session);
     return arrives || gives_up ? routing->home : NODES_NONE;
 }
 
@@ -146,7 +169,7 @@ uint32_t route_stay_at(struct engine *engine, struct session *session,
     uint32_t node = route_balanced(engine, session, topology, candidates);
     if ((open & bit(node)) != 0) { /* not the primary */
         routing->home = (uint8_t)node;
-        look_later(engine, routing);
+        look_later(engine, session);
     }
     return node;
 }

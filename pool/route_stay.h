@@ -9,6 +9,11 @@
  *      ^                                    |
  *      +---- the other one is behind -------+-- TRIES reads later: one read at the primary
  *
+ * What it adds to its replica's work itself it takes with it, so that is left out: one that is
+ * alone has no reason to leave. How much of the replica's reads are others' is counted for the
+ * whole process, since each worker and each user has a pool of its own: looks tell the host's
+ * account what they find.
+ *
  * The other one may be read once a poll of this one, sent behind the session's last read, is
  * answered (router/ticks.h). So on its way it asks for polls behind its reads, and a session that
  * does anything else between two reads has the answer by the next one. One that doesn't never has

@@ -113,11 +113,20 @@ static struct share share_of(enum balance balance, const struct balance_node *no
     UNREACHABLE();
 }
 
+static uint32_t without(uint32_t work, uint32_t own_milli)
+{
+    ASSERT(own_milli <= 1000);
+    return work - (uint32_t)((uint64_t)work * own_milli / 1000);
+}
+
 bool balance_leaves(enum balance balance, const struct balance_node *here,
                     const struct balance_node *there, struct random *random)
 {
+    struct balance_node others = *here;
+    others.reads = without(here->reads, here->own_milli);
+    others.busy_milli = without(here->busy_milli, here->own_milli);
     struct share from = share_of(balance, here), to = share_of(balance, there);
-    uint64_t left = from.work * to.power, right = to.work * from.power;
+    uint64_t left = share_of(balance, &others).work * to.power, right = to.work * from.power;
     /* (work - m) / power is the same at both for m = (left - right) / (the sum of the powers). */
     return left > right && random_below(random, from.work * (from.power + to.power)) < left - right;
 }

@@ -12,9 +12,10 @@
  * at one server, so that it needs few polls; from time to time it looks at another one, drawn at
  * random, and leaves its own with the probability by which, if all sessions there did so, both
  * would have the same to do for their power: by what they are at (least_busy), by their reads and
- * weights (weighted), or by their reads alone (round_robin). So sessions spread out again when a
- * server has come back, all at once or one by one; between servers that are even nobody moves, and
- * a few between those that nearly are.
+ * weights (weighted), or by their reads alone (round_robin). What it does itself it takes with
+ * it: it goes by what the others do, so one that is alone stays. So sessions spread out again when
+ * a server has come back, all at once or one by one; between servers that are even nobody moves,
+ * and a few between those that nearly are.
  *
  * Pure, and determined by the generator that is given.
  */
@@ -38,6 +39,7 @@ struct balance_node {
     /* For balance_leaves alone: of late. */
     uint32_t reads;      /* that it was given in 1000 s */
     uint32_t busy_milli; /* statements that it was at, in the mean; thousandths */
+    uint32_t own_milli;  /* of both, the part of the session that may leave; thousandths */
 };
 
 /* How long a statement would be under way: what the server has to do and this one, at its power, as

@@ -15,7 +15,7 @@ from trio import Heartbeat, Trio, all_up, rows  # noqa: E402
 from wire import Wire  # noqa: E402
 
 SESSIONS = 8
-WINDOW_S, BACK_S, SPREAD_S = 2, 25, 20
+WINDOW_S, BACK_S, SPREAD_S, ALONE_S = 2, 25, 20, 12
 NODE = "SELECT current_setting('cluster_name')"
 
 suite = Suite("balance", check_limit_s=150)
@@ -99,6 +99,17 @@ def _():
             trio[1].thaw()
         eventually(lambda: rows(proxy)[1]["state"] == "up", "it is back", BACK_S)
         spreads(readers, "node1")
+
+
+@suite.check("a session that is alone stays where it is")
+def _():
+    with proxied() as proxy, Wire(proxy.port, timeout_s=60) as client:
+        client.login("postgres", "app")
+        eventually(lambda: client.rows(NODE)[0][0] != "node0", "replicas are read", 20)
+        at, over = collections.Counter(), time.monotonic() + ALONE_S
+        while time.monotonic() < over:
+            at[client.rows(NODE)[0][0]] += 1
+        equal(len(at), 1, f"servers that it has read at: {dict(at)}")
 
 
 @suite.check("a replica that is new after a reload gets its share")

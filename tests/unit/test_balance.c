@@ -213,6 +213,7 @@ static uint32_t look_round(enum balance balance, struct balance_node nodes[3], u
     for (uint32_t node = 0; node < count; node++) {
         nodes[node].reads = sessions[node] * 1000;
         nodes[node].busy_milli = sessions[node] * 10;
+        nodes[node].own_milli = sessions[node] == 0 ? 0 : 1000 / sessions[node];
     }
     for (uint32_t i = 0; i < SESSIONS; i++) {
         uint32_t to = (at[i] + 1 + (uint32_t)random_below(random, count - 1)) % count;
@@ -280,6 +281,33 @@ Test(balance, a_half_moves_at_once_and_not_all)
     uint32_t at[SESSIONS] = {0};
     uint32_t moved = look_round(BALANCE_LEAST_BUSY, nodes, 2, at, &random);
     cr_expect(moved > SESSIONS / 4 && moved < SESSIONS * 3 / 4, "%u", moved);
+}
+
+static uint32_t leave(enum balance balance, const struct balance_node *here,
+                      const struct balance_node *there, uint32_t looks)
+{
+    struct random random = {17};
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < looks; i++) {
+        count += balance_leaves(balance, here, there, &random);
+    }
+    return count;
+}
+
+Test(balance, nobody_leaves_for_its_own_work)
+{
+    const uint32_t looks = 20000;
+    for (enum balance balance = BALANCE_LEAST_BUSY; balance <= BALANCE_ROUND_ROBIN; balance++) {
+        struct balance_node alone = {
+            .weight = 1, .reads = 1000, .busy_milli = 400, .own_milli = 1000};
+        struct balance_node two = {.weight = 1, .reads = 2000, .busy_milli = 800, .own_milli = 500};
+        struct balance_node one = {.weight = 1, .reads = 1000, .busy_milli = 400};
+        cr_expect_eq(leave(balance, &alone, &idle, looks), 0);
+        cr_expect_eq(leave(balance, &two, &one, looks), 0, "each of three is with one or alone");
+        expect_share(leave(balance, &two, &idle, looks), looks, 0.25, "one of two");
+        two.own_milli = 0; /* there are many, elsewhere */
+        expect_share(leave(balance, &two, &idle, looks), looks, 0.5, "one of many");
+    }
 }
 
 Test(balance, nobody_leaves_for_what_is_not_better)
