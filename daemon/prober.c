@@ -536,9 +536,13 @@ static void add_group(struct prober *prober, struct snapshot *snapshot,
     group->term_primary = NODES_NONE;
     bool goes_on = before != NULL && before->database->discovers == database->discovers;
     uint32_t places[LIMIT_NODES] = {0};
-    if (goes_on) {
+    if (before != NULL) {
         find_places(before, database, places);
+    }
+    if (goes_on) {
         go_on(group, before, places);
+    } else if (before != NULL) {
+        nodes_keep_timeline(&group->nodes, &before->nodes, places);
     }
     group->primary_told = group->nodes.primary;
     begin_polls(group, before == NULL ? NULL : before->polls.ticks);

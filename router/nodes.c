@@ -643,15 +643,35 @@ static void keep_given(struct nodes *nodes)
     nodes->primary = choose(nodes, &election, &nodes->disputed, nodes->why_none);
 }
 
-void nodes_go_on(struct nodes *nodes, const struct nodes *before, const uint32_t places[])
+/* Whether one is left of the system that counted. */
+static bool is_same_system(const struct nodes *nodes, const struct nodes *before,
+                           const uint32_t places[])
 {
     bool any = false;
+    for (uint32_t i = 0; i < nodes->rules.count; i++) {
+        ASSERT(places[i] == NODES_NONE || places[i] < before->rules.count);
+        any = any ||
+              (places[i] != NODES_NONE && before->nodes[places[i]].system_id == before->system_id);
+    }
+    return any;
+}
+
+void nodes_keep_timeline(struct nodes *nodes, const struct nodes *before, const uint32_t places[])
+{
+    if (is_same_system(nodes, before, places)) {
+        nodes->settled = before->settled;
+        nodes->timeline = before->timeline;
+        nodes->system_id = before->system_id;
+    }
+}
+
+void nodes_go_on(struct nodes *nodes, const struct nodes *before, const uint32_t places[])
+{
     for (uint32_t i = 0; i < nodes->rules.count; i++) {
         struct node *node = &nodes->nodes[i];
         if (places[i] == NODES_NONE) {
             continue;
         }
-        ASSERT(places[i] < before->rules.count);
         *node = before->nodes[places[i]];
         if (places[i] != i) { /* pools stay with their place, where another server was */
             node->incarnation = nodes->rules.incarnation;
@@ -660,14 +680,9 @@ void nodes_go_on(struct nodes *nodes, const struct nodes *before, const uint32_t
         if (places[i] == before->primary && (i == 0 || nodes->rules.discovers)) {
             keep_primary(nodes, i, before);
         }
-        any = any || node->system_id == before->system_id;
     }
-    if (any) {
-        nodes->disputed = before->disputed;
-        nodes->settled = before->settled;
-        nodes->timeline = before->timeline;
-        nodes->system_id = before->system_id;
-    }
+    nodes->disputed = is_same_system(nodes, before, places) && before->disputed;
+    nodes_keep_timeline(nodes, before, places);
     if (!nodes->rules.discovers && places[0] != NODES_NONE) {
         keep_given(nodes);
     }

@@ -200,6 +200,10 @@ void nodes_init(struct nodes *nodes, const struct nodes_rules *rules, uint64_t n
  * system that counted is among them its claims and timelines are forgotten. */
 void nodes_go_on(struct nodes *nodes, const struct nodes *before, const uint32_t places[]);
 
+/* The same where roles were given before and are to be found out now, or the other way round:
+ * only what makes claims void holds on, where one of the database system that counted is left. */
+void nodes_keep_timeline(struct nodes *nodes, const struct nodes *before, const uint32_t places[]);
+
 /* A node has answered. */
 void nodes_answered(struct nodes *nodes, uint32_t at, const struct node_answer *answer);
 

@@ -306,5 +306,31 @@ def _():
             equal(port_of(client), primary.port, "the server")
 
 
+@suite.check("a reload from hosts to primary and replicas, or back, elects no primary of a timeline that is over")
+def _():
+    with servers() as (primary, replica), Howdah(config=config([primary, replica], failover_wait="0s")) as proxy:
+        eventually(lambda: states(proxy) == [("up", "yes"), ("up", "no")], "both are up", 8)
+        primary.pause(signal.SIGQUIT)
+        replica.promote()
+        eventually(lambda: states(proxy)[1] == ("up", "yes"), "the new one is followed", 20)
+        replica.pause(signal.SIGQUIT)
+        primary.resume()
+        for number in range(2):
+            after = config([primary, replica], failover_wait="0s")
+            if number == 0:
+                database = after["databases"]["app"]
+                database["primary"], database["replicas"] = database.pop("hosts")[0], [replica.dsn()]
+            proxy.write_config(after)
+            proxy.admin("RELOAD")
+            eventually(lambda: states(proxy)[0][0] == "fenced", f"the old primary is fenced: {states(proxy)}", 8)
+            try:
+                with connect(proxy) as client:
+                    client.rows("INSERT INTO t VALUES (1)")
+                raise Failed("it was written to")
+            except ServerError as error:
+                equal(error.sqlstate, "57P03", "a write")
+        equal(primary.psql("SELECT count(*) FROM t"), "0", "writes at the old primary")
+
+
 if __name__ == "__main__":
     suite.main()
