@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pool/account.h"
 #include "pool/core.h"
 #include "pool/hold.h"
 #include "pool/link.h"
@@ -96,6 +97,13 @@ static bool leads_elsewhere(const struct link *link)
 {
     return link->pool->address[0] != '\0' && link->address[0] != '\0' &&
            strcmp(link->address, link->pool->address) != 0;
+}
+
+/* The name that it was dialed by means another address now. Under another name it was left by a
+ * reload, and what is under way there ends there, as without names. */
+static bool is_moved(const struct link *link)
+{
+    return leads_elsewhere(link) && link->host == link->pool->host_account->number;
 }
 
 void follow_compare(struct link *link)
@@ -214,7 +222,7 @@ static void take_term(struct engine *engine, struct pool *pool, uint64_t term)
     pool->term = term;
     pool_drop_links(engine, pool);
     if (pool->target == POOL_PRIMARY) {
-        pool_fail_links(engine, pool, leads_elsewhere, "the server's name means another one now");
+        pool_fail_links(engine, pool, is_moved, "the server's name means another one now");
     }
 }
 
