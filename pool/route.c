@@ -181,7 +181,8 @@ static enum route choose(struct engine *engine, struct session *session,
     uint32_t bits = candidates(engine, session, topology, &why, &open);
     if (bits == 0) {
         if (why == ROUTE_BEHIND) {
-            pool_nodes_want(engine, topology, causal->need != 0 ? causal->need : causal->settled);
+            bool polled = causal->node != NODES_NONE && (open >> causal->node & 1) != 0;
+            pool_nodes_want(engine, topology, causal_wants(causal, topology->ticks, polled));
         }
         return why;
     }

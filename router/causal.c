@@ -76,9 +76,11 @@ bool causal_settle(struct causal *causal, const struct ticks *ticks)
     if (causal->bound != 0 && causal->voided != voided) {
         drop_bound(causal);
     }
-    causal->bound = lsn > causal->bound ? lsn : causal->bound;
+    if (lsn >= causal->bound) {
+        causal->bound = lsn;
+        causal->settled = causal->need;
+    }
     causal->voided = voided;
-    causal->settled = causal->need;
     causal->need = 0;
     return true;
 }
@@ -107,10 +109,27 @@ static bool settle_seen(struct causal *causal, const struct ticks *ticks)
     if (seen.number < causal->need_at) {
         return false;
     }
-    causal->bound = seen.lsn > causal->bound ? seen.lsn : causal->bound;
+    if (seen.lsn > causal->bound) {
+        causal->bound = seen.lsn;
+        causal->settled = 0;
+    }
     causal->voided = voided;
     causal->need_at = 0;
     return true;
+}
+
+uint64_t causal_wants(struct causal *causal, const struct ticks *ticks, bool polled)
+{
+    if (causal->need_at != 0 && !polled) {
+        causal_at_primary(causal, ticks);
+    }
+    if (causal->need != 0) {
+        return causal->need;
+    }
+    if (causal->settled == 0) {
+        causal->settled = ticks_next(ticks);
+    }
+    return causal->settled;
 }
 
 void causal_at_any_replica(struct causal *causal, const struct ticks *ticks, uint32_t node,

@@ -22,7 +22,7 @@ struct ticks;
 
 struct causal {
     uint64_t need;        /* 0: nothing is open */
-    uint64_t settled;     /* the last need that was answered */
+    uint64_t settled;     /* a poll that covers the bound; 0: none is known */
     uint64_t bound;       /* an LSN */
     uint64_t voided;      /* ticks_voided when that was taken */
     uint64_t need_at;     /* 0: likewise */
@@ -56,6 +56,11 @@ void causal_must_see(struct causal *causal, uint64_t need);
 
 /* Takes the primary's answer if it is there. False: the bound is not known yet. */
 bool causal_settle(struct causal *causal, const struct ticks *ticks);
+
+/* Behind that, the poll of the primary to ask for (ticks_want) so that a replica will show enough
+ * soon: its answer covers all that the session has seen. `polled`: so is the replica that it has
+ * read last; else what that has shown is the primary's to tell. */
+uint64_t causal_wants(struct causal *causal, const struct ticks *ticks, bool polled);
 
 /* Whether the node, a replica, shows enough; behind causal_settle, which was true. False may mean
  * that what the session has seen at another replica is not known yet. */

@@ -53,6 +53,9 @@ static void give_nodes(struct world *world, uint32_t other, enum node_state stat
     nodes.nodes[0].answered_us = world->now_us;
     topology_unref(world->topology);
     world->topology = topology_new(database->name, &nodes, ticks);
+    for (uint32_t i = 0; i < database->server_count; i++) {
+        world->topology->servers[i].weight = 1;
+    }
     ticks_unref(ticks);
     for (uint32_t i = 0; i < world->engine_count; i++) {
         world_step(world, i, (struct event){.kind = EVENT_NODES, .topology = world->topology});

@@ -243,6 +243,35 @@ Test(causal, strong_reads_see_what_others_have_written)
     ticks_unref(ticks);
 }
 
+Test(causal, what_is_to_be_polled_covers_what_was_seen)
+{
+    struct ticks *ticks = ticks_new(0);
+    struct causal causal;
+    causal_init(&causal);
+    poll_replica(ticks, ONE, 500, 10, RUN);
+    read_replica(&causal, ticks, ONE, RUN, 11);
+    uint64_t next = ticks_next(ticks);
+    cr_assert_eq(causal_wants(&causal, ticks, true), next);
+    poll_primary(ticks, 505);
+    cr_assert_eq(causal_wants(&causal, ticks, true), next, "once");
+    poll_replica(ticks, ONE, 510, 12, RUN);
+    poll_replica(ticks, OTHER, 505, 12, RUN);
+    cr_assert(!causal_may_read(&causal, ticks, OTHER), "510 may have been seen");
+    cr_assert_eq(causal_wants(&causal, ticks, true), ticks_next(ticks));
+    read_replica(&causal, ticks, ONE, RUN, 13);
+    cr_assert_eq(causal_wants(&causal, ticks, false), ticks_next(ticks));
+    cr_assert(!causal_settle(&causal, ticks), "who has shown it is not polled");
+    poll_primary(ticks, 520);
+    poll_replica(ticks, OTHER, 520, 14, RUN);
+    cr_assert(causal_settle(&causal, ticks) && causal_may_read(&causal, ticks, OTHER));
+    causal_at_primary(&causal, ticks);
+    cr_assert_eq(causal_wants(&causal, ticks, true), causal.need);
+    poll_primary(ticks, 530);
+    cr_assert(causal_settle(&causal, ticks));
+    cr_assert_eq(causal_wants(&causal, ticks, true), causal.settled);
+    ticks_unref(ticks);
+}
+
 /* --- an asynchronous fail-over: what the old primary had beyond 800 is lost ------------------- */
 
 Test(causal, after_a_fail_over_the_new_primary_tells_what_must_be_seen)
