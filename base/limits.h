@@ -85,6 +85,9 @@
 #define LIMIT_TX_HIGH_BYTES (256 * 1024)
 #define LIMIT_TX_LOW_BYTES (64 * 1024)
 
+/* What waits for a Sync or Flush to be sent: PQ_SEND_BUFFER_SIZE (src/backend/libpq/pqcomm.c) */
+#define LIMIT_ALONG_BYTES 8192
+
 /* Replies due on one link. A backend's output buffer is 8 KiB and the shortest reply 5 bytes, so
  * 1,639 replies can be waiting there unflushed; at this many we send a Flush and wait. */
 #define LIMIT_DUE 4096

@@ -74,8 +74,13 @@ void conn_write(struct engine *engine, struct conn *conn, const void *bytes, uin
 
 void conn_write_along(struct engine *engine, struct conn *conn, const void *bytes, uint32_t len)
 {
-    if (!conn->closing && stream_write(&engine->blocks, &conn->tx, bytes, len) != 0) {
+    if (conn->closing) {
+        return;
+    }
+    if (stream_write(&engine->blocks, &conn->tx, bytes, len) != 0) {
         conn_close(engine, conn);
+    } else if (conn->tx.bytes >= LIMIT_ALONG_BYTES) {
+        conn_todo(engine, conn, TODO_SEND);
     }
 }
 

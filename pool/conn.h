@@ -48,7 +48,8 @@ void conn_send(struct engine *engine, struct conn *conn, struct block *block, ui
                uint32_t len);
 void conn_write(struct engine *engine, struct conn *conn, const void *bytes, uint32_t len);
 
-/* conn_write without a send of its own: the bytes go with what is queued next, or by TODO_SEND. */
+/* conn_write without a send of its own: the bytes go with what is queued next, or by TODO_SEND, or
+ * when LIMIT_ALONG_BYTES wait. */
 void conn_write_along(struct engine *engine, struct conn *conn, const void *bytes, uint32_t len);
 
 /* Asks the shell to close the socket after a last attempt to write. A client that reads too slowly

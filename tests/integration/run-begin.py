@@ -252,6 +252,14 @@ def compare_scripts(proxy):
         client.terminate()
 
 
+@suite.check("what is told along with a Sync is sent before it, too, when it is much")
+def _():
+    with stage.proxy(check_state=False) as proxy:
+        client = stage.client(proxy)
+        client.send(close("S", "a") * 10000)
+        equal(len(client.raw(5 * 10000 - 8192)), 5 * 10000 - 8192)
+
+
 @suite.check("each script is answered as on a direct connection")
 def _():
     with stage.proxy(size=2) as proxy:
