@@ -208,9 +208,12 @@ void admin_suspend(struct engine *engine, struct admin_task *task)
         return;
     }
     for (uint32_t slot = 0; slot < engine->connections.count; slot++) {
-        const struct conn *conn = engine->connections.slots[slot].object;
+        struct conn *conn = engine->connections.slots[slot].object;
         if (conn != NULL && !conn->closing && conn->tx.bytes > 0 &&
             (engine->worker != task->home || !handle_equal(conn->handle, task->asker))) {
+            if (conn->kind == CONN_CLIENT) {
+                conn_todo(engine, conn, TODO_SEND); /* told along: its Sync is not read any more */
+            }
             task->busy++;
         }
     }

@@ -11,7 +11,7 @@ from check import Suite, equal, eventually, raises, true  # noqa: E402
 from howdah import HowdahError  # noqa: E402
 from stage import Stage  # noqa: E402
 from wire import (  # noqa: E402
-    Closed, Result, ServerError, Wire, bind, describe, execute, one_shot, parse, query, sync)
+    Closed, Result, ServerError, Wire, bind, close, describe, execute, one_shot, parse, query, sync)
 
 suite = Suite("admin")
 stage = Stage(suite)
@@ -481,6 +481,20 @@ def _():
         equal(admin.query("RESUME").sqlstate, None)
         for client in clients:
             equal(client.ready()[1].body[6:], b"1")
+
+
+@suite.check("SUSPEND does not wait for the Sync behind an answer that is told with it")
+def _():
+    with stage.proxy(check_state=False) as proxy:
+        client, admin = stage.client(proxy), console(proxy)
+        client.send(close("S", "a"))
+        equal(client.quiet(0.1), [])
+        admin.sock.settimeout(5)
+        equal(admin.query("SUSPEND").sqlstate, None)
+        equal(client.message().kind, "3")
+        equal(admin.query("RESUME").sqlstate, None)
+        client.send(sync())
+        equal(client.message().kind, "Z")
 
 
 @suite.check("SET changes what it names, is refused whole, and ends with a RELOAD")
