@@ -180,10 +180,27 @@ static void fail_old(struct engine *engine, struct pool *pool)
     pool_fail_links(engine, pool, is_old, "the server is not the primary any more");
 }
 
+/* The pool's server, which nobody has watched, is one of `hosts` now: whether what is under way
+ * there goes on, as it does until somebody is known, and if that is who. */
+static bool stays(const struct engine *engine, struct pool *pool, const struct topology *topology)
+{
+    if (topology_primary(topology) == NULL) {
+        return topology->term == 0;
+    }
+    bool same = options_same_server(pool->server, follow_server(engine, pool->database));
+    if (same) {
+        rename_term(pool, topology->term); /* those that lead elsewhere end: leave_elsewhere */
+    }
+    return same;
+}
+
 /* While there is no primary, the pool leads to the one before, of which what is known holds. */
 static void begin_term(struct engine *engine, struct pool *pool, const struct topology *topology)
 {
     if (pool->term == topology->term) {
+        return;
+    }
+    if (pool->term == TERM_UNWATCHED && stays(engine, pool, topology)) {
         return;
     }
     pool->term = topology->term;

@@ -22,7 +22,8 @@
  *
  * A reload begins no term: it holds the pool until the primary is known anew, which is at once if
  * it is still one of the hosts, and what is under way there goes on. So it does at the only server
- * of a database, which nobody watches, when that gets its first replica, or has lost the last.
+ * of a database, which nobody watches, when that gets its first replica, has lost the last, or is
+ * one of `hosts` and turns out to be the primary.
  *
  * Workers hear of a term one after the other; a link that moves to another worker meanwhile is
  * compared there, and closed.

@@ -217,16 +217,19 @@ def _():
     equal(count(primary, "inside"), 2, "rows")
 
 
-@suite.check("a reload that brings the first replica, or takes the last, ends nothing at the primary")
+@suite.check("a reload that brings the first replica, takes the last, or brings hosts, ends nothing at the primary")
 def _():
     primary, replica = trio[0], trio.add()  # the first one may have fallen behind for good by now
     trio.sql("TRUNCATE t")
     one = config(primary.dsn(), replica.dsn(), workers=1)
     alone = {**one, "databases": {"app": {**one["databases"]["app"], "replicas": []}}}
+    hosts = {**alone["databases"]["app"], "hosts": [primary.dsn(), replica.dsn()]}
+    del hosts["primary"], hosts["replicas"]
+    found = {**one, "databases": {"app": hosts}}
     with Howdah(config=alone) as proxy:
         with connect(proxy) as listens, connect(proxy) as inside, connect(proxy) as client:
             listens.rows("LISTEN news")
-            for after, count_after in ((one, 2), (alone, 1), (one, 2)):
+            for after, count_after in ((one, 2), (alone, 1), (one, 2), (alone, 1), (found, 2)):
                 inside.rows("BEGIN")
                 inside.rows("INSERT INTO t VALUES ('inside')")
                 client.rows("INSERT INTO t VALUES ('before')")
