@@ -289,6 +289,9 @@ static void conn_has_room(struct engine *engine, struct conn *conn)
         if (session->link != NULL && !session->link->conn.reading) {
             conn_set_reading(engine, &session->link->conn, true);
         }
+        if (!conn->reading && !session->gone) {
+            session_resume_later(engine, session);
+        }
     } else if (conn->kind == CONN_LINK) {
         link_sent(engine, (struct link *)conn);
     }

@@ -359,12 +359,19 @@ static inline uint32_t take(struct engine *engine, struct session *session, stru
                : take_other(engine, session, block, at, have, ret_whole);
 }
 
+/* Whether nothing more is to be read from it: its server does not keep up, or it does not read what
+ * it is answered. */
+static inline bool is_behind(const struct session *session)
+{
+    return session->conn.tx.bytes > LIMIT_TX_HIGH_BYTES ||
+           (session->link != NULL && session->link->conn.tx.bytes > LIMIT_TX_HIGH_BYTES);
+}
+
 static void watch_held(struct engine *engine, struct session *session, uint32_t whole)
 {
     struct conn *conn = &session->conn;
     bool full = conn->held_len >= LIMIT_HELD_BYTES && whole <= conn->held_len;
-    bool slow = session->link != NULL && session->link->conn.tx.bytes > LIMIT_TX_HIGH_BYTES;
-    conn_set_reading(engine, conn, !full && !slow && !session->gone);
+    conn_set_reading(engine, conn, !full && !is_behind(session) && !session->gone);
 }
 
 /* Only who has named statements may be healed; what is sent to a replica may be the primary's in
@@ -410,8 +417,7 @@ void session_bytes(struct engine *engine, struct session *session, struct block 
     } else if (!conn_hold(engine, conn, block, bytes + used, len - used, whole)) {
         return;
     }
-    if (used < len || !conn->reading ||
-        (session->link != NULL && session->link->conn.tx.bytes > LIMIT_TX_HIGH_BYTES)) {
+    if (used < len || !conn->reading || is_behind(session)) {
         watch_held(engine, session, used < len ? whole : 0);
     }
 }

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Caps: clients in all, per database, per user; servers per node and per user; descriptors."""
 
+import contextlib
 import os
 import resource
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -218,6 +220,29 @@ def _():
             equal(prepare(number).sqlstate, None)
         spent = (rss_bytes(proxy.pid) - base) / MIB
         true(spent < 200 or os.environ.get("HOWDAH_SANITIZER"), f"{spent:.0f} MiB more")
+
+
+@suite.check("a client that does not read its answers is not read from")
+def _():
+    with stage.proxy(size=2) as proxy:
+        client, pair = stage.client(proxy), close("S", "a") + sync()
+        base, unsent, sent = rss_bytes(proxy.pid), memoryview(pair * (24 * MIB // len(pair))), 0
+        client.sock.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            while sent < len(unsent):
+                sent += client.sock.send(unsent[sent : sent + 65536])
+        true(sent < len(unsent), "somebody has taken all of it")
+        spent = (rss_bytes(proxy.pid) - base) / MIB
+        true(spent < 8 or os.environ.get("HOWDAH_SANITIZER"), f"{spent:.0f} MiB more")
+        # Once it reads it is served on; what was cut is sent to its end.
+        rest = -sent % len(pair)
+        answers = (sent + rest) // len(pair) * 11
+        done = threading.Thread(target=client.sock.sendall, args=(unsent[sent : sent + rest],))
+        done.start()
+        client.sock.settimeout(60)
+        client.raw(answers)
+        done.join()
+        equal(client.scalar("SELECT 1"), "1")
 
 
 def cpu_seconds(pid):
