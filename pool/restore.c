@@ -96,6 +96,10 @@ bool restore_send(struct engine *engine, struct session *session, bool in_batch)
         remember_sent(engine, session);
         return write_noted(engine, session, true);
     }
+    if (session->restores_late == RESTORE_LATE) {
+        restore_synced(engine, session);
+        return true;
+    }
     if (session->settings->unsafe_encoding || session->startup->unsafe_encoding) {
         restore_forget(engine, session);
         return true;

@@ -16,12 +16,13 @@ struct link;
 struct plan;
 struct session;
 
-/* A DISCARD ALL of the extended protocol is answered before the startup's settings are set again:
- * it may not be executed, or fail in a pipeline. Until then no other message passes. */
+/* A DISCARD ALL of the extended protocol, or behind messages without a Sync, is answered before the
+ * startup's settings are set again: it may not be executed, or fail in a pipeline. Until then no
+ * other message passes. */
 enum restore_late {
     RESTORE_AT_ONCE,
-    RESTORE_LATE,    /* DISCARD ALL was bound */
-    RESTORE_AWAITED, /* and a Sync was sent behind it */
+    RESTORE_LATE,    /* DISCARD ALL was bound, or is a query */
+    RESTORE_AWAITED, /* and a Sync was sent behind it, or it was a query */
     RESTORE_BEHIND,  /* it was done; in session mode the next message brings them along */
 };
 
