@@ -78,6 +78,22 @@ static bool discard_by_query(struct engine *engine, struct link *link)
     return link_due_entry(engine, link, &due);
 }
 
+/* Whether others' values are being discarded in a batch of before: that may be skipped, and what
+ * comes now isn't. */
+static bool discards_before(const struct link *link)
+{
+    bool ended = false;
+    for (uint32_t i = link->due.count; i-- > 0;) {
+        const struct due_entry *entry = due_at(&link->due, i);
+        if (ended && entry->sequences && (entry->flags & DUE_FLAG_QUIET) == 0) {
+            return true;
+        }
+        ended |=
+            entry->what == DUE_SYNC || entry->what == DUE_QUERY || entry->what == DUE_FUNCTION_CALL;
+    }
+    return false;
+}
+
 /* Other sessions' values are not for this one. Under a name and a portal of our own: the unnamed
  * ones may be the client's. In a batch of the client's it is a part of that, and is skipped only
  * with what it stands ahead of. */
@@ -183,6 +199,11 @@ bool sequence_before_statement(struct engine *engine, struct session *session,
                                struct statement *statement)
 {
     const struct plan *plan = state_statement_plan(engine, session, statement);
+    if (plan != NULL && (knows_of_sequences(plan) || may_advance(plan)) &&
+        discards_before(session->link)) {
+        session->blocked = true; /* link_after_reply comes back to it */
+        return false;
+    }
     return plan == NULL || (plan->class == PLAN_READ && plan->touches == 0 && session->pins == 0) ||
            (plan->leaves != 0 &&
             pin_limit_refuses(session, pin_limit_leaves(session, plan)) != 0) ||
@@ -193,6 +214,10 @@ bool sequence_waits(struct engine *engine, struct session *session)
 {
     struct link *link = session->link;
     bool others = link->sequenced_by != 0 && link->sequenced_by != name_of(engine, session);
+    if (discards_before(link)) {
+        session->blocked = true;
+        return true;
+    }
     if (!link->unsynced || !others || is_ours(link) || link->due.copy_in || due_empty(&link->due)) {
         return false;
     }

@@ -31,14 +31,15 @@ bool sequence_before(struct engine *engine, struct session *session, const struc
 /* The same for what a simple query runs. */
 bool sequence_before_query(struct engine *engine, struct session *session, const struct plan *plan);
 
-/* The same for a prepared statement, before anything of its Bind is sent. */
+/* The same for a prepared statement, before anything of its Bind is sent. False also when it has to
+ * wait: what discards others' values may yet be skipped, in a batch of before. */
 bool sequence_before_statement(struct engine *engine, struct session *session,
                                struct statement *statement);
 
 /* Whether a query must wait: messages of the client's stand ahead of it without a Sync, and others'
  * values are there. What discards them becomes a part of that batch, for a query would end it; and
  * refused, where something in it has failed, that would have the server skip the client's query to
- * a Sync that never comes. */
+ * a Sync that never comes. Likewise where that is under way in a batch of before. */
 bool sequence_waits(struct engine *engine, struct session *session);
 
 /* What is sent on the session's link may advance any sequence. */

@@ -13,7 +13,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from check import Failed, Suite, equal, eventually, true  # noqa: E402
 from stage import Stage  # noqa: E402
-from wire import ServerError, bind, describe, execute, one_shot, parse, query, sync, terminate, transcript  # noqa: E402
+from wire import Result, ServerError, bind, describe, execute, one_shot, parse, query  # noqa: E402
+from wire import sync, terminate, transcript  # noqa: E402
 
 suite = Suite("causes")
 stage = Stage(suite)
@@ -312,7 +313,21 @@ def parsed_before(client):
     return [message.fields["C"] for message in client.ready() if message.kind == "E"][0]
 
 
+def behind_a_failed_batch(asks):
+    """Both batches come in one packet: what is discarded for the first is skipped with it."""
+    failed = bind("", "nobodys") + one_shot("SELECT pg_notify('none', '')") + sync()
+
+    def way(client):
+        client.send(failed, asks)
+        client.ready()
+        return Result(client.ready()).sqlstate
+
+    return way
+
+
 WAYS = {
+    "behind a failed batch": behind_a_failed_batch(one_shot("SELECT lastval()") + sync()),
+    "a query behind a failed batch": behind_a_failed_batch(query("SELECT lastval()")),
     "simple": then_simple(),
     "extended": lambda client: client.prepared("SELECT lastval()").sqlstate,
     "named": lambda client: client.prepared("SELECT lastval()", name="s").sqlstate,

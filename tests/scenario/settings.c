@@ -134,8 +134,12 @@ static bool set_auth(struct options *options, const char *key, const char *value
     return true;
 }
 
+/* In place of those that were said before. */
 static void add_replicas(struct database_options *database, uint32_t count)
 {
+    for (uint32_t i = 1; i < database->server_count; i++) {
+        server_options_fini(&database->servers[i]);
+    }
     database->servers = reallocarray(database->servers, 1 + count, sizeof(*database->servers));
     if (database->servers == NULL) {
         abort();
@@ -166,6 +170,7 @@ static bool set_world(struct world *world, struct options *options, const char *
         options->tls.mode = (enum tls_mode)choice(value, tls_modes);
     } else if (strcmp(key, "replicas") == 0) {
         add_replicas(&options->databases[0], (uint32_t)strtoul(value, NULL, 10));
+        options->databases[0].discovers = false;
     } else if (strcmp(key, "hosts") == 0) {
         add_replicas(&options->databases[0], (uint32_t)strtoul(value, NULL, 10) - 1);
         options->databases[0].discovers = true;
