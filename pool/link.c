@@ -161,7 +161,7 @@ static void tell_owner(struct engine *engine, struct link *link, int code, const
     owner->link = NULL;
     if (owner->state == SESSION_LOGIN && link->terminated) {
         session_close(engine, owner);
-    } else if (!link->terminated && link_client_at_boundary(link)) {
+    } else if (!link->end_told && link_client_at_boundary(link)) {
         session_fail(engine, owner, &report);
     } else {
         session_close(engine, owner); /* it has been told, or can't be */

@@ -67,6 +67,7 @@ struct link {
     bool may_pin;        /* counts in both: its session has run what is likely to pin it */
     bool granted;        /* made or moved here for a ticket of this worker */
     bool terminated;     /* the server has said FATAL */
+    bool end_told;       /* and so was its client, or who has waited for it */
     bool killed;         /* and that it was told to end: 57P01 */
     bool doubted;        /* it may have been told to end, and is held until it has answered */
     bool beside;         /* it stands for a client, and does not count in the pool's size */

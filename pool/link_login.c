@@ -61,7 +61,7 @@ static void fail_login(struct engine *engine, struct link *link, const struct re
         lend_login_failed(engine, link, body, body_bytes, lost || report->code == ERR_CONNECT);
         free(body);
     }
-    link->terminated = true; /* whoever waits has been told by lend_login_failed */
+    link->terminated = link->end_told = true; /* whoever waits: by lend_login_failed */
     link_fail(engine, link, report->code, report->detail);
 }
 
@@ -455,7 +455,7 @@ static void take_error(struct engine *engine, struct link *link, const uint8_t *
         }
     }
     lend_login_failed(engine, link, body, body_bytes, host);
-    link->terminated = true;
+    link->terminated = link->end_told = true;
     link_fail(engine, link, ERR_SERVER_LOGIN, known ? fields.message : NULL);
 }
 

@@ -181,6 +181,7 @@ bool relay_take_error(struct relay *relay, uint8_t *at, uint32_t total, bool who
         return false;
     }
     if (told) { /* in whatever words */
+        link->end_told |= link->terminated;
         route_erred(link);
     }
     if (told && link->owner != NULL && link->owner->own != NULL) {
